@@ -1,0 +1,153 @@
+/*
+ * config.h - what proxy.conf and its drop-ins say, checked, as plain data.
+ *
+ * Files are read by whoever may (config_sources_read); parsing works on the texts alone
+ * (config_parse), so that the master can hand them to a jailed worker, which parses the same
+ * bytes. A config never changes; a reload makes a new one and holders of the old one keep it by
+ * reference. Every check knows its file and line. Knows nothing of sockets: addresses and ranges
+ * are kept as checked text, the rooms above turn them into their own types.
+ */
+#ifndef DEJUNK_STATE_CONFIG_H
+#define DEJUNK_STATE_CONFIG_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/log.h"
+
+struct config_source {
+    struct span name; // path, for messages
+    struct span text;
+};
+
+/* The main file, then drop-ins in order, then -D settings (as a source named "-D"). */
+struct config_sources {
+    struct arena arena;
+    struct config_source *items;
+    size_t count;
+};
+
+struct config_texts { // a list of strings
+    struct span *items;
+    size_t count;
+};
+
+struct config_parent {
+    struct span name;
+    struct span url;                 // http://[user:pass@]host:port or socks5://...
+    struct config_texts for_hosts;   // wildcards; empty: all
+    struct config_texts except_hosts;
+};
+
+struct config_user {
+    struct span name;
+    struct span password_hash; // crypt(5)
+};
+
+struct config_list {
+    struct span name;
+    struct span file;
+    bool trusted;
+    bool enabled;
+};
+
+enum policy_answer { POLICY_ACCEPT, POLICY_REJECT };
+
+struct config_policy { // one of the three: connect, image, cookie
+    struct config_texts reject, accept; // shell wildcards on the host
+    enum policy_answer otherwise;
+};
+
+enum config_switch { SWITCH_UNSET, SWITCH_NO, SWITCH_YES };
+
+struct config_site { // site "*.bank.example" { ... }
+    struct span pattern; // shell wildcard on the host
+    enum config_switch filter;
+    enum config_switch intercept;
+    enum config_switch gpc;
+};
+
+struct config_client { // client "192.168.1.0/24" { ... }
+    struct span match; // address, CIDR block or user name
+    enum config_switch filter;
+    enum config_switch intercept;
+    enum config_switch gpc;
+};
+
+enum access_log_format { ACCESS_LOG_OFF, ACCESS_LOG_COMBINED, ACCESS_LOG_JSON };
+
+struct config {
+    unsigned references;
+    struct arena arena; // everything below points into it
+
+    // who may come in
+    struct config_texts listen;          // "127.0.0.1:8119", "[::1]:8119"
+    struct config_texts allow;           // address ranges of clients; loopback always
+    struct config_user *users;
+    size_t user_count;
+    struct span auth_realm;
+    size_t client_connections;           // per client address, each worker; loopback exempt
+    bool reuse_port;
+
+    // where a request may go
+    struct config_texts connect_ports;   // "443", "8000-8999"
+    struct config_texts allow_destinations;  // "127.0.0.0/8:18080": lifts the refusals
+    struct config_texts private_names;   // wildcards of public names that may be private addresses
+    struct config_parent *parents;
+    size_t parent_count;
+
+    // relaying
+    bool via;
+    size_t workers;                      // 0: as many as CPUs
+    size_t connections_per_origin;       // per worker, as are the next three
+    size_t connections_total;
+    size_t idle_per_origin;
+    size_t idle_total;
+    uint64_t connect_timeout_ms;         // resolve, connect and parent's handshake
+    uint64_t request_header_timeout_ms;  // absolute
+    uint64_t response_header_timeout_ms;
+    uint64_t idle_body_timeout_ms;
+    uint64_t keep_alive_timeout_ms;      // browser side
+    uint64_t pool_idle_timeout_ms;       // outgoing side
+    uint64_t tunnel_idle_timeout_ms;     // tunnels, WebSockets, event streams
+    uint64_t drain_ms;
+
+    // files and logs
+    struct span resolv_conf, hosts_file; // paths
+    struct span state_dir, runtime_dir;  // paths; empty: the defaults of DESIGN section 8
+    enum log_level log_level;
+    enum access_log_format access_log;
+    struct span access_log_file;         // empty: standard output
+
+    // filtering
+    bool filter;
+    bool gpc;
+    struct config_list *lists;
+    size_t list_count;
+    struct span rules_dir;
+    struct span unfiltered_hosts;        // path of the list of captive-portal hosts
+    struct config_policy connect_policy, image_policy, cookie_policy;
+    struct config_site *sites;
+    size_t site_count;
+    struct config_client *clients;
+    size_t client_count;
+};
+
+/* Reads `path`, then PATH's directory + "proxy.conf.d" + "/" + "*.conf" in lexical order, then
+ * `settings` ("key=value", from -D) as one source. path NULL: no file, the defaults. */
+enum error_kind config_sources_read(struct config_sources *out, const char *path,
+                                    const char *const *settings, size_t setting_count,
+                                    struct error *error);
+void config_sources_done(struct config_sources *sources);
+
+/* ERROR_CONFIG with "FILE:LINE: reason" (the nearest known name for an unknown key) and nothing
+ * made; or a config with one reference. */
+enum error_kind config_parse(struct config **out, const struct config_sources *sources,
+                             struct error *error);
+void config_ref(struct config *config);
+void config_unref(struct config **config);
+
+/* "/etc/dejunk/proxy.conf" for root, "$XDG_CONFIG_HOME/dejunk/proxy.conf" else, into `to`;
+ * false when that file does not exist. */
+bool config_default_path(char *to, size_t size);
+
+#endif
