@@ -1,0 +1,57 @@
+/*
+ * proxy.h - the proxying of one process: listeners, sessions, pools, joined by one struct.
+ *
+ * This is what daemon/ sees of proxy/. One struct proxy lives on one loop in one worker. It opens
+ * no file: config, name-server texts, rule database and log descriptor are handed in, at start
+ * and whenever they change; exchanges under way keep what they began with.
+ */
+#ifndef DEJUNK_PROXY_PROXY_H
+#define DEJUNK_PROXY_PROXY_H
+
+#include "base/error.h"
+#include "base/metrics.h"
+#include "io/loop.h"
+#include "state/config.h"
+
+struct proxy;
+
+/* How the rooms above take part. Every pointer may be NULL. */
+struct proxy_seams {
+    /* A connected non-blocking stream socket to whoever answers requests for dejunk's own name
+     * (the admin process), or -1. Called for each new connection. */
+    int (*connect_local)(void *owner);
+    /* One line of the access log, with its newline. NULL: nothing is logged. */
+    void (*write_access_log)(void *owner, struct span line);
+    void *owner;
+};
+
+struct proxy_setup {
+    struct loop *loop;
+    struct config *config;      // referenced, not taken over
+    struct metrics *metrics;    // this worker's page; borrowed
+    struct span resolv_conf, hosts; // texts; borrowed until proxy_new() returns
+    struct span via_pseudonym;  // made per installation; copied
+    struct proxy_seams seams;   // copied
+};
+
+enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
+                          struct error *error);
+/* Ends every connection at once. */
+void proxy_free(struct proxy **proxy);
+
+/* Accepts on a listening non-blocking socket, which stays the caller's (shared by workers) and is
+ * not closed. A few accepts for each wake-up. */
+enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error);
+
+/* New config for requests from now on; may fail on what only proxy/ can check (addresses, ports,
+ * parents), and then the old one stays. proxy_check_config() is the same without a proxy. */
+enum error_kind proxy_configure(struct proxy *proxy, struct config *config, struct error *error);
+enum error_kind proxy_check_config(const struct config *config, struct error *error);
+/* New texts of resolv.conf and hosts. */
+void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts);
+
+/* Stops accepting, closes idle connections, lets exchanges and tunnels end; on_drained is called
+ * once, from the loop, when none is left or after the config's drain time, when the rest is cut. */
+void proxy_drain(struct proxy *proxy, void (*on_drained)(void *owner), void *owner);
+
+#endif
