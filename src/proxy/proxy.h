@@ -42,6 +42,8 @@ void proxy_free(struct proxy **proxy);
 /* Accepts on a listening non-blocking socket, which stays the caller's (shared by workers) and is
  * not closed. A few accepts for each wake-up. */
 enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error);
+/* No more accepts on it, at once; connections accepted before live on. The caller may close it. */
+void proxy_unlisten(struct proxy *proxy, int fd);
 
 /* New config for requests from now on; may fail on what only proxy/ can check (addresses, ports,
  * parents), and then the old one stays. proxy_check_config() is the same without a proxy. */
@@ -50,8 +52,11 @@ enum error_kind proxy_check_config(const struct config *config, struct error *er
 /* New texts of resolv.conf and hosts. */
 void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts);
 
+enum { PROXY_DRAIN_FOREVER = -1 };
 /* Stops accepting, closes idle connections, lets exchanges and tunnels end; on_drained is called
- * once, from the loop, when none is left or after the config's drain time, when the rest is cut. */
-void proxy_drain(struct proxy *proxy, void (*on_drained)(void *owner), void *owner);
+ * once, from the loop, when none is left or after within_ms (PROXY_DRAIN_FOREVER: no limit), when
+ * the rest is cut. Called again while it drains, it moves the limit. */
+void proxy_drain(struct proxy *proxy, int64_t within_ms, void (*on_drained)(void *owner),
+                 void *owner);
 
 #endif
