@@ -1,0 +1,70 @@
+/*
+ * url.h - an absolute URL cut into its parts, in lower case, ready to be matched against rules.
+ *
+ * Knows nothing of rules or of HTTP. The caller owns a struct url_text, which holds the folded
+ * copy with room before and behind it, so that vector loads around any byte of it stay inside:
+ *
+ *      NUL x URL_BEFORE | https://user@ads.example.com:8443/path?query#x | NUL x URL_BEHIND
+ *                         scheme        host             port path query fragment
+ *
+ * and two bit masks that are made in the same pass: where runs of letters and digits start, and
+ * which bytes are separators in the sense of filter lists. Positions are offsets into the folded
+ * text. A URL without "scheme://", with a host longer than URL_HOST_LIMIT or an empty one is no
+ * URL here. What lies behind URL_LIMIT bytes is cut off.
+ */
+#ifndef DEJUNK_BASE_URL_H
+#define DEJUNK_BASE_URL_H
+
+#include "base/bytes.h"
+
+#define URL_LIMIT 65536u     // bytes of a URL that are looked at
+#define URL_HOST_LIMIT 255u  // bytes of a host name
+#define URL_LABELS 128u      // labels that fit into URL_HOST_LIMIT
+#define URL_BEFORE 256u
+#define URL_BEHIND 64u
+
+struct url_text {
+    char bytes[URL_BEFORE + URL_LIMIT + URL_BEHIND];
+    uint64_t starts[URL_LIMIT / 64 + 2]; // bit i: a letter or digit behind something else
+};
+
+struct url {
+    const char *at;      // folded text: ASCII letters in lower case, all else as it came
+    const uint64_t *starts;
+    uint32_t size;
+    uint32_t host_at;    // behind "://" and user information
+    uint32_t host_end;   // in front of ":port"; a dot at the end of the name is included
+    uint32_t name_end;   // without that dot
+    uint32_t path_at;    // of '/', '?', '#' or size
+    bool is_address;     // the host is an IPv4 or bracketed IPv6 address
+};
+
+/* Folds `text` into `room` and cuts it. `url` points into `room` from then on. False when it is
+ * no absolute URL; *url is then not to be used. `room` must be zeroed before its first use. */
+bool url_parse(struct url *url, struct url_text *room, struct span text);
+
+/* The host, in lower case, without a dot at its end; "[::1]" with its brackets. */
+static inline struct span url_host(const struct url *url)
+{
+    return span_of(url->at + url->host_at, url->name_end - url->host_at);
+}
+
+/* The host part of a URL, or all of the text when it is a bare host ("example.com",
+ * "example.com:80"). Not lower-cased; a dot at its end is dropped. Empty when there is none. */
+struct span url_find_host(struct span text);
+
+/* Is it an IPv4 address in dotted form, or an IPv6 address in brackets? Spelling only. */
+bool url_host_is_address(struct span host);
+
+/* The port that is written, or that of the scheme (http ws 80, https wss 443), or 0. */
+uint16_t url_port(const struct url *url);
+
+/* A host name with bytes above 127 as its A-labels (RFC 3492; letters must be in lower case by
+ * now), into `to`. Zero when it does not fit or is no UTF-8; else its size. */
+size_t url_host_to_ascii(struct span host, char *to, size_t limit);
+
+/* Percent-decodes into `to`, which may be `text` itself; returns the size. Broken escapes are
+ * kept as they are. */
+size_t url_decode(struct span text, char *to);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * match.h - what the rules say to one request.
+ *
+ * A matcher belongs to one thread (a worker): it holds a reference to the database, the room for
+ * the URL under examination and the regular expressions that were compiled so far. Asking
+ * allocates nothing and takes no lock, but for a regular expression's first use. No answer
+ * depends on an earlier question. Knows nothing of HTTP, sockets or clocks.
+ *
+ *      struct matcher *matcher = matcher_new(database);      // once per worker and database
+ *      ...
+ *      struct request request = {
+ *          .url = SPAN("https://ads.example/banner.js?x=1"),
+ *          .source = SPAN("https://news.example/"),          // or just "news.example"
+ *          .type = TYPE_SCRIPT,
+ *          .method = SPAN("GET"),
+ *      };
+ *      struct verdict verdict;
+ *      struct rule_view why;
+ *
+ *      matcher_ask(matcher, &request, &verdict);
+ *      if (verdict.action == VERDICT_BLOCK) {
+ *          database_rule(database, verdict.rule, &why);       // why.text, why.list, why.line
+ *          ...
+ *      }
+ *
+ * The order of questions over a request's life:
+ *      matcher_connect()     at CONNECT, when only the host is known
+ *      matcher_ask()         when the request's headers are in
+ *      matcher_directives()  what to change in a request that passes, or in its response
+ *      matcher_name()        when the resolver has found a canonical name
+ *      matcher_address()     when the address is known, before connecting to it
+ *      matcher_response()    when the response's headers are in
+ */
+#ifndef DEJUNK_FILTER_MATCH_H
+#define DEJUNK_FILTER_MATCH_H
+
+#include "filter/database.h"
+
+enum request_type {
+    TYPE_DOCUMENT, // a page visit
+    TYPE_SUBDOCUMENT,
+    TYPE_SCRIPT,
+    TYPE_STYLESHEET,
+    TYPE_IMAGE,
+    TYPE_FONT,
+    TYPE_MEDIA,
+    TYPE_OBJECT,
+    TYPE_XHR, // XMLHttpRequest and fetch()
+    TYPE_WEBSOCKET,
+    TYPE_PING, // beacons too
+    TYPE_OTHER,
+    REQUEST_TYPES
+};
+
+/* "document" ... "other", as filter lists call them; NULL behind the last. */
+const char *request_type_name(enum request_type type);
+/* The type that a name or one of its aliases ("doc", "frame", "xhr", "css" ...) stands for. */
+bool request_type_of(struct span name, enum request_type *type);
+
+enum party {
+    PARTY_BY_SOURCE, // compare registrable domains; without a source: first
+    PARTY_FIRST,     // the caller knows better (Sec-Fetch-Site) where it has no source
+    PARTY_THIRD,
+};
+
+struct request {
+    struct span url;    // absolute, as it came; the first URL_LIMIT bytes count
+    struct span source; // URL or host of the page or frame; empty: not known (a navigation)
+    enum request_type type;
+    enum party party;         // looked at only when source is empty
+    struct span method;       // empty: not known, rules with `method=` do not match
+    struct span client;       // address of who asks, as text; empty: not known
+    struct span client_name;  // and its name (user, or name from the config)
+    /* The value of a request field, or .at NULL. May be NULL: rules with `requestheader=` do not
+     * match then. */
+    struct span (*field)(void *owner, struct span name);
+    void *field_owner;
+};
+
+enum verdict_action {
+    VERDICT_PASS,      // no rule wants to stop it
+    VERDICT_EXCEPTION, // `overridden` would have stopped it, `rule` is the exception
+    VERDICT_BLOCK,     // `rule` stops it
+    VERDICT_REDIRECT,  // `rule` stops it, and `redirect` names the stub to answer with
+};
+
+struct verdict {
+    enum verdict_action action;
+    rule_number rule;          // what decided; 0 with VERDICT_PASS
+    rule_number overridden;    // VERDICT_EXCEPTION: the rule that would have stopped it
+    rule_number redirect_rule; // VERDICT_REDIRECT: where the stub's name comes from
+    struct span redirect;      // its name as the list spells it, without a priority
+};
+
+struct matcher; // opaque
+
+/* With a reference to `database`, which may be NULL: every verdict is VERDICT_PASS then. */
+struct matcher *matcher_new(struct database *database);
+void matcher_free(struct matcher **matcher);
+/* Another database from the next question on. What was compiled for the old one is dropped. */
+void matcher_use(struct matcher *matcher, struct database *database);
+struct database *matcher_database(const struct matcher *matcher);
+
+/* Is the request to be stopped? Takes in everything that is known before connecting but for
+ * names and addresses found by the resolver. A URL that is none passes. */
+void matcher_ask(struct matcher *matcher, const struct request *request, struct verdict *verdict);
+
+/* At CONNECT: VERDICT_BLOCK only by rules that stop every request to `host` (a name or address,
+ * no port), VERDICT_EXCEPTION where such a rule is lifted by an exception of that shape. */
+void matcher_connect(struct matcher *matcher, struct span host, struct verdict *verdict);
+
+/* The same request under the name that `name` is an alias of (the CNAME chain's end, or each
+ * link of it). Rules with `cname` exempt. */
+void matcher_name(struct matcher *matcher, const struct request *request, struct span name,
+                  struct verdict *verdict);
+
+/* Only rules with `ipaddress=`, for an address as text. */
+void matcher_address(struct matcher *matcher, const struct request *request, struct span address,
+                     struct verdict *verdict);
+
+/* Only rules with `header=`; `field` gives a response field's value, or .at NULL. */
+void matcher_response(struct matcher *matcher, const struct request *request,
+                      struct span (*field)(void *owner, struct span name), void *owner,
+                      struct verdict *verdict);
+
+/* What rules change in a request or response that passes. */
+enum directive_kind {
+    DIRECTIVE_REMOVEPARAM,    // value: as written: name, /regex/flags, ~either, or empty (all)
+    DIRECTIVE_URLSKIP,        // value: steps; trusted lists only, as are the next two
+    DIRECTIVE_URITRANSFORM,   // value: /regex/replacement/flags
+    DIRECTIVE_REPLACE,        // value: /regex/replacement/flags
+    DIRECTIVE_CSP,            // value: policy to add
+    DIRECTIVE_PERMISSIONS,    // value: Permissions-Policy to add
+    DIRECTIVE_REFERRERPOLICY, // value: Referrer-Policy to set
+    DIRECTIVE_REMOVEHEADER,   // value: name, "request:name", or with a regex for the value
+    DIRECTIVE_COOKIE,         // value: name or /regex/, then ;maxAge= ;sameSite=; or empty (all)
+    DIRECTIVE_JSONPRUNE,      // value: expression; trusted lists only
+    DIRECTIVE_XMLPRUNE,       // value: expression; trusted lists only
+    DIRECTIVE_INLINE_SCRIPT,  // no value: forbid inline scripts
+    DIRECTIVE_INLINE_FONT,    // no value: forbid inline fonts
+    DIRECTIVES
+};
+
+#define DIRECTIVE_BIT(kind) (1u << (kind))
+#define DIRECTIVES_ALL ((1u << DIRECTIVES) - 1)
+#define DIRECTIVES_LIMIT 256u // for one request; rules beyond are not looked for
+
+struct directive {
+    enum directive_kind kind;
+    rule_number rule;
+    struct span value; // points into the database
+};
+
+/* Fills `out` (room for `limit`) with the directives of the wanted kinds that hold for the
+ * request, exceptions taken off, in the order of their lists; returns how many. */
+size_t matcher_directives(struct matcher *matcher, const struct request *request, uint32_t wanted,
+                          struct directive *out, size_t limit);
+
+/* What exceptions say about a page as a whole; asked with the page's URL (and TYPE_DOCUMENT, or
+ * TYPE_SUBDOCUMENT with its parent as source). */
+enum page_flag {
+    PAGE_ALL = 1,            // `document`: no rule applies to the page or what it loads
+    PAGE_ELEMHIDE = 2,       // no element hiding at all
+    PAGE_GENERICHIDE = 4,    // no generic element hiding
+    PAGE_SPECIFICHIDE = 8,   // no specific element hiding
+    PAGE_GENERICBLOCK = 16,  // no blocking by rules without domain=
+    PAGE_URLBLOCK = 32,      // no blocking of what the page loads
+    PAGE_JSINJECT = 64,      // no scripts put into the page
+};
+unsigned matcher_page(struct matcher *matcher, const struct request *page);
+
+/* Every rule that matches the request, whether it decides or not, in the order of lists and
+ * lines: what `dejunk explain` shows. Slower than matcher_ask(). Returns how many there are;
+ * fills in at most `limit`. */
+size_t matcher_explain(struct matcher *matcher, const struct request *request, rule_number *out,
+                       size_t limit);
+
+#endif
