@@ -1,9 +1,9 @@
 /*
  * config.h - what proxy.conf and its drop-ins say, checked, as plain data.
  *
- * Files are read by whoever may (config_sources_read); parsing works on the texts alone
+ * Files are read by whoever may (config_sources.h); parsing works on the texts alone
  * (config_parse), so that the master can hand them to a jailed worker, which parses the same
- * bytes. A config never changes; a reload makes a new one and holders of the old one keep it by
+ * bytes to the same config. A config never changes; a reload makes a new one and holders of the old one keep it by
  * reference. Every check knows its file and line. Knows nothing of sockets: addresses and ranges
  * are kept as checked text, the rooms above turn them into their own types.
  */
@@ -13,18 +13,9 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "state/config_sources.h"
 
-struct config_source {
-    struct span name; // path, for messages
-    struct span text;
-};
-
-/* The main file, then drop-ins in order, then -D settings (as a source named "-D"). */
-struct config_sources {
-    struct arena arena;
-    struct config_source *items;
-    size_t count;
-};
+enum { CONFIG_LIST_ENTRIES = 10000 }; // at most in one list, and sections of one kind
 
 struct config_texts { // a list of strings
     struct span *items;
@@ -113,7 +104,7 @@ struct config {
 
     // files and logs
     struct span resolv_conf, hosts_file; // paths
-    struct span state_dir, runtime_dir;  // paths; empty: the defaults of DESIGN section 8
+    struct span state_dir, runtime_dir;  // paths; empty: config_default_dir()
     enum log_level log_level;
     enum access_log_format access_log;
     struct span access_log_file;         // empty: standard output
@@ -123,8 +114,8 @@ struct config {
     bool gpc;
     struct config_list *lists;
     size_t list_count;
-    struct span rules_dir;
-    struct span unfiltered_hosts;        // path of the list of captive-portal hosts
+    struct span rules_dir;               // path; empty: config_default_dir()
+    struct span unfiltered_hosts;        // path of the list of captive-portal hosts; empty: ours
     struct config_policy connect_policy, image_policy, cookie_policy;
     struct config_site *sites;
     size_t site_count;
@@ -132,22 +123,11 @@ struct config {
     size_t client_count;
 };
 
-/* Reads `path`, then PATH's directory + "proxy.conf.d" + "/" + "*.conf" in lexical order, then
- * `settings` ("key=value", from -D) as one source. path NULL: no file, the defaults. */
-enum error_kind config_sources_read(struct config_sources *out, const char *path,
-                                    const char *const *settings, size_t setting_count,
-                                    struct error *error);
-void config_sources_done(struct config_sources *sources);
-
 /* ERROR_CONFIG with "FILE:LINE: reason" (the nearest known name for an unknown key) and nothing
  * made; or a config with one reference. */
 enum error_kind config_parse(struct config **out, const struct config_sources *sources,
                              struct error *error);
 void config_ref(struct config *config);
 void config_unref(struct config **config);
-
-/* "/etc/dejunk/proxy.conf" for root, "$XDG_CONFIG_HOME/dejunk/proxy.conf" else, into `to`;
- * false when that file does not exist. */
-bool config_default_path(char *to, size_t size);
 
 #endif
