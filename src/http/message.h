@@ -51,6 +51,10 @@ enum framing {
 
 enum target_form { TARGET_ORIGIN, TARGET_ABSOLUTE, TARGET_AUTHORITY, TARGET_ASTERISK };
 
+/* The most fields that a message holds (what the wire may bring and what we add), and the most
+ * names that its Connection fields may give. */
+enum { MESSAGE_FIELDS = 600, MESSAGE_CONNECTION_NAMES = 64 };
+
 struct message {
     struct arena *arena;
     bool is_request;
@@ -74,7 +78,7 @@ struct message {
     bool has_length;         // there was a Content-Length
     bool keep_alive;         // the peer that sent it will take another message after this one
     bool expects_continue;   // request with Expect: 100-continue and HTTP/1.1
-    bool is_upgrade;         // request: Connection: upgrade with Upgrade; response: 101
+    bool is_upgrade;         // request: HTTP/1.1, Connection: upgrade, Upgrade; response: 101
     bool is_abnormal;        // it was accepted, but the connection must not be used again
 };
 
@@ -90,9 +94,15 @@ bool method_is_idempotent(enum method method);
 /* The standard phrase, or "" for a code that has none. */
 const char *status_phrase(unsigned status);
 
-/* False when the arena is full or the count is at its limit. Name and value are borrowed. */
+/* False when the arena is full, the count is at its limit, the name is no token, or the value has
+ * CR, LF, NUL or another control in it. Name and value are borrowed, not copied. */
 bool message_add(struct message *message, struct span name, struct span value);
 bool message_add_trailer(struct message *message, struct span name, struct span value);
+/* For whoever has checked name and value already (http1.c). */
+bool message_add_parsed(struct message *message, struct field field);
+/* May a trailer be called so (RFC 9110 section 6.5.1)? No to framing, routing, conditionals,
+ * authentication, cookies and what says how to read the content. */
+bool field_may_be_trailer(enum field_id id, struct span name);
 /* The first field that is not dropped, or NULL; then the next after `after`. */
 struct field *message_find(const struct message *message, enum field_id id);
 struct field *message_find_next(const struct message *message, const struct field *after);
@@ -106,9 +116,11 @@ bool message_set(struct message *message, enum field_id id, struct span value);
 bool message_lists(const struct message *message, enum field_id id, struct span element);
 
 /* Drops what is for one connection only (RFC 9110 section 7.6.1): Connection and what it names,
- * Keep-Alive, Proxy-Connection, TE, Trailer's and Upgrade's hop-by-hop parts, Transfer-Encoding,
- * HTTP2-Settings; Proxy-Authorization in requests, Proxy-Authentication-Info in responses.
- * Connection cannot name away what a message needs (Host, Content-Length, ... see message.c). */
+ * Keep-Alive, Proxy-Connection, Transfer-Encoding, HTTP2-Settings; Proxy-Authorization in
+ * requests, Proxy-Authenticate and Proxy-Authentication-Info in responses. Of TE only "trailers"
+ * stays, of Upgrade (where is_upgrade) what is neither HTTP nor TLS; is_upgrade is then whether
+ * any is left. Trailer stays with a chunked body. Connection cannot name away what a message
+ * needs (Host, Content-Length, ... see message.c). */
 void message_drop_hop_by_hop(struct message *message);
 
 #endif

@@ -1,0 +1,449 @@
+#include "http/message.h"
+
+#include "http/octets.h"
+
+/* Names as we write them, in the order of enum field_id. */
+static const struct span field_names[FIELDS] = {
+#define NAME(id, text) [FIELD_##id] = { text, sizeof(text) - 1 }
+    NAME(OTHER, ""),
+    NAME(ACCEPT, "Accept"),
+    NAME(ACCEPT_ENCODING, "Accept-Encoding"),
+    NAME(ACCEPT_RANGES, "Accept-Ranges"),
+    NAME(AGE, "Age"),
+    NAME(ALT_SVC, "Alt-Svc"),
+    NAME(AUTHORIZATION, "Authorization"),
+    NAME(CACHE_CONTROL, "Cache-Control"),
+    NAME(CONNECTION, "Connection"),
+    NAME(CONTENT_DISPOSITION, "Content-Disposition"),
+    NAME(CONTENT_ENCODING, "Content-Encoding"),
+    NAME(CONTENT_LENGTH, "Content-Length"),
+    NAME(CONTENT_RANGE, "Content-Range"),
+    NAME(CONTENT_SECURITY_POLICY, "Content-Security-Policy"),
+    NAME(CONTENT_TYPE, "Content-Type"),
+    NAME(COOKIE, "Cookie"),
+    NAME(DATE, "Date"),
+    NAME(DIGEST, "Digest"),
+    NAME(ETAG, "ETag"),
+    NAME(EXPECT, "Expect"),
+    NAME(HOST, "Host"),
+    NAME(HTTP2_SETTINGS, "HTTP2-Settings"),
+    NAME(IF_MODIFIED_SINCE, "If-Modified-Since"),
+    NAME(IF_NONE_MATCH, "If-None-Match"),
+    NAME(IF_RANGE, "If-Range"),
+    NAME(KEEP_ALIVE, "Keep-Alive"),
+    NAME(LAST_MODIFIED, "Last-Modified"),
+    NAME(LOCATION, "Location"),
+    NAME(MAX_FORWARDS, "Max-Forwards"),
+    NAME(ORIGIN, "Origin"),
+    NAME(PERMISSIONS_POLICY, "Permissions-Policy"),
+    NAME(PRAGMA, "Pragma"),
+    NAME(PROXY_AUTHENTICATE, "Proxy-Authenticate"),
+    NAME(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info"),
+    NAME(PROXY_AUTHORIZATION, "Proxy-Authorization"),
+    NAME(PROXY_CONNECTION, "Proxy-Connection"),
+    NAME(RANGE, "Range"),
+    NAME(REFERER, "Referer"),
+    NAME(REFERRER_POLICY, "Referrer-Policy"),
+    NAME(SEC_FETCH_DEST, "Sec-Fetch-Dest"),
+    NAME(SEC_FETCH_MODE, "Sec-Fetch-Mode"),
+    NAME(SEC_FETCH_SITE, "Sec-Fetch-Site"),
+    NAME(SEC_FETCH_USER, "Sec-Fetch-User"),
+    NAME(SEC_GPC, "Sec-GPC"),
+    NAME(SERVER, "Server"),
+    NAME(SET_COOKIE, "Set-Cookie"),
+    NAME(TE, "TE"),
+    NAME(TRAILER, "Trailer"),
+    NAME(TRANSFER_ENCODING, "Transfer-Encoding"),
+    NAME(UPGRADE, "Upgrade"),
+    NAME(USER_AGENT, "User-Agent"),
+    NAME(VARY, "Vary"),
+    NAME(VIA, "Via"),
+    NAME(WWW_AUTHENTICATE, "WWW-Authenticate"),
+#undef NAME
+};
+
+/* The same by length, so that a look-up compares with a handful. test_message checks that every
+ * name finds itself. */
+enum { LONGEST_NAME = 25, SAME_LENGTH = 7 };
+static const uint8_t names_by_length[LONGEST_NAME + 1][SAME_LENGTH + 1] = {
+    [2] = { FIELD_TE },
+    [3] = { FIELD_VIA, FIELD_AGE },
+    [4] = { FIELD_HOST, FIELD_DATE, FIELD_ETAG, FIELD_VARY },
+    [5] = { FIELD_RANGE },
+    [6] = { FIELD_ACCEPT, FIELD_COOKIE, FIELD_SERVER, FIELD_ORIGIN, FIELD_PRAGMA, FIELD_EXPECT,
+            FIELD_DIGEST },
+    [7] = { FIELD_REFERER, FIELD_UPGRADE, FIELD_ALT_SVC, FIELD_TRAILER, FIELD_SEC_GPC },
+    [8] = { FIELD_LOCATION, FIELD_IF_RANGE },
+    [10] = { FIELD_CONNECTION, FIELD_USER_AGENT, FIELD_SET_COOKIE, FIELD_KEEP_ALIVE },
+    [12] = { FIELD_CONTENT_TYPE, FIELD_MAX_FORWARDS },
+    [13] = { FIELD_CACHE_CONTROL, FIELD_LAST_MODIFIED, FIELD_ACCEPT_RANGES, FIELD_IF_NONE_MATCH,
+             FIELD_AUTHORIZATION, FIELD_CONTENT_RANGE },
+    [14] = { FIELD_CONTENT_LENGTH, FIELD_SEC_FETCH_DEST, FIELD_SEC_FETCH_MODE,
+             FIELD_SEC_FETCH_SITE, FIELD_SEC_FETCH_USER, FIELD_HTTP2_SETTINGS },
+    [15] = { FIELD_ACCEPT_ENCODING, FIELD_REFERRER_POLICY },
+    [16] = { FIELD_CONTENT_ENCODING, FIELD_PROXY_CONNECTION, FIELD_WWW_AUTHENTICATE },
+    [17] = { FIELD_TRANSFER_ENCODING, FIELD_IF_MODIFIED_SINCE },
+    [18] = { FIELD_PROXY_AUTHENTICATE, FIELD_PERMISSIONS_POLICY },
+    [19] = { FIELD_CONTENT_DISPOSITION, FIELD_PROXY_AUTHORIZATION },
+    [23] = { FIELD_CONTENT_SECURITY_POLICY },
+    [25] = { FIELD_PROXY_AUTHENTICATION_INFO },
+};
+
+void message_init(struct message *message, struct arena *arena, bool is_request)
+{
+    *message = (struct message){ .arena = arena, .is_request = is_request, .version_minor = 1 };
+}
+
+enum field_id field_id_of(struct span name)
+{
+    const uint8_t *id;
+
+    if (name.size > LONGEST_NAME)
+        return FIELD_OTHER;
+    for (id = names_by_length[name.size]; *id; id++)
+        if (ascii_lower(name.at[0]) == ascii_lower(field_names[*id].at[0]) &&
+            ascii_lower(name.at[name.size - 1]) ==
+                ascii_lower(field_names[*id].at[name.size - 1]) &&
+            span_equal_nocase(name, field_names[*id]))
+            return (enum field_id)*id;
+    return FIELD_OTHER;
+}
+
+struct span field_id_name(enum field_id id)
+{
+    return (unsigned)id < FIELDS ? field_names[id] : field_names[FIELD_OTHER];
+}
+
+static const struct {
+    struct span name;
+    enum method method;
+    bool is_safe, is_idempotent;
+} methods[] = {
+    { { "GET", 3 }, METHOD_GET, true, true },
+    { { "POST", 4 }, METHOD_POST, false, false },
+    { { "CONNECT", 7 }, METHOD_CONNECT, false, false },
+    { { "HEAD", 4 }, METHOD_HEAD, true, true },
+    { { "OPTIONS", 7 }, METHOD_OPTIONS, true, true },
+    { { "PUT", 3 }, METHOD_PUT, false, true },
+    { { "DELETE", 6 }, METHOD_DELETE, false, true },
+    { { "PATCH", 5 }, METHOD_PATCH, false, false },
+    { { "TRACE", 5 }, METHOD_TRACE, true, true },
+};
+
+enum method method_of(struct span name)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (span_equal(methods[i].name, name))
+            return methods[i].method;
+    return METHOD_OTHER;
+}
+
+bool method_is_safe(enum method method)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (methods[i].method == method)
+            return methods[i].is_safe;
+    return false;
+}
+
+bool method_is_idempotent(enum method method)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (methods[i].method == method)
+            return methods[i].is_idempotent;
+    return false;
+}
+
+const char *status_phrase(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *phrase;
+    } phrases[] = {
+        { 100, "Continue" }, { 101, "Switching Protocols" }, { 102, "Processing" },
+        { 103, "Early Hints" },
+        { 200, "OK" }, { 201, "Created" }, { 202, "Accepted" },
+        { 203, "Non-Authoritative Information" }, { 204, "No Content" }, { 205, "Reset Content" },
+        { 206, "Partial Content" }, { 207, "Multi-Status" }, { 208, "Already Reported" },
+        { 226, "IM Used" },
+        { 300, "Multiple Choices" }, { 301, "Moved Permanently" }, { 302, "Found" },
+        { 303, "See Other" }, { 304, "Not Modified" }, { 305, "Use Proxy" },
+        { 307, "Temporary Redirect" }, { 308, "Permanent Redirect" },
+        { 400, "Bad Request" }, { 401, "Unauthorized" }, { 402, "Payment Required" },
+        { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+        { 406, "Not Acceptable" }, { 407, "Proxy Authentication Required" },
+        { 408, "Request Timeout" }, { 409, "Conflict" }, { 410, "Gone" },
+        { 411, "Length Required" }, { 412, "Precondition Failed" }, { 413, "Content Too Large" },
+        { 414, "URI Too Long" }, { 415, "Unsupported Media Type" },
+        { 416, "Range Not Satisfiable" }, { 417, "Expectation Failed" },
+        { 421, "Misdirected Request" }, { 422, "Unprocessable Content" }, { 423, "Locked" },
+        { 424, "Failed Dependency" }, { 425, "Too Early" }, { 426, "Upgrade Required" },
+        { 428, "Precondition Required" }, { 429, "Too Many Requests" },
+        { 431, "Request Header Fields Too Large" }, { 451, "Unavailable For Legal Reasons" },
+        { 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" },
+        { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
+        { 505, "HTTP Version Not Supported" }, { 506, "Variant Also Negotiates" },
+        { 507, "Insufficient Storage" }, { 508, "Loop Detected" },
+        { 511, "Network Authentication Required" },
+    };
+
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+        if (phrases[i].status == status)
+            return phrases[i].phrase;
+    return "";
+}
+
+/* ---- fields ------------------------------------------------------------------------------- */
+
+static bool add(struct arena *arena, struct field **fields, size_t *count, size_t *capacity,
+                struct field field)
+{
+    if (*count >= MESSAGE_FIELDS)
+        return false;
+    if (*count == *capacity) {
+        size_t wanted = *capacity ? *capacity * 2 : 24;
+        struct field *grown = arena_alloc(arena, wanted * sizeof *grown);
+
+        if (!grown)
+            return false;
+        if (*count)
+            memcpy(grown, *fields, *count * sizeof *grown);
+        *fields = grown;
+        *capacity = wanted;
+    }
+    (*fields)[(*count)++] = field;
+    return true;
+}
+
+bool message_add_parsed(struct message *message, struct field field)
+{
+    return add(message->arena, &message->fields, &message->field_count, &message->field_capacity,
+               field);
+}
+
+static bool is_clean(struct span name, struct span value)
+{
+    return octets_are(name, OCTET_TOKEN) && octets_are_text(value);
+}
+
+bool message_add(struct message *message, struct span name, struct span value)
+{
+    struct field field = { name, span_trim(value), field_id_of(name), false };
+
+    return is_clean(name, value) && message_add_parsed(message, field);
+}
+
+bool message_add_trailer(struct message *message, struct span name, struct span value)
+{
+    struct field field = { name, span_trim(value), field_id_of(name), false };
+
+    return is_clean(name, value) && add(message->arena, &message->trailers,
+                                        &message->trailer_count, &message->trailer_capacity,
+                                        field);
+}
+
+static struct field *find_from(const struct message *message, size_t start, enum field_id id)
+{
+    for (size_t i = start; i < message->field_count; i++)
+        if (message->fields[i].id == id && !message->fields[i].is_dropped)
+            return &message->fields[i];
+    return NULL;
+}
+
+struct field *message_find(const struct message *message, enum field_id id)
+{
+    return find_from(message, 0, id);
+}
+
+struct field *message_find_next(const struct message *message, const struct field *after)
+{
+    return find_from(message, (size_t)(after - message->fields) + 1, after->id);
+}
+
+struct field *message_find_name(const struct message *message, struct span name)
+{
+    for (size_t i = 0; i < message->field_count; i++)
+        if (!message->fields[i].is_dropped && span_equal_nocase(message->fields[i].name, name))
+            return &message->fields[i];
+    return NULL;
+}
+
+struct span message_value(const struct message *message, enum field_id id)
+{
+    const struct field *field = message_find(message, id);
+    return field ? field->value : SPAN_NONE;
+}
+
+void message_drop(struct message *message, enum field_id id)
+{
+    for (size_t i = 0; i < message->field_count; i++)
+        if (message->fields[i].id == id)
+            message->fields[i].is_dropped = true;
+}
+
+bool message_set(struct message *message, enum field_id id, struct span value)
+{
+    message_drop(message, id);
+    return message_add(message, field_id_name(id), value);
+}
+
+static bool list_has(struct span list, struct span element)
+{
+    struct span one;
+
+    while (span_next_element(&list, &one))
+        if (span_equal_nocase(one, element))
+            return true;
+    return false;
+}
+
+bool message_lists(const struct message *message, enum field_id id, struct span element)
+{
+    for (const struct field *field = message_find(message, id); field;
+         field = message_find_next(message, field))
+        if (list_has(field->value, element))
+            return true;
+    return false;
+}
+
+/* ---- what is for one connection only ------------------------------------------------------- */
+
+/* Connection cannot name these away: without them a message would be framed, routed, stopped in a
+ * loop or understood otherwise than the sender's other readers do. */
+static bool connection_cannot_name(enum field_id id)
+{
+    switch (id) {
+    case FIELD_HOST:
+    case FIELD_CONTENT_LENGTH:
+    case FIELD_CONTENT_TYPE:
+    case FIELD_CONTENT_ENCODING:
+    case FIELD_CONTENT_RANGE:
+    case FIELD_CONTENT_SECURITY_POLICY:
+    case FIELD_CACHE_CONTROL:
+    case FIELD_DATE:
+    case FIELD_EXPECT:
+    case FIELD_MAX_FORWARDS:
+    case FIELD_VIA:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void drop_named(struct message *message, struct span name)
+{
+    enum field_id id = field_id_of(name);
+
+    if (connection_cannot_name(id) || id == FIELD_UPGRADE || id == FIELD_TE)
+        return; // the last two are decided below
+    for (size_t i = 0; i < message->field_count; i++)
+        if (id == FIELD_OTHER ? span_equal_nocase(message->fields[i].name, name)
+                              : message->fields[i].id == id)
+            message->fields[i].is_dropped = true;
+}
+
+/* Connection may come in several fields and name many; each is looked at, but the work is
+ * limited, because a peer decides on both counts. */
+static void drop_what_connection_names(struct message *message)
+{
+    size_t count = message->field_count, names = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct span list = message->fields[i].value, name;
+
+        if (message->fields[i].id != FIELD_CONNECTION)
+            continue;
+        while (span_next_element(&list, &name)) {
+            if (span_equal_nocase(name, SPAN("close")) ||
+                span_equal_nocase(name, SPAN("keep-alive")))
+                continue;
+            if (++names > MESSAGE_CONNECTION_NAMES) {
+                message->is_abnormal = true;
+                return;
+            }
+            drop_named(message, name);
+        }
+    }
+}
+
+/* "trailers" is the one member that we can pass on (RFC 9110 section 10.1.4). */
+static void keep_te_trailers(struct message *message)
+{
+    bool has_trailers = message->is_request && message_lists(message, FIELD_TE, SPAN("trailers"));
+
+    message_drop(message, FIELD_TE);
+    if (has_trailers)
+        message_add(message, field_names[FIELD_TE], SPAN("trailers"));
+}
+
+/* A switch to another HTTP or to TLS is between us and the peer, and we do not offer it. */
+static bool may_upgrade_to(struct span protocol)
+{
+    return !span_starts_nocase(protocol, SPAN("h2")) &&
+           !span_starts_nocase(protocol, SPAN("HTTP/")) &&
+           !span_starts_nocase(protocol, SPAN("TLS"));
+}
+
+static void keep_legal_upgrade(struct message *message)
+{
+    struct span kept = SPAN_NONE, list, protocol;
+
+    for (const struct field *field = message_find(message, FIELD_UPGRADE);
+         message->is_upgrade && field; field = message_find_next(message, field)) {
+        list = field->value;
+        while (span_next_element(&list, &protocol)) {
+            if (!may_upgrade_to(protocol))
+                continue;
+            if (kept.size && !arena_extend(message->arena, &kept, SPAN(", ")))
+                break;
+            if (!arena_extend(message->arena, &kept, protocol))
+                break;
+        }
+    }
+    message_drop(message, FIELD_UPGRADE);
+    message->is_upgrade = kept.size && message_add(message, field_names[FIELD_UPGRADE], kept);
+}
+
+void message_drop_hop_by_hop(struct message *message)
+{
+    bool trailer_was_named = message_lists(message, FIELD_CONNECTION, SPAN("Trailer"));
+
+    drop_what_connection_names(message);
+    keep_te_trailers(message);
+    keep_legal_upgrade(message);
+    if (message->framing != FRAMING_CHUNKED || trailer_was_named)
+        message_drop(message, FIELD_TRAILER);
+    message_drop(message, FIELD_CONNECTION);
+    message_drop(message, FIELD_KEEP_ALIVE);
+    message_drop(message, FIELD_PROXY_CONNECTION);
+    message_drop(message, FIELD_TRANSFER_ENCODING);
+    message_drop(message, FIELD_HTTP2_SETTINGS);
+    if (message->is_request) {
+        message_drop(message, FIELD_PROXY_AUTHORIZATION);
+    } else {
+        message_drop(message, FIELD_PROXY_AUTHENTICATE);
+        message_drop(message, FIELD_PROXY_AUTHENTICATION_INFO);
+    }
+}
+
+bool field_may_be_trailer(enum field_id id, struct span name)
+{
+    switch (id) {
+    case FIELD_OTHER:
+        // conditionals, Content-* and cookies that have no number, and what other proxies read
+        return !span_starts_nocase(name, SPAN("Content-")) &&
+               !span_starts_nocase(name, SPAN("If-")) &&
+               !span_starts_nocase(name, SPAN("Proxy-")) &&
+               !span_starts_nocase(name, SPAN("X-Forwarded-")) &&
+               !span_equal_nocase(name, SPAN("Forwarded")) &&
+               !span_equal_nocase(name, SPAN("Expires")) &&
+               !span_equal_nocase(name, SPAN("Retry-After")) &&
+               !span_equal_nocase(name, SPAN("Warning"));
+    case FIELD_DIGEST:
+    case FIELD_ETAG:
+    case FIELD_SERVER:
+        return true;
+    default:
+        return false;
+    }
+}
