@@ -1,0 +1,108 @@
+/*
+ * check.c - `dejunk check`: is the configuration good, and what does it come to?
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/say.h"
+#include "cli/settings.h"
+
+static void show_texts(const char *label, const char *first, const struct config_texts *texts)
+{
+    printf("  %-12s %s", label, first);
+    for (size_t i = 0; i < texts->count; i++)
+        printf("%s%.*s", i > 0 || *first ? ", " : "", SPAN_PRINT(texts->items[i]));
+    printf("\n");
+}
+
+static void show_parents(const struct config *config)
+{
+    for (size_t i = 0; i < config->parent_count; i++) {
+        const struct config_parent *parent = &config->parents[i];
+        size_t at = span_find_byte(parent->url, '@');
+        size_t scheme = span_find(parent->url, SPAN("://")) + 3;
+        struct span host = span_from(parent->url, at < parent->url.size ? at + 1 : scheme);
+
+        // Without the name and password that may stand in it.
+        printf("  %-12s %.*s: %.*s%.*s for ", i ? "" : "parents", SPAN_PRINT(parent->name),
+               SPAN_PRINT(span_slice(parent->url, 0, scheme)), SPAN_PRINT(host));
+        if (parent->for_hosts.count == 0)
+            printf("all hosts");
+        for (size_t j = 0; j < parent->for_hosts.count; j++)
+            printf("%s%.*s", j ? ", " : "", SPAN_PRINT(parent->for_hosts.items[j]));
+        printf("\n");
+    }
+}
+
+static void show_lists(const struct config *config)
+{
+    for (size_t i = 0; i < config->list_count; i++) {
+        const struct config_list *list = &config->lists[i];
+
+        printf("  %-12s %.*s: %.*s%s%s\n", i ? "" : "lists", SPAN_PRINT(list->name),
+               SPAN_PRINT(list->file), list->trusted ? ", trusted" : "",
+               list->enabled ? "" : ", off");
+        fflush(stdout);
+        if (list->enabled && access(list->file.at, R_OK) != 0)
+            say_warning("list %.*s: cannot read %.*s: %s", SPAN_PRINT(list->name),
+                        SPAN_PRINT(list->file), strerror(errno));
+    }
+}
+
+static void show(const struct settings *settings, const struct config_sources *sources,
+                 const struct config *config)
+{
+    size_t drop_ins = sources->count - (settings->path != NULL) - (settings->count > 0);
+
+    if (settings->path)
+        printf("%s is good\n", settings->path);
+    else
+        printf("The defaults are good; there is no %s\n", settings->default_path);
+    for (size_t i = 0; i < drop_ins; i++)
+        printf("  %-12s %.*s\n", i ? "" : "with", SPAN_PRINT(sources->items[1 + i].name));
+    show_texts("listens on", config->listen.count ? "" : "only what systemd hands over",
+               &config->listen);
+    show_texts("serves", "loopback", &config->allow);
+    if (config->user_count > 0)
+        printf("  %-12s %zu\n", "users", config->user_count);
+    show_parents(config);
+    show_lists(config);
+    if (!config->filter)
+        printf("  %-12s off\n", "filter");
+}
+
+static int run(struct options *options)
+{
+    struct settings settings = { 0 };
+    struct config_sources sources;
+    struct config *config;
+    struct error error;
+    int letter;
+
+    while ((letter = options_next(options)) > 0)
+        settings_take(&settings, letter, options->value);
+    if (letter == OPTIONS_END_NOW || !options_count(options, 0, 0))
+        return options->exit_code;
+    if (settings_load(&settings, &config, &sources, &error)) {
+        say_error("%s", error.text);
+        return EX_CONFIG;
+    }
+    show(&settings, &sources, config);
+    config_unref(&config);
+    config_sources_done(&sources);
+    return say_finish();
+}
+
+static const struct option_row rows[] = { SETTINGS_ROWS, { 0 } };
+const struct command command_check = {
+    .name = "check",
+    .help = "check the configuration and show what it comes to",
+    .about = "Reads proxy.conf, its drop-ins and the settings given with -D as `dejunk run` does.\n"
+             "The first mistake is told with its file and line, and the exit code is 78 then.",
+    .options = rows,
+    .run = run,
+};

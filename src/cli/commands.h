@@ -1,0 +1,15 @@
+/*
+ * commands.h - the commands, one line and one file each: src/cli/<name>.c.
+ *
+ * A new command is its file, its line here and its line in cli.c's table.
+ */
+#ifndef DEJUNK_CLI_COMMANDS_H
+#define DEJUNK_CLI_COMMANDS_H
+
+#include "cli/options.h"
+
+extern const struct command command_check;
+extern const struct command command_passwd;
+extern const struct command command_run;
+
+#endif
