@@ -74,6 +74,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/t
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS := $(FUZZERS:%=$(BUILD)/replay/%)
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 
 # Written anew when they say something else, so that make sees the change.
 FLAGS_NOW := $(strip $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS))
@@ -116,7 +117,7 @@ run: $(BUILD)/dejunk
 ONE_UNIT := $(if $(T),$(filter $(BUILD)/tests/test_$(T),$(UNIT_TESTS)))
 TEST_ENV = DEJUNK=$(BUILD)/dejunk DEJUNK_SHARED=$(DEJUNK_SHARED) DEJUNK_SAN=$(SAN)
 
-tests: $(BUILD)/dejunk $(UNIT_TESTS) $(REPLAYS)
+tests: $(BUILD)/dejunk $(UNIT_TESTS) $(REPLAYS) $(TOOLS)
 
 test: $(if $(T),$(if $(ONE_UNIT),unit,e2e),unit e2e)
 
@@ -132,6 +133,12 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(BUILD)/libdejunk.a
 	$(call say,TEST  $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libdejunk.a $(ALL_LDFLAGS) \
 		-lcmocka $(LIBS)
+
+# Programs that show a part at work, for tests written in other languages.
+$(BUILD)/tests/%: tests/tools/%.c $(BUILD)/libdejunk.a
+	@mkdir -p $(@D)
+	$(call say,TEST  $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libdejunk.a $(ALL_LDFLAGS) $(LIBS)
 
 # Each fuzz target once over its corpus, with the compiler at hand.
 $(BUILD)/replay/%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(BUILD)/libdejunk.a
@@ -208,4 +215,4 @@ clean:
 	rm -rf build
 
 -include $(OBJECTS:.o=.d) $(BUILD)/src/main.d $(UNIT_TESTS:%=%.d) $(REPLAYS:%=%.d) \
-	$(BENCHES:%=%.d) $(FUZZERS:%=$(BUILD)/fuzz/%.d)
+	$(BENCHES:%=%.d) $(TOOLS:%=%.d) $(FUZZERS:%=$(BUILD)/fuzz/%.d)
