@@ -409,7 +409,7 @@ static void fail_unknown(struct parse *parse, const cfg_t *cfg, const char *name
     nearest_init(&nearest, span_text(name));
     for (size_t i = HIDDEN_OPTIONS; cfg->opts[i].name; i++)
         nearest_offer(&nearest, cfg->opts[i].name);
-    if (nearest.name && nearest.distance > 0) {
+    if (nearest.name) {
         fail(parse, here(parse, cfg), "unknown option %s; did you mean \"%s\"?", quoted,
              nearest.name);
         return;

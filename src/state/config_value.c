@@ -242,19 +242,23 @@ bool config_is_user_name(struct span text)
 
 bool config_is_password_hash(struct span text)
 {
-    // crypt_checksalt() looks at the method and its setting alone; a hash has at least 31
-    // characters behind the last '$' (bcrypt: 53, with the salt).
-    enum { HASH_BYTES = 31 };
+    // crypt_checksalt() looks at the method and its setting alone. A whole hash has at least
+    // three '$', and at least 31 characters behind the last (bcrypt: 53, with the salt).
+    enum { HASH_BYTES = 31, DOLLARS = 3 };
     char copy[CRYPT_OUTPUT_SIZE];
-    size_t last = text.size;
+    size_t last = 0, dollars = 0;
     int verdict;
 
     if (text.size == 0 || text.size >= sizeof copy || text.at[0] != '$' ||
         !is_printable(text, " :;*!\\"))
         return false;
-    while (text.at[last - 1] != '$')
-        last--;
-    if (text.size - last < HASH_BYTES)
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] == '$') {
+            dollars++;
+            last = i + 1;
+        }
+    }
+    if (dollars < DOLLARS || text.size - last < HASH_BYTES)
         return false;
     memcpy(copy, text.at, text.size);
     copy[text.size] = '\0';
