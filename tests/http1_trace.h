@@ -17,6 +17,7 @@ struct trace {
     enum phases_side side;
     enum method answers;
     bool pauses;       // after every event, as the owner that is slow
+    void (*on_message)(struct trace *trace); // may be NULL; when one is complete, body with it
     struct http1 *parser;
     struct arena arena;
     struct message message;
@@ -117,6 +118,8 @@ static inline void trace_on_finished(void *owner)
 {
     struct trace *trace = owner;
 
+    if (trace->on_message)
+        trace->on_message(trace);
     trace_body(trace);
     for (size_t i = 0; i < trace->message.trailer_count; i++)
         buffer_printf(&trace->brief, "trailer:%.*s ", SPAN_PRINT(trace->message.trailers[i].name));

@@ -359,22 +359,17 @@ struct facts {
 /* RFC 9110 section 8.6: a list, and several fields, may say the same number again and again. */
 static void note_lengths(struct facts *facts, struct span list)
 {
-    size_t comma;
+    for (bool more = true; more;) {
+        size_t comma = span_find_byte(list, ',');
+        struct span number = span_trim(span_slice(list, 0, comma));
 
-    do {
-        struct span number;
-
-        comma = span_find_byte(list, ',');
-        number = span_trim(span_slice(list, 0, comma));
         if (++facts->lengths == 1)
             facts->length = number;
         else if (!span_equal(number, facts->length))
             facts->lengths_differ = true;
-        if (comma < list.size)
-            list = span_from(list, comma + 1);
-        else
-            list.size = 0;
-    } while (list.size);
+        more = comma < list.size;
+        list = span_from(list, comma + more);
+    }
 }
 
 static void note_connection(struct facts *facts, struct span list, bool is_for_proxy)

@@ -11,13 +11,13 @@ struct authority {
     uint16_t port;
 };
 
-/* inet_pton() wants a C string. */
+/* inet_pton() wants a C string, and would stop at a NUL. */
 static bool is_address(int family, struct span text)
 {
     char copy[INET6_ADDRSTRLEN];
     struct in6_addr address;
 
-    if (text.size == 0 || text.size >= sizeof copy)
+    if (text.size >= sizeof copy || span_find_byte(text, '\0') < text.size)
         return false;
     memcpy(copy, text.at, text.size);
     copy[text.size] = '\0';
