@@ -66,9 +66,10 @@ static void show(const struct settings *settings, const struct config_sources *s
         printf("  %-12s %.*s\n", i ? "" : "with", SPAN_PRINT(sources->items[1 + i].name));
     show_texts("listens on", config->listen.count ? "" : "only what systemd hands over",
                &config->listen);
-    show_texts("serves", "loopback", &config->allow);
-    if (config->user_count > 0)
-        printf("  %-12s %zu\n", "users", config->user_count);
+    if (config->user_count == 0)
+        show_texts("serves", "loopback", &config->allow);
+    else
+        show_texts("serves", config->user_count == 1 ? "1 user" : "users", &config->allow);
     show_parents(config);
     show_lists(config);
     if (!config->filter)

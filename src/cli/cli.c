@@ -24,7 +24,10 @@ static const struct command command_version = {
 };
 
 static const struct command *const commands[] = {
-    &command_check, &command_passwd, &command_version, &command_help,
+    &command_check,
+    &command_passwd,
+    &command_version,
+    &command_help,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -98,7 +101,8 @@ int cli_main(int argc, char **argv)
 {
     static const struct {
         const char *option, *command;
-    } spellings[] = { // as other programs have it
+    } spellings[] = {
+        // as other programs have it
         { "--help", "help" },
         { "-h", "help" },
         { "--version", "version" },

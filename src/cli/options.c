@@ -42,8 +42,9 @@ void options_show_help(const struct command *command)
 
     printf("%sUsage:%s dejunk %s [OPTION]...%s%s\n\n", bold, plain, command->name,
            command->arguments ? " " : "", command->arguments ? command->arguments : "");
-    printf("%c%s.\n", command->help[0] >= 'a' && command->help[0] <= 'z' ? command->help[0] - 32
-                                                                         : command->help[0],
+    printf("%c%s.\n",
+           command->help[0] >= 'a' && command->help[0] <= 'z' ? command->help[0] - 32
+                                                              : command->help[0],
            command->help + 1);
     if (command->about)
         printf("\n%s\n", command->about);

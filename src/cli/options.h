@@ -20,10 +20,10 @@ struct option_row {
 
 struct command {
     const char *name;
-    const char *help;                 // one line, as in "check the configuration"
-    const char *arguments;            // what may follow the options: "[NAME]"; NULL: nothing
-    const char *about;                // paragraphs for its help; NULL: none
-    const struct option_row *options; // ended by zeros; NULL: none. --help comes by itself
+    const char *help;                    // one line, as in "check the configuration"
+    const char *arguments;               // what may follow the options: "[NAME]"; NULL: nothing
+    const char *about;                   // paragraphs for its help; NULL: none
+    const struct option_row *options;    // ended by zeros; NULL: none. --help comes by itself
     int (*run)(struct options *options); // the exit code, as in sysexits.h
 };
 

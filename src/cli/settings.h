@@ -10,13 +10,15 @@
 #include "state/config.h"
 
 /* For a command's table of options. */
-#define SETTINGS_ROWS \
-    { 'c', "config", "FILE", "read this file instead of the usual one" }, \
-    { 'D', "set", "NAME=VALUE", "set an option; may be given many times" }
+#define SETTINGS_ROWS                                                                              \
+    { 'c', "config", "FILE", "read this file instead of the usual one" },                          \
+    {                                                                                              \
+        'D', "set", "NAME=VALUE", "set an option; may be given many times"                         \
+    }
 
 enum { SETTINGS = 1000 }; // -D on one command line, at most
 
-struct settings { // zeroed: nothing given
+struct settings {     // zeroed: nothing given
     const char *path; // after settings_find(): the file to read, or NULL: none
     const char *items[SETTINGS];
     size_t count;

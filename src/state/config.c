@@ -21,7 +21,7 @@
 #include "state/config_value.h"
 
 enum { HIDDEN_OPTIONS = 2, FIRST_CAPACITY = 4 };
-static const char mark[] = "\001"; // a byte that no cleaned text has
+static const char mark[] = "\001";                    // a byte that no cleaned text has
 typedef void *__attribute__((may_alias)) any_pointer; // to records of whatever kind
 static const size_t arena_limit_bytes = (size_t)512 << 20;
 
@@ -149,9 +149,10 @@ static int fail_kind(struct parse *parse, struct place at, const struct config_o
     char quoted[QUOTE_BYTES];
 
     if (option->kind == CONFIG_PASSWORD) // not for the eyes of whoever reads logs
-        return fail(parse, at, "%s is not %s", option->name, config_kind_words(option->kind));
+        return fail(parse, at, "%s is not %s", option->name,
+                    config_kind_words(option->kind)->expected);
     return fail(parse, at, "%s: %s is not %s", option->name, quote(quoted, text),
-                config_kind_words(option->kind));
+                config_kind_words(option->kind)->expected);
 }
 
 static int store_choice(struct parse *parse, struct place at, const struct config_option *option,
@@ -259,7 +260,8 @@ static void store_defaults(struct parse *parse, const struct config_section *sec
 
         while (rest.size > 0) {
             size_t end = option->is_list ? span_find(rest, SPAN(", ")) : rest.size;
-            int stored = store(parse, (struct place){ 0 }, option, record, span_slice(rest, 0, end));
+            int stored =
+                store(parse, (struct place){ 0 }, option, record, span_slice(rest, 0, end));
 
             assert(stored == 0);
             rest = end == rest.size ? SPAN_NONE : span_from(rest, end + 2);
@@ -341,9 +343,9 @@ static void *titled_record(struct parse *parse, struct place at,
         return NULL;
     }
     title = arena_copy(&parse->config->arena, title);
-    if (!title.at ||
-        !grow(&parse->config->arena, records, *count, section->record_size) ||
-        !grow(&parse->scratch, (any_pointer *)&parse->places[index], *count, sizeof(struct place))) {
+    if (!title.at || !grow(&parse->config->arena, records, *count, section->record_size) ||
+        !grow(&parse->scratch, (any_pointer *)&parse->places[index], *count,
+              sizeof(struct place))) {
         fail_too_large(parse, at);
         return NULL;
     }
@@ -375,7 +377,7 @@ static int section_opened(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *r
     section = &config_sections()[parse->section];
     if (!text_checks[section->title_kind](title)) {
         fail(parse, here(parse, cfg), "%s: %s is not %s", section->name, quote(quoted, title),
-             config_kind_words(section->title_kind));
+             config_kind_words(section->title_kind)->expected);
         return 0;
     }
     if (section->title_kind == CONFIG_POLICY_NAME)
@@ -485,8 +487,10 @@ static cfg_t *make_reader(struct parse *parse, void **context)
     cfg_t *cfg;
 
     for (size_t i = 1; i < CONFIG_SECTIONS; i++, next++) {
-        *next = (cfg_opt_t){ .name = sections[i].name, .type = CFGT_SEC,
-                             .flags = CFGF_MULTI | CFGF_TITLE, .validcb = section_closed };
+        *next = (cfg_opt_t){ .name = sections[i].name,
+                             .type = CFGT_SEC,
+                             .flags = CFGF_MULTI | CFGF_TITLE,
+                             .validcb = section_closed };
         next->subopts = make_table(parse, context, &sections[i], 0);
     }
     cfg = cfg_init(top, CFGF_NONE);

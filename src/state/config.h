@@ -3,9 +3,9 @@
  *
  * Files are read by whoever may (config_sources.h); parsing works on the texts alone
  * (config_parse), so that the master can hand them to a jailed worker, which parses the same
- * bytes to the same config. A config never changes; a reload makes a new one and holders of the old one keep it by
- * reference. Every check knows its file and line. Knows nothing of sockets: addresses and ranges
- * are kept as checked text, the rooms above turn them into their own types.
+ * bytes to the same config. A config never changes; a reload makes a new one and holders of the old
+ * one keep it by reference. Every check knows its file and line. Knows nothing of sockets:
+ * addresses and ranges are kept as checked text, the rooms above turn them into their own types.
  */
 #ifndef DEJUNK_STATE_CONFIG_H
 #define DEJUNK_STATE_CONFIG_H
@@ -24,8 +24,8 @@ struct config_texts { // a list of strings
 
 struct config_parent {
     struct span name;
-    struct span url;                 // http://[user:pass@]host:port or socks5://...
-    struct config_texts for_hosts;   // wildcards; empty: all
+    struct span url;               // http://[user:pass@]host:port or socks5://...
+    struct config_texts for_hosts; // wildcards; empty: all
     struct config_texts except_hosts;
 };
 
@@ -43,14 +43,14 @@ struct config_list {
 
 enum policy_answer { POLICY_ACCEPT, POLICY_REJECT };
 
-struct config_policy { // one of the three: connect, image, cookie
+struct config_policy {                  // one of the three: connect, image, cookie
     struct config_texts reject, accept; // shell wildcards on the host
     enum policy_answer otherwise;
 };
 
 enum config_switch { SWITCH_UNSET, SWITCH_NO, SWITCH_YES };
 
-struct config_site { // site "*.bank.example" { ... }
+struct config_site {     // site "*.bank.example" { ... }
     struct span pattern; // shell wildcard on the host
     enum config_switch filter;
     enum config_switch intercept;
@@ -71,35 +71,35 @@ struct config {
     struct arena arena; // everything below points into it
 
     // who may come in
-    struct config_texts listen;          // "127.0.0.1:8119", "[::1]:8119"
-    struct config_texts allow;           // address ranges of clients; loopback always
+    struct config_texts listen; // "127.0.0.1:8119", "[::1]:8119"
+    struct config_texts allow;  // address ranges of clients that need no password
     struct config_user *users;
     size_t user_count;
     struct span auth_realm;
-    size_t client_connections;           // per client address, each worker; loopback exempt
+    size_t client_connections; // per client address, each worker; loopback exempt
     bool reuse_port;
 
     // where a request may go
-    struct config_texts connect_ports;   // "443", "8000-8999"
-    struct config_texts allow_destinations;  // "127.0.0.0/8:18080": lifts the refusals
-    struct config_texts private_names;   // wildcards of public names that may be private addresses
+    struct config_texts connect_ports;      // "443", "8000-8999"
+    struct config_texts allow_destinations; // "127.0.0.0/8:18080": lifts the refusals
+    struct config_texts private_names; // wildcards of public names that may be private addresses
     struct config_parent *parents;
     size_t parent_count;
 
     // relaying
     bool via;
-    size_t workers;                      // 0: as many as CPUs
-    size_t connections_per_origin;       // per worker, as are the next three
+    size_t workers;                // 0: as many as CPUs
+    size_t connections_per_origin; // per worker, as are the next three
     size_t connections_total;
     size_t idle_per_origin;
     size_t idle_total;
-    uint64_t connect_timeout_ms;         // resolve, connect and parent's handshake
-    uint64_t request_header_timeout_ms;  // absolute
+    uint64_t connect_timeout_ms;        // resolve, connect and parent's handshake
+    uint64_t request_header_timeout_ms; // absolute
     uint64_t response_header_timeout_ms;
     uint64_t idle_body_timeout_ms;
-    uint64_t keep_alive_timeout_ms;      // browser side
-    uint64_t pool_idle_timeout_ms;       // outgoing side
-    uint64_t tunnel_idle_timeout_ms;     // tunnels, WebSockets, event streams
+    uint64_t keep_alive_timeout_ms;  // browser side
+    uint64_t pool_idle_timeout_ms;   // outgoing side
+    uint64_t tunnel_idle_timeout_ms; // tunnels, WebSockets, event streams
     uint64_t drain_ms;
 
     // files and logs
@@ -107,15 +107,15 @@ struct config {
     struct span state_dir, runtime_dir;  // paths; empty: config_default_dir()
     enum log_level log_level;
     enum access_log_format access_log;
-    struct span access_log_file;         // empty: standard output
+    struct span access_log_file; // empty: standard output
 
     // filtering
     bool filter;
     bool gpc;
     struct config_list *lists;
     size_t list_count;
-    struct span rules_dir;               // path; empty: config_default_dir()
-    struct span unfiltered_hosts;        // path of the list of captive-portal hosts; empty: ours
+    struct span rules_dir;        // path; empty: config_default_dir()
+    struct span unfiltered_hosts; // path of the list of captive-portal hosts; empty: ours
     struct config_policy connect_policy, image_policy, cookie_policy;
     struct config_site *sites;
     size_t site_count;

@@ -90,8 +90,8 @@ static enum error_kind read_drop_ins(struct config_sources *sources, const char 
         return error_errno(error, ERROR_CONFIG, "%s: cannot read the directory", name);
     }
     if (count > CONFIG_DROP_INS)
-        kind = error_set(error, ERROR_CONFIG, "%s: more than %d files in it", name,
-                         CONFIG_DROP_INS);
+        kind =
+            error_set(error, ERROR_CONFIG, "%s: more than %d files in it", name, CONFIG_DROP_INS);
     for (int i = 0; i < count; i++) {
         snprintf(name, sizeof name, "%s.d/%s", path, entries[i]->d_name);
         if (!kind)
@@ -100,6 +100,11 @@ static enum error_kind read_drop_ins(struct config_sources *sources, const char 
     }
     free(entries);
     return kind;
+}
+
+static bool is_one_of(char byte, struct span set)
+{
+    return span_find_byte(set, byte) < set.size;
 }
 
 /* One setting as a line of config text: what is neither a list nor in quotes already is quoted, so
@@ -118,12 +123,12 @@ static enum error_kind add_setting(struct arena *arena, struct span *text, const
         return error_set(error, ERROR_CONFIG, "-D:%zu: a setting is one line", number);
     value = span_trim(span_from(whole, equals + 1));
     is_done = arena_extend(arena, text, span_slice(whole, 0, equals + 1));
-    if (value.size > 0 && memchr("{\"'", value.at[0], 3)) {
+    if (value.size > 0 && is_one_of(value.at[0], SPAN("{\"'"))) {
         is_done = is_done && arena_extend(arena, text, value);
     } else {
         is_done = is_done && arena_extend(arena, text, SPAN("\""));
         for (size_t i = 0; i < value.size; i++) {
-            if (memchr("\\\"$", value.at[i], 3))
+            if (is_one_of(value.at[i], SPAN("\\\"$")))
                 is_done = is_done && arena_extend(arena, text, SPAN("\\"));
             is_done = is_done && arena_extend(arena, text, span_slice(value, i, 1));
         }

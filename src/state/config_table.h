@@ -10,12 +10,12 @@
 #include "base/bytes.h"
 
 enum config_kind {
-    CONFIG_SWITCH,      // bool
-    CONFIG_OVERRIDE,    // enum config_switch: a switch that may be left unset
-    CONFIG_COUNT,       // size_t
-    CONFIG_DURATION,    // uint64_t, in ms
-    CONFIG_CHOICE,      // an enum; the index of one of `choices`
-    CONFIG_PLAIN_TEXT,  // struct span, as are all below; in lists, struct config_texts
+    CONFIG_SWITCH,     // bool
+    CONFIG_OVERRIDE,   // enum config_switch: a switch that may be left unset
+    CONFIG_COUNT,      // size_t
+    CONFIG_DURATION,   // uint64_t, in ms
+    CONFIG_CHOICE,     // an enum; the index of one of `choices`
+    CONFIG_PLAIN_TEXT, // struct span, as are all below; in lists, struct config_texts
     CONFIG_PATH,
     CONFIG_LISTENER,
     CONFIG_BLOCK,
@@ -37,16 +37,17 @@ struct config_option {
     bool is_required;           // a section without it is an error
     size_t offset;              // of the member, in struct config or in the section's record
     uint64_t least, most;       // CONFIG_COUNT: as they are; CONFIG_DURATION: in ms
+    const char *unit;           // CONFIG_COUNT: of what
     const char *const *choices; // CONFIG_CHOICE: ended by NULL
     const char *standard;       // the default, a list's parted by ", "; NULL: unset or empty
     const char *standard_words; // where the default is no plain value: what happens when unset
     const char *heading;        // first of a group: what the group is about
     const char *meaning;        // one or more whole sentences
-    const char *example;        // a value worth showing; NULL: the default is shown
+    const char *example;        // a value worth showing, as it is written; NULL: the default
 };
 
 struct config_section {
-    const char *name;        // NULL: the top level
+    const char *name; // NULL: the top level
     enum config_kind title_kind;
     const char *title_words; // what the title stands for: NAME, PATTERN
     size_t record_size;      // its title, a struct span, stands first (policies: no title)
@@ -69,8 +70,12 @@ struct config_policy_place {
 enum { CONFIG_POLICIES = 3 };
 const struct config_policy_place *config_policies(void);
 
-/* What a value of this kind is, with an example: "a duration such as 300ms, 10s or 1h". */
-const char *config_kind_words(enum config_kind kind);
+/* What a value of this kind is, for a mistake: "a duration such as 300ms, 10s, 5m, 1h or 2d"; and
+ * in short, for one ("duration") and for the entries of a list ("ports and ranges of ports"). */
+struct config_words {
+    const char *expected, *one, *many;
+};
+const struct config_words *config_kind_words(enum config_kind kind);
 /* The range of a count or duration as "1 to 65535", "1ms to 10m"; returns `to`. */
 enum { CONFIG_RANGE_BYTES = 64 };
 const char *config_write_range(const struct config_option *option, char *to);

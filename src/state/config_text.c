@@ -16,6 +16,11 @@ static bool fail(struct cleaner *cleaner, unsigned line, const char *reason)
     return false;
 }
 
+static bool is_one_of(char byte, struct span set)
+{
+    return span_find_byte(set, byte) < set.size;
+}
+
 static char peek(const struct cleaner *cleaner, size_t ahead)
 {
     size_t at = cleaner->at + ahead;
@@ -87,7 +92,7 @@ static bool copy_string(struct cleaner *cleaner)
             return fail(cleaner, begun, "this string has no end on its line");
         if (byte == '\\') {
             // What is a code of a character to libconfuse could be a NUL.
-            if (quote == '"' && !memchr("\\\"'$", peek(cleaner, 1), 4))
+            if (quote == '"' && !is_one_of(peek(cleaner, 1), SPAN("\\\"'$")))
                 return fail(cleaner, cleaner->line,
                             "a backslash may stand only before \\, \", ' or $");
             if (!step(cleaner, true))
@@ -109,7 +114,7 @@ static bool copy_word(struct cleaner *cleaner)
     while (cleaner->at < cleaner->text.size) {
         char byte = peek(cleaner, 0);
 
-        if (memchr(" \t\r\n#\"'={}(),", byte, 13) || (byte == '+' && peek(cleaner, 1) == '='))
+        if (is_one_of(byte, SPAN(" \t\r\n#\"'={}(),")) || (byte == '+' && peek(cleaner, 1) == '='))
             return true;
         if (byte == '*' || byte == '+')
             return fail(cleaner, cleaner->line,
@@ -159,9 +164,11 @@ static bool copy_next(struct cleaner *cleaner)
     case '}':
         return copy_brace(cleaner);
     case '+':
-        if (peek(cleaner, 1) == '=')
-            return step(cleaner, true) && step(cleaner, true);
-        return copy_word(cleaner);
+        if (peek(cleaner, 1) != '=')
+            return copy_word(cleaner);
+        if (!step(cleaner, true))
+            return false;
+        return step(cleaner, true);
     case '=':
     case ',':
     case '(':

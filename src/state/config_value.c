@@ -2,8 +2,11 @@
 
 #include <arpa/inet.h>
 #include <crypt.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
+
+enum { LOGIN_BYTES = 255 };
 
 bool config_read_switch(struct span text, bool *out)
 {
@@ -11,8 +14,8 @@ bool config_read_switch(struct span text, bool *out)
         struct span word;
         bool means;
     } words[] = {
-        { SPAN("yes"), true },  { SPAN("true"), true },   { SPAN("on"), true },
-        { SPAN("no"), false },  { SPAN("false"), false }, { SPAN("off"), false },
+        { SPAN("yes"), true }, { SPAN("true"), true },   { SPAN("on"), true },
+        { SPAN("no"), false }, { SPAN("false"), false }, { SPAN("off"), false },
     };
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -27,7 +30,8 @@ bool config_read_switch(struct span text, bool *out)
 static const struct {
     struct span name;
     uint64_t ms;
-} units[] = { // largest first
+} units[] = {
+    // largest first
     { SPAN("d"), 86400000 }, { SPAN("h"), 3600000 }, { SPAN("m"), 60000 },
     { SPAN("s"), 1000 },     { SPAN("ms"), 1 },
 };
@@ -193,6 +197,29 @@ static bool is_host(struct span text)
     return text.size > 0 && text.size <= 253 && is_printable(text, " :/?#[]@*\"'\\<>^`{|}%");
 }
 
+/* USER:PASSWORD, percent-encoded (RFC 3986 section 2.1), at most 255 bytes each (RFC 1929). */
+static bool is_login(struct span text)
+{
+    size_t sizes[2] = { 0, 0 }, part = 0;
+
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] == ':' && part == 0) {
+            part = 1;
+            continue;
+        }
+        if (text.at[i] == '%') {
+            if (i + 2 >= text.size || !isxdigit((unsigned char)text.at[i + 1]) ||
+                !isxdigit((unsigned char)text.at[i + 2]) ||
+                (text.at[i + 1] == '0' && text.at[i + 2] == '0'))
+                return false;
+            i += 2;
+        }
+        sizes[part]++;
+    }
+    return part == 1 && sizes[0] > 0 && sizes[0] <= LOGIN_BYTES && sizes[1] <= LOGIN_BYTES &&
+           is_printable(text, " /?#\"\\");
+}
+
 bool config_is_parent(struct span text)
 {
     static const struct span schemes[] = { SPAN("http://"), SPAN("socks5://") };
@@ -203,13 +230,13 @@ bool config_is_parent(struct span text)
         if (span_starts_nocase(text, schemes[i]))
             rest = span_from(text, schemes[i].size);
     }
-    if (rest.size == 0 || rest.size > CONFIG_PATH_BYTES)
+    if (rest.size == 0)
         return false;
     at = span_find_byte(rest, '@');
     if (at < rest.size) {
         struct span login = span_slice(rest, 0, at);
 
-        if (span_find_byte(login, ':') == login.size || !is_printable(login, " /?#\"\\"))
+        if (!is_login(login))
             return false;
         rest = span_from(rest, at + 1);
     }

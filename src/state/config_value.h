@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 
 enum {
-    CONFIG_TEXT_BYTES = 255,  // titles, realms, wildcards
+    CONFIG_TEXT_BYTES = 255, // titles, realms, wildcards
     CONFIG_PATH_BYTES = 4095,
 };
 

@@ -144,7 +144,8 @@ static void limits_sizes(void **state)
     assert_non_null(text);
     memset(text, 'x', CONFIG_SOURCE_BYTES + 1);
     put("big.conf", text, CONFIG_SOURCE_BYTES);
-    assert_int_equal(config_sources_read(&sources, in_top("big.conf"), NULL, 0, &error), ERROR_NONE);
+    assert_int_equal(config_sources_read(&sources, in_top("big.conf"), NULL, 0, &error),
+                     ERROR_NONE);
     assert_int_equal(sources.items[0].text.size, CONFIG_SOURCE_BYTES);
     config_sources_done(&sources);
     put("big.conf", text, CONFIG_SOURCE_BYTES + 1);
@@ -248,8 +249,10 @@ static void knows_the_usual_places(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_in_order),         cmocka_unit_test(quotes_settings),
-        cmocka_unit_test(limits_sizes),           cmocka_unit_test(limits_drop_ins),
+        cmocka_unit_test(reads_in_order),
+        cmocka_unit_test(quotes_settings),
+        cmocka_unit_test(limits_sizes),
+        cmocka_unit_test(limits_drop_ins),
         cmocka_unit_test(tells_what_cannot_be_read),
         cmocka_unit_test(knows_the_usual_places),
     };

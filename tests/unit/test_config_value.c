@@ -130,6 +130,12 @@ static const struct {
     { "http://u@h:3128", 0 },
     { "http://u:p:q@h:3128", PARENT },
     { "http://u:p@q@h:3128", 0 },
+    { "http://:p@h:3128", 0 },
+    { "http://u%40x:%3a@h:3128", PARENT },
+    { "http://u:%@h:3128", 0 },
+    { "http://u:%2@h:3128", 0 },
+    { "http://u:%2g@h:3128", 0 },
+    { "http://u:%00@h:3128", 0 },
     { "http://h", 0 },
     { "http://h:", 0 },
     { "http://h:0", 0 },
@@ -172,9 +178,9 @@ static void knows_loopback(void **state)
         const char *text;
         bool is_loopback;
     } rows[] = {
-        { "127.0.0.1:1", true },  { "127.255.255.255:1", true }, { "128.0.0.1:1", false },
-        { "0.0.0.0:1", false },   { "[::1]:1", true },           { "[0:0:0:0:0:0:0:1]:1", true },
-        { "[::]:1", false },      { "[::2]:1", false },          { "[::ffff:127.0.0.1]:1", false },
+        { "127.0.0.1:1", true }, { "127.255.255.255:1", true }, { "128.0.0.1:1", false },
+        { "0.0.0.0:1", false },  { "[::1]:1", true },           { "[0:0:0:0:0:0:0:1]:1", true },
+        { "[::]:1", false },     { "[::2]:1", false },          { "[::ffff:127.0.0.1]:1", false },
     };
 
     (void)state;
@@ -217,19 +223,21 @@ static void limits_lengths(void **state)
     }
 }
 
-/* The scheme and the name of a parent's host: 253 bytes, and CONFIG_PATH_BYTES in all. */
+/* The name of the host, 253 bytes; user and password, 255 each when they are decoded. */
 static void limits_parents(void **state)
 {
-    char text[CONFIG_PATH_BYTES + 64];
+    char text[400];
 
     (void)state;
     for (int size = 253; size <= 254; size++) {
         snprintf(text, sizeof text, "http://%0*d:1", size, 0);
         assert_int_equal(config_is_parent(span_text(text)), size == 253);
     }
-    for (int size = 0; size <= 1; size++) {
-        snprintf(text, sizeof text, "socks5://%0*d:p@h:1", CONFIG_PATH_BYTES - 6 + size, 0);
-        assert_int_equal(config_is_parent(span_text(text)), size == 0);
+    for (int size = 255; size <= 256; size++) {
+        snprintf(text, sizeof text, "socks5://%0*d:p@h:1", size, 0);
+        assert_int_equal(config_is_parent(span_text(text)), size == 255);
+        snprintf(text, sizeof text, "socks5://u:%%20%0*d@h:1", size - 1, 0);
+        assert_int_equal(config_is_parent(span_text(text)), size == 255);
     }
 }
 
@@ -245,8 +253,16 @@ static void knows_good_hashes(void **state)
         { "md5crypt", "$1$", false },   { "descrypt", "", false },
     };
     static const char *const bad[] = {
-        "", "$", "secret", "*", "!", "x", "$y$", "$y$j9T$NFTVQjt/MesSS3sQQjmjh.",
-        "$apr1$x$012345678901234567890123456789012", "$6$",
+        "",
+        "$",
+        "secret",
+        "*",
+        "!",
+        "x",
+        "$y$",
+        "$y$j9T$NFTVQjt/MesSS3sQQjmjh.",
+        "$apr1$x$012345678901234567890123456789012",
+        "$6$",
         "$y$j9T$NFTVQjt/MesSS3sQQjmjh.$kUu0/nnCl9H.gLv261G8trbii2UDFw6WIzpp7ioRLF:",
         "$zz$0123456789012345678901234567890123456789",
     };
@@ -257,11 +273,11 @@ static void knows_good_hashes(void **state)
         struct crypt_data data = { 0 };
         const char *hash;
         // At the method's least cost, which is not the same number for all.
-        unsigned long cost = strcmp(rows[i].name, "bcrypt") == 0         ? 4
-                             : strstr(rows[i].name, "sha")               ? 1000
-                             : strcmp(rows[i].name, "scrypt") == 0       ? 6
-                             : strstr(rows[i].name, "yescrypt")          ? 1
-                                                                         : 0;
+        unsigned long cost = strcmp(rows[i].name, "bcrypt") == 0   ? 4
+                             : strstr(rows[i].name, "sha")         ? 1000
+                             : strcmp(rows[i].name, "scrypt") == 0 ? 6
+                             : strstr(rows[i].name, "yescrypt")    ? 1
+                                                                   : 0;
 
         assert_non_null(crypt_gensalt_rn(rows[i].prefix, cost, NULL, 0, salt, sizeof salt));
         hash = crypt_r("secret", salt, &data);
@@ -283,9 +299,10 @@ static void reads_switches(void **state)
         const char *text;
         bool is_good, means;
     } rows[] = {
-        { "yes", true, true }, { "Yes", true, true }, { "true", true, true }, { "ON", true, true },
-        { "no", true, false }, { "false", true, false }, { "off", true, false },
-        { "", false, false },  { "1", false, false },  { "y", false, false }, { "yes ", false, false },
+        { "yes", true, true },  { "Yes", true, true },    { "true", true, true },
+        { "ON", true, true },   { "no", true, false },    { "false", true, false },
+        { "off", true, false }, { "", false, false },     { "1", false, false },
+        { "y", false, false },  { "yes ", false, false },
     };
 
     (void)state;
@@ -301,9 +318,9 @@ static void reads_switches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_switches),   cmocka_unit_test(reads_durations),
+        cmocka_unit_test(reads_switches),    cmocka_unit_test(reads_durations),
         cmocka_unit_test(tells_texts_apart), cmocka_unit_test(knows_loopback),
-        cmocka_unit_test(limits_lengths),   cmocka_unit_test(limits_parents),
+        cmocka_unit_test(limits_lengths),    cmocka_unit_test(limits_parents),
         cmocka_unit_test(knows_good_hashes),
     };
 
