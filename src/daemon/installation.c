@@ -1,0 +1,144 @@
+#include "daemon/installation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RANDOM_BYTES = 8, HEX_BYTES = 2 * RANDOM_BYTES };
+
+#define PREFIX "dejunk-"
+
+static enum error_kind put(char *to, size_t size, struct error *error, const char *first,
+                           const char *second)
+{
+    int wanted = snprintf(to, size, "%s%s", first, second);
+
+    if (wanted < 0 || (size_t)wanted >= size)
+        return error_set(error, ERROR_LIMIT, "the path of the state directory is too long");
+    return ERROR_NONE;
+}
+
+enum error_kind installation_state_dir(char *to, size_t size, const struct config *config,
+                                       struct error *error)
+{
+    const char *systemd = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+
+    if (config->state_dir.size > 0) {
+        if (config->state_dir.size >= size)
+            return error_set(error, ERROR_LIMIT, "the path of the state directory is too long");
+        memcpy(to, config->state_dir.at, config->state_dir.size);
+        to[config->state_dir.size] = '\0';
+        return ERROR_NONE;
+    }
+    if (systemd && systemd[0] == '/')
+        return put(to, size, error, systemd, "");
+    if (geteuid() == 0)
+        return put(to, size, error, "/var/lib", "/dejunk");
+    if (xdg && xdg[0] == '/')
+        return put(to, size, error, xdg, "/dejunk");
+    if (home && home[0] == '/')
+        return put(to, size, error, home, "/.local/state/dejunk");
+    return error_set(error, ERROR_SYSTEM, "no state directory: neither state_dir nor HOME is set");
+}
+
+/* The directory and those above it. */
+static bool make_directory(const char *path)
+{
+    char part[PATH_MAX];
+    size_t size = strlen(path);
+
+    if (size >= sizeof part)
+        return false;
+    memcpy(part, path, size + 1);
+    for (size_t i = 1; i <= size; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        part[i] = '\0';
+        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+            return false;
+        part[i] = path[i];
+    }
+    return true;
+}
+
+static bool is_pseudonym(const char *text)
+{
+    size_t prefix = strlen(PREFIX), size = strlen(text);
+
+    if (size != prefix + HEX_BYTES || memcmp(text, PREFIX, prefix) != 0)
+        return false;
+    return strspn(text + prefix, "0123456789abcdef") == size - prefix;
+}
+
+static bool read_pseudonym(const char *path, char to[INSTALLATION_PSEUDONYM_BYTES])
+{
+    char text[INSTALLATION_PSEUDONYM_BYTES];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    if (size < 0)
+        return false;
+    text[size] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    if (!is_pseudonym(text))
+        return false;
+    memcpy(to, text, sizeof text);
+    return true;
+}
+
+static void make_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES])
+{
+    unsigned char bytes[RANDOM_BYTES];
+    int at = snprintf(to, INSTALLATION_PSEUDONYM_BYTES, "%s", PREFIX);
+
+    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+        abort(); // cannot be after boot, and never for so few
+    for (size_t i = 0; i < sizeof bytes; i++, at += 2)
+        snprintf(to + at, (size_t)(INSTALLATION_PSEUDONYM_BYTES - at), "%02x", bytes[i]);
+}
+
+/* Written beside and moved into place, so that a reader never sees half of it. */
+static bool keep_pseudonym(const char *path, const char *pseudonym)
+{
+    char beside[PATH_MAX + 8], line[INSTALLATION_PSEUDONYM_BYTES + 1];
+    int size = snprintf(line, sizeof line, "%s\n", pseudonym), fd;
+    bool is_kept;
+
+    snprintf(beside, sizeof beside, "%s.XXXXXX", path);
+    fd = mkostemp(beside, O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    is_kept = write(fd, line, (size_t)size) == size;
+    is_kept = close(fd) == 0 && is_kept && rename(beside, path) == 0;
+    if (!is_kept) {
+        int code = errno;
+        unlink(beside);
+        errno = code;
+    }
+    return is_kept;
+}
+
+enum error_kind installation_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES],
+                                       const struct config *config, struct error *error)
+{
+    char directory[PATH_MAX - 16], path[PATH_MAX];
+    enum error_kind kind = installation_state_dir(directory, sizeof directory, config, error);
+
+    make_pseudonym(to);
+    if (kind != ERROR_NONE)
+        return ERROR_SYSTEM;
+    snprintf(path, sizeof path, "%s/via-pseudonym", directory);
+    if (read_pseudonym(path, to))
+        return ERROR_NONE;
+    if (!make_directory(directory) || !keep_pseudonym(path, to))
+        return error_errno(error, ERROR_SYSTEM, "cannot keep the pseudonym for Via in %s", path);
+    return ERROR_NONE;
+}

@@ -1,0 +1,27 @@
+/*
+ * installation.h - what belongs to this installation and not to one run: its state directory and
+ * the pseudonym made on the first start.
+ *
+ * The pseudonym names us in Via, so that a request that comes back to us is known as our own
+ * (RFC 9110 section 7.6.3), and tells nothing about the machine. It is kept in the state
+ * directory; two instances that are chained need two state directories.
+ */
+#ifndef DEJUNK_DAEMON_INSTALLATION_H
+#define DEJUNK_DAEMON_INSTALLATION_H
+
+#include "base/error.h"
+#include "state/config.h"
+
+enum { INSTALLATION_PSEUDONYM_BYTES = 32 };
+
+/* The config's state_dir, else STATE_DIRECTORY (systemd), /var/lib/dejunk for root,
+ * $XDG_STATE_HOME/dejunk or ~/.local/state/dejunk. ERROR_LIMIT when longer than `size`. */
+enum error_kind installation_state_dir(char *to, size_t size, const struct config *config,
+                                       struct error *error);
+
+/* Reads it, or makes and keeps it (and the directory, mode 0700). When it cannot be kept: a new
+ * one, and ERROR_SYSTEM; the caller may go on with it. */
+enum error_kind installation_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES],
+                                       const struct config *config, struct error *error);
+
+#endif

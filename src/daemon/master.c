@@ -1,0 +1,713 @@
+#include "daemon/master.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/installation.h"
+#include "daemon/notify.h"
+#include "daemon/parcel.h"
+#include "daemon/worker.h"
+#include "proxy/proxy.h"
+
+enum {
+    RELOAD_MS = 10000, // for all processes to take a new config
+    SIGNALS = 6,
+};
+
+enum phase { STARTING, SERVING, DRAINING };
+
+struct master {
+    struct loop *loop;
+    const struct daemon_options *options;
+    enum phase phase;
+    int exit_code;
+    struct config *config;
+    struct listeners listeners;
+    struct names *names;
+    struct notify notify;
+    struct crew_begin begin; // what the next worker begins with; borrows from all of this
+    struct crew *crew;
+    char pseudonym[INSTALLATION_PSEUDONYM_BYTES];
+    ev_signal signals[SIGNALS];
+    unsigned ends_asked; // TERM and INT
+
+    // reloads
+    uint64_t generation, failed_reloads;
+    bool is_reloading, reload_again;
+    struct loop_timer reload_patience;
+    char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
+
+    struct loop_timer watchdog;
+    struct succession_program program;
+    struct succession *succession; // we start a successor
+    int predecessor;               // we are one; its channel, or -1
+    ev_io from_predecessor;
+};
+
+/* ---- what the outside is told ---- */
+
+static void say_status(const struct master *master, char *to, size_t size)
+{
+    struct crew_counts counts = crew_counts(master->crew);
+
+    if (master->last_error[0] != '\0')
+        snprintf(to, size, "%zu of %zu workers serve with the old config, the last reload failed: %s",
+                 counts.serving_workers, counts.workers, master->last_error);
+    else
+        snprintf(to, size, "%zu of %zu workers serve, config %llu", counts.serving_workers,
+                 counts.workers, (unsigned long long)master->generation);
+}
+
+static void tell_ready(const struct master *master)
+{
+    char status[MESSAGE_TEXT_BYTES + 128];
+
+    say_status(master, status, sizeof status);
+    notify_ready(&master->notify, status);
+}
+
+/* To whoever shows it. */
+static void tell_state(struct master *master)
+{
+    struct message message = message_of(MESSAGE_STATE);
+    struct crew_counts counts = crew_counts(master->crew);
+    struct message_state *state = &message.state;
+
+    state->generation = master->generation;
+    state->reloads = master->generation - 1 + master->failed_reloads;
+    state->failed_reloads = master->failed_reloads;
+    state->restarts = counts.restarts;
+    state->workers = (uint32_t)counts.workers;
+    state->ready_workers = (uint32_t)counts.serving_workers;
+    message_set_text(state->last_error, sizeof state->last_error, master->last_error);
+    crew_tell_others(master->crew, &message);
+}
+
+static void on_watchdog(void *owner)
+{
+    struct master *master = owner;
+
+    notify_watchdog(&master->notify);
+    loop_timer_set(&master->watchdog, master->notify.watchdog_ms / 2);
+}
+
+/* ---- workers ---- */
+
+static size_t workers_wanted(const struct config *config)
+{
+    cpu_set_t cpus;
+    size_t wanted = config->workers;
+
+    if (wanted == 0)
+        wanted = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
+    return wanted > CREW_WORKERS ? CREW_WORKERS : wanted;
+}
+
+/* ---- access log ---- */
+
+/* -1 without an error: nothing is to be logged. */
+static enum error_kind open_access_log(int *fd, const struct config *config, struct error *error)
+{
+    char path[PATH_MAX];
+    int opened;
+
+    if (config->access_log == ACCESS_LOG_OFF) {
+        *fd = -1;
+        return ERROR_NONE;
+    }
+    if (config->access_log_file.size == 0) {
+        opened = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+        if (opened < 0)
+            return error_errno(error, ERROR_SYSTEM, "no standard output for the access log");
+        *fd = opened;
+        return ERROR_NONE;
+    }
+    if (config->access_log_file.size >= sizeof path)
+        return error_set(error, ERROR_LIMIT, "the path of the access log is too long");
+    snprintf(path, sizeof path, "%.*s", SPAN_PRINT(config->access_log_file));
+    opened = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (opened < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot open the access log %s", path);
+    *fd = opened;
+    return ERROR_NONE;
+}
+
+/* Takes the descriptor over. */
+static void use_access_log(struct master *master, int fd)
+{
+    struct message message = message_of(fd >= 0 ? MESSAGE_ACCESS_LOG : MESSAGE_NO_ACCESS_LOG);
+
+    message.fd = fd;
+    if (master->begin.access_log >= 0)
+        close(master->begin.access_log);
+    master->begin.access_log = fd;
+    crew_tell_workers(master->crew, &message);
+}
+
+static void reopen_logs(struct master *master)
+{
+    struct error error;
+    int fd;
+
+    if (open_access_log(&fd, master->config, &error) != ERROR_NONE) {
+        log_error("the old access log stays: %s", error.text);
+        return;
+    }
+    use_access_log(master, fd);
+    log_notice("logs are open anew");
+}
+
+/* ---- names ---- */
+
+static void send_names(struct master *master)
+{
+    struct message message = message_of(MESSAGE_NAMES);
+    struct names_texts texts = names_texts(master->names);
+    const struct span both[] = { texts.resolv_conf, texts.hosts };
+    struct error error;
+    uint64_t size;
+
+    master->begin.names = texts;
+    message.names.resolv_conf_bytes = texts.resolv_conf.size;
+    message.names.hosts_bytes = texts.hosts.size;
+    if (parcel_pack(&message.fd, &size, both, 2, &error) != ERROR_NONE) {
+        log_error("workers do not hear of new name servers: %s", error.text);
+        return;
+    }
+    crew_tell_workers(master->crew, &message);
+    close(message.fd);
+}
+
+static void on_names_changed(void *owner)
+{
+    struct master *master = owner;
+
+    log_notice("resolv.conf or hosts changed");
+    send_names(master);
+}
+
+/* ---- reload ---- */
+
+struct plan { // the new state, built fully before anybody hears of it
+    struct config *config;
+    struct listeners listeners;
+    int access_log;
+    struct message configure; // its descriptor: the sources
+};
+
+static void plan_done(struct plan *plan)
+{
+    config_unref(&plan->config);
+    listeners_done(&plan->listeners);
+    if (plan->access_log >= 0)
+        close(plan->access_log);
+    if (plan->configure.fd >= 0)
+        close(plan->configure.fd);
+}
+
+static enum error_kind plan_sources(struct plan *plan, const struct master *master,
+                                    struct error *error)
+{
+    const struct daemon_options *options = master->options;
+    struct config_sources sources;
+    enum error_kind kind = config_sources_read(&sources, options->config_path, options->settings,
+                                               options->setting_count, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    kind = config_parse(&plan->config, &sources, error);
+    if (kind == ERROR_NONE)
+        kind = proxy_check_config(plan->config, error);
+    if (kind == ERROR_NONE)
+        kind = parcel_pack_sources(&plan->configure.fd, &plan->configure.parcel.size_bytes,
+                                   &sources, error);
+    config_sources_done(&sources);
+    return kind;
+}
+
+static enum error_kind plan_make(struct plan *out, const struct master *master,
+                                 struct error *error)
+{
+    struct plan plan = { .access_log = -1, .configure = message_of(MESSAGE_CONFIGURE) };
+    enum error_kind kind = plan_sources(&plan, master, error);
+
+    if (kind == ERROR_NONE)
+        kind = open_access_log(&plan.access_log, plan.config, error);
+    if (kind == ERROR_NONE)
+        kind = listeners_make(&plan.listeners, &master->listeners, plan.config,
+                              workers_wanted(plan.config), error);
+    if (kind != ERROR_NONE) {
+        plan_done(&plan);
+        return kind;
+    }
+    *out = plan;
+    return ERROR_NONE;
+}
+
+/* Addresses that went away, then those that are new. */
+static void tell_listeners(struct master *master, const struct listeners *old)
+{
+    for (size_t i = 0; i < old->count; i++) {
+        struct message unlisten = message_of(MESSAGE_UNLISTEN);
+
+        if (listeners_find(&master->listeners, old->items[i]->name))
+            continue;
+        snprintf(unlisten.listener.name, sizeof unlisten.listener.name, "%s",
+                 old->items[i]->name);
+        crew_tell_workers(master->crew, &unlisten);
+        log_notice("no longer listening on %s", old->items[i]->name);
+    }
+    for (size_t i = 0; i < master->listeners.count; i++) {
+        if (listeners_find(old, master->listeners.items[i]->name))
+            continue;
+        crew_listen(master->crew, master->listeners.items[i]);
+        log_notice("listening on %s", master->listeners.items[i]->name);
+    }
+}
+
+/* From here on nothing can fail. */
+static void plan_use(struct plan *plan, struct master *master)
+{
+    struct config *old_config = master->config;
+    struct listeners old_listeners = master->listeners;
+    size_t workers = workers_wanted(plan->config);
+
+    plan->configure.parcel.generation = ++master->generation;
+    master->config = master->begin.config = plan->config;
+    plan->config = NULL;
+    master->listeners = plan->listeners;
+    plan->listeners.count = 0;
+    log_set_level(worker_log_level(master->config, master->options->verbosity));
+    crew_configure(master->crew, &plan->configure);
+    use_access_log(master, plan->access_log);
+    plan->access_log = -1;
+    if (names_set_paths(master->names, master->config->resolv_conf, master->config->hosts_file))
+        send_names(master);
+    tell_listeners(master, &old_listeners);
+    crew_set_size(master->crew, workers);
+    listeners_trim(&master->listeners, workers);
+    listeners_done(&old_listeners);
+    config_unref(&old_config);
+}
+
+static void start_reload(struct master *master);
+
+static void finish_reload(struct master *master)
+{
+    master->is_reloading = false;
+    loop_timer_stop(&master->reload_patience);
+    tell_ready(master);
+    tell_state(master);
+    if (master->reload_again) {
+        master->reload_again = false;
+        start_reload(master);
+    }
+}
+
+static void on_reload_patience_over(void *owner)
+{
+    struct master *master = owner;
+
+    log_warning("not every process has taken config %llu in time",
+                (unsigned long long)master->generation);
+    finish_reload(master);
+}
+
+static void on_configured(void *owner)
+{
+    struct master *master = owner;
+
+    if (!master->is_reloading)
+        return;
+    log_notice("config %llu is in force", (unsigned long long)master->generation);
+    finish_reload(master);
+}
+
+static void start_reload(struct master *master)
+{
+    struct plan plan;
+    struct error error;
+
+    if (master->phase == DRAINING)
+        return;
+    if (master->is_reloading || master->phase == STARTING) {
+        master->reload_again = true;
+        return;
+    }
+    master->is_reloading = true;
+    notify_reloading(&master->notify);
+    if (plan_make(&plan, master, &error) != ERROR_NONE) {
+        log_error("the reload failed, the old config stays: %s", error.text);
+        message_set_text(master->last_error, sizeof master->last_error, error.text);
+        master->failed_reloads++;
+        finish_reload(master);
+        return;
+    }
+    master->last_error[0] = '\0';
+    loop_timer_set(&master->reload_patience, RELOAD_MS);
+    plan_use(&plan, master);
+    plan_done(&plan);
+}
+
+/* ---- the end ---- */
+
+static void end_now(struct master *master, int exit_code)
+{
+    master->exit_code = exit_code;
+    loop_stop(master->loop);
+}
+
+static void drain(struct master *master, int64_t within_ms)
+{
+    master->phase = DRAINING;
+    master->is_reloading = master->reload_again = false;
+    loop_timer_stop(&master->reload_patience);
+    succession_free(&master->succession);
+    crew_drain(master->crew, within_ms);
+    listeners_done(&master->listeners);
+}
+
+static void on_empty(void *owner)
+{
+    struct master *master = owner;
+
+    log_notice("drained");
+    end_now(master, EX_OK);
+}
+
+static void on_hopeless(void *owner, int exit_code)
+{
+    end_now(owner, exit_code == 0 ? EX_SOFTWARE : exit_code);
+}
+
+static void on_end_asked(struct master *master)
+{
+    if (++master->ends_asked > 1) {
+        log_notice("ends at once");
+        end_now(master, EX_OK);
+        return;
+    }
+    log_notice("drains for at most %llu ms", (unsigned long long)master->config->drain_ms);
+    notify_stopping(&master->notify);
+    drain(master, (int64_t)master->config->drain_ms);
+}
+
+/* ---- successor ---- */
+
+static void on_successor_ready(void *owner, int pid)
+{
+    struct master *master = owner;
+
+    log_notice("pid %d is the service now; drains as long as its exchanges last", pid);
+    notify_main_pid(&master->notify, pid);
+    notify_close(&master->notify);
+    loop_timer_stop(&master->watchdog);
+    succession_go_on(master->succession);
+    drain(master, -1);
+}
+
+static void on_successor_failed(void *owner, const char *why)
+{
+    struct master *master = owner;
+
+    log_error("the successor failed, this process goes on: %s", why);
+    succession_free(&master->succession);
+}
+
+static const struct succession_events succession_events = { on_successor_ready,
+                                                            on_successor_failed };
+
+static void start_successor(struct master *master)
+{
+    struct error error;
+
+    if (master->phase != SERVING || master->succession || master->is_reloading) {
+        log_warning("no successor now: %s", master->succession ? "one is being started"
+                                            : master->is_reloading ? "a reload is under way"
+                                                                   : "not serving");
+        return;
+    }
+    if (!master->program.path) {
+        log_error("no successor: it is not known how this program was started");
+        return;
+    }
+    log_notice("starts %s as successor", master->program.path);
+    if (succession_start(&master->succession, master->loop, &master->program,
+                         &master->listeners, master->begin.shared, &succession_events, master,
+                         &error) != ERROR_NONE)
+        log_error("no successor: %s", error.text);
+}
+
+/* ---- being one ---- */
+
+static void begin_service(struct master *master)
+{
+    if (master->predecessor >= 0) {
+        ev_io_stop(master->loop->ev, &master->from_predecessor);
+        close(master->predecessor);
+        master->predecessor = -1;
+        notify_main_pid(&master->notify, getpid());
+    }
+    tell_ready(master);
+    tell_state(master);
+    if (master->notify.watchdog_ms > 0)
+        on_watchdog(master);
+    log_notice("serves");
+}
+
+/* GO_ON, or the end of the predecessor, come to the same: the service is ours. */
+static void on_predecessor(struct ev_loop *ev, ev_io *watcher, int revents)
+{
+    struct master *master = watcher->data;
+    struct message message;
+    enum message_outcome outcome = message_receive(master->predecessor, &message, NULL);
+
+    (void)ev;
+    (void)revents;
+    if (outcome == MESSAGE_WAIT)
+        return;
+    if (outcome == MESSAGE_GOT && message.fd >= 0)
+        close(message.fd);
+    if (outcome == MESSAGE_GOT && message.type != MESSAGE_GO_ON)
+        return;
+    if (master->phase == STARTING) { // it gave up on us
+        end_now(master, EX_TEMPFAIL);
+        return;
+    }
+    begin_service(master);
+}
+
+static void on_complete(void *owner)
+{
+    struct master *master = owner;
+    struct message ready = message_of(MESSAGE_READY);
+
+    if (master->phase != STARTING)
+        return;
+    master->phase = SERVING;
+    if (master->predecessor >= 0)
+        message_send(master->predecessor, &ready, NULL); // GO_ON follows, or its end
+    else
+        begin_service(master);
+    if (master->reload_again) {
+        master->reload_again = false;
+        start_reload(master);
+    }
+}
+
+/* ---- signals ---- */
+
+static void on_signal(struct ev_loop *ev, ev_signal *watcher, int revents)
+{
+    struct master *master = watcher->data;
+
+    (void)ev;
+    (void)revents;
+    switch (watcher->signum) {
+    case SIGHUP:
+        start_reload(master);
+        break;
+    case SIGUSR1:
+        reopen_logs(master);
+        break;
+    case SIGUSR2:
+        start_successor(master);
+        break;
+    case SIGTERM:
+    case SIGINT:
+        on_end_asked(master);
+        break;
+    case SIGQUIT:
+        log_notice("config=%llu failed_reloads=%llu restarts=%llu last_error=\"%s\"",
+                   (unsigned long long)master->generation,
+                   (unsigned long long)master->failed_reloads,
+                   (unsigned long long)crew_counts(master->crew).restarts, master->last_error);
+        crew_dump(master->crew);
+        break;
+    default:
+        break;
+    }
+}
+
+static void watch_signals(struct master *master)
+{
+    static const int numbers[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGQUIT };
+
+    _Static_assert(sizeof numbers / sizeof *numbers == SIGNALS, "a watcher for each");
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        ev_signal_init(&master->signals[i], on_signal, numbers[i]);
+        master->signals[i].data = master;
+        ev_signal_start(master->loop->ev, &master->signals[i]);
+    }
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void unwatch_signals(struct master *master)
+{
+    for (size_t i = 0; i < SIGNALS; i++)
+        ev_signal_stop(master->loop->ev, &master->signals[i]);
+}
+
+/* ---- the master ---- */
+
+static const struct crew_events crew_events = {
+    .on_complete = on_complete,
+    .on_hopeless = on_hopeless,
+    .on_configured = on_configured,
+    .on_empty = on_empty,
+};
+
+/* The sockets that there are already: systemd's or the predecessor's. */
+static enum error_kind adopt_sockets(struct listeners *set, struct error *error)
+{
+    int fds[NOTIFY_SOCKETS];
+    size_t count = 0;
+    enum error_kind kind = notify_take_sockets(fds, &count, error);
+
+    for (size_t i = 0; i < count && kind == ERROR_NONE; i++) {
+        struct message_listener about = { .is_shared = 1, .is_passed = 1 };
+
+        listener_name_of(fds[i], about.name);
+        kind = listeners_adopt(set, &about, fds[i], error);
+    }
+    return kind;
+}
+
+static enum error_kind open_listeners(struct master *master, struct inheritance *inheritance,
+                                      struct error *error)
+{
+    enum error_kind kind = adopt_sockets(&inheritance->listeners, error);
+
+    if (kind == ERROR_NONE)
+        kind = listeners_make(&master->listeners, &inheritance->listeners, master->config,
+                              workers_wanted(master->config), error);
+    if (kind != ERROR_NONE)
+        return kind;
+    listeners_trim(&master->listeners, workers_wanted(master->config));
+    for (size_t i = 0; i < master->listeners.count; i++)
+        log_notice("listening on %s%s", master->listeners.items[i]->name,
+                   master->listeners.items[i]->is_passed ? ", passed by systemd" : "");
+    return ERROR_NONE;
+}
+
+static enum error_kind open_all(struct master *master, struct inheritance *inheritance,
+                                struct error *error)
+{
+    enum error_kind kind = loop_new(&master->loop, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    loop_timer_init(&master->reload_patience, master->loop, on_reload_patience_over, master);
+    loop_timer_init(&master->watchdog, master->loop, on_watchdog, master);
+    kind = open_listeners(master, inheritance, error);
+    if (kind == ERROR_NONE)
+        kind = open_access_log(&master->begin.access_log, master->config, error);
+    if (kind == ERROR_NONE && !inheritance->shared)
+        kind = shared_new(&inheritance->shared, error);
+    if (kind != ERROR_NONE)
+        return kind;
+    master->begin.shared = inheritance->shared;
+    inheritance->shared = NULL;
+    master->predecessor = inheritance->channel;
+    inheritance->channel = -1;
+    return ERROR_NONE;
+}
+
+/* What the service can do without is a warning. */
+static void open_rest(struct master *master)
+{
+    struct error error;
+
+    if (notify_open(&master->notify, &error) != ERROR_NONE)
+        log_warning("the service manager is not told: %s", error.text);
+    if (succession_program_read(&master->program, &error) != ERROR_NONE)
+        log_warning("%s", error.text);
+    if (installation_pseudonym(master->pseudonym, master->config, &error) != ERROR_NONE)
+        log_warning("%s", error.text);
+    master->names = names_new(master->loop, master->config->resolv_conf,
+                              master->config->hosts_file, on_names_changed, master);
+}
+
+enum error_kind master_new(struct master **out, const struct master_setup *setup,
+                           struct inheritance *inheritance, struct error *error)
+{
+    struct master *master = calloc(1, sizeof *master);
+    enum error_kind kind;
+
+    if (!master)
+        abort();
+    master->options = setup->options;
+    master->config = setup->config;
+    config_ref(master->config);
+    master->generation = 1;
+    master->predecessor = master->notify.fd = master->begin.access_log = -1;
+    kind = open_all(master, inheritance, error);
+    inheritance_done(inheritance);
+    if (kind != ERROR_NONE) {
+        master_free(&master);
+        return kind;
+    }
+    open_rest(master);
+    master->begin.config = master->config;
+    master->begin.listeners = &master->listeners;
+    master->begin.names = names_texts(master->names);
+    master->begin.via_pseudonym = span_text(master->pseudonym);
+    master->begin.verbosity = setup->options->verbosity;
+    master->crew = crew_new(master->loop, &master->begin, setup->roles, setup->role_count,
+                            &crew_events, master);
+    *out = master;
+    return ERROR_NONE;
+}
+
+int master_run(struct master *master)
+{
+    watch_signals(master);
+    if (master->predecessor >= 0) {
+        ev_io_init(&master->from_predecessor, on_predecessor, master->predecessor, EV_READ);
+        master->from_predecessor.data = master;
+        ev_io_start(master->loop->ev, &master->from_predecessor);
+    }
+    crew_set_size(master->crew, workers_wanted(master->config));
+    loop_run(master->loop);
+    unwatch_signals(master);
+    return master->exit_code;
+}
+
+void master_free(struct master **master)
+{
+    struct master *old = *master;
+
+    if (!old)
+        return;
+    if (old->loop) {
+        loop_timer_stop(&old->watchdog);
+        loop_timer_stop(&old->reload_patience);
+        succession_free(&old->succession);
+    }
+    crew_free(&old->crew);
+    names_free(&old->names);
+    notify_close(&old->notify);
+    listeners_done(&old->listeners);
+    shared_free(&old->begin.shared);
+    if (old->begin.access_log >= 0)
+        close(old->begin.access_log);
+    if (old->predecessor >= 0) {
+        ev_io_stop(old->loop->ev, &old->from_predecessor);
+        close(old->predecessor);
+    }
+    succession_program_done(&old->program);
+    config_unref(&old->config);
+    loop_free(&old->loop);
+    free(old);
+    *master = NULL;
+}

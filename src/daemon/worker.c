@@ -1,0 +1,509 @@
+#include "daemon/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/child.h"
+#include "daemon/jail.h"
+#include "daemon/names.h"
+#include "daemon/parcel.h"
+#include "proxy/proxy.h"
+
+enum {
+    LOG_BYTES = 64 * 1024,    // lines that wait to be written; beyond, they are lost and counted
+    LOG_WRITE_AT = 32 * 1024, // written at once from here on
+    LOG_WAIT_MS = 200,        // else after this
+    PIPE_PIECE_BYTES = 4096,  // PIPE_BUF: whole lines, never mixed with other workers', no wait
+    MESSAGES_AT_ONCE = 16,
+};
+
+struct access_log { // lines gathered, so that a busy worker writes seldom
+    int fd;         // -1: none
+    bool is_file;   // writing to it waits for no reader
+    struct buffer lines;
+    struct loop_timer soon;
+    uint64_t lost; // lines, since it was last said
+};
+
+struct worker_listener {
+    char name[MESSAGE_NAME_BYTES];
+    int fd;
+};
+
+struct worker {
+    struct loop *loop;
+    struct proxy *proxy;
+    struct config *config;
+    int channel;
+    int verbosity;
+    ev_io incoming;
+    struct worker_listener listeners[LISTENERS_MOST];
+    size_t listener_count;
+    struct access_log log;
+    int local;
+    bool is_draining;
+    int exit_code;
+};
+
+enum log_level worker_log_level(const struct config *config, int verbosity)
+{
+    int level = (int)config->log_level + verbosity;
+
+    if (level < LOG_LEVEL_ERROR)
+        return LOG_LEVEL_ERROR;
+    return level > LOG_LEVEL_DEBUG ? LOG_LEVEL_DEBUG : (enum log_level)level;
+}
+
+/* ---- access log ---- */
+
+static bool is_regular(int fd)
+{
+    struct stat about;
+
+    return fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+}
+
+/* As much as one write may take: everything for a file, whole lines up to a pipe's atomic size
+ * else. A line longer than that goes alone. */
+static size_t log_piece(const struct access_log *log)
+{
+    struct span lines = buffer_span(&log->lines);
+    size_t size = 0;
+
+    if (log->is_file || lines.size <= PIPE_PIECE_BYTES)
+        return lines.size;
+    for (;;) {
+        size_t line = span_find_byte(span_from(lines, size), '\n') + 1;
+
+        if (size > 0 && size + line > PIPE_PIECE_BYTES)
+            return size;
+        size += line;
+        if (size >= lines.size)
+            return lines.size;
+    }
+}
+
+static bool log_takes_more(const struct access_log *log)
+{
+    struct pollfd writable = { .fd = log->fd, .events = POLLOUT };
+
+    return log->is_file || (poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT));
+}
+
+/* A log that cannot be written (disk full, reader gone or slow) costs its lines, nothing else. */
+static void log_flush(struct access_log *log)
+{
+    while (log->lines.size > 0 && log_takes_more(log)) {
+        size_t piece = log_piece(log);
+        ssize_t written = write(log->fd, log->lines.at, piece);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            break;
+        buffer_consume(&log->lines, (size_t)written);
+    }
+    if (log->lost > 0 && log->lines.size < LOG_WRITE_AT) {
+        log_warning("%llu lines of the access log are lost: it takes no more",
+                    (unsigned long long)log->lost);
+        log->lost = 0;
+    }
+}
+
+static void on_log_soon(void *owner)
+{
+    struct access_log *log = owner;
+
+    log_flush(log);
+    if (log->lines.size > 0)
+        loop_timer_set(&log->soon, LOG_WAIT_MS);
+}
+
+static void write_access_log(void *owner, struct span line)
+{
+    struct worker *worker = owner;
+    struct access_log *log = &worker->log;
+
+    if (log->fd < 0)
+        return;
+    if (!buffer_append(&log->lines, line)) {
+        log->lost++;
+        return;
+    }
+    if (!loop_timer_is_set(&log->soon))
+        loop_timer_set(&log->soon, LOG_WAIT_MS);
+    if (log->lines.size >= LOG_WRITE_AT)
+        log_flush(log);
+}
+
+/* Takes the descriptor over. */
+static void set_access_log(struct worker *worker, int fd)
+{
+    struct access_log *log = &worker->log;
+
+    if (log->fd >= 0) {
+        log_flush(log);
+        close(log->fd);
+        buffer_release(&log->lines);
+    }
+    log->fd = fd;
+    log->is_file = fd >= 0 && is_regular(fd);
+}
+
+/* ---- dejunk's own name ---- */
+
+/* One end of a pair goes to the admin process, so only workers can reach it there. */
+static int connect_local(void *owner)
+{
+    struct worker *worker = owner;
+    struct message caller = message_of(MESSAGE_CALLER);
+    int ends[2];
+    struct error error;
+
+    if (worker->local < 0)
+        return -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+        return -1;
+    caller.fd = ends[1];
+    if (message_send(worker->local, &caller, &error) != ERROR_NONE) {
+        log_debug("no way to admin: %s", error.text);
+        close(ends[0]);
+        ends[0] = -1;
+    }
+    close(ends[1]);
+    return ends[0];
+}
+
+/* ---- listeners ---- */
+
+static enum error_kind listen_on(struct worker *worker, const char *name, int *fd,
+                                 struct error *error)
+{
+    struct worker_listener *next = &worker->listeners[worker->listener_count];
+    enum error_kind kind;
+
+    if (worker->listener_count == LISTENERS_MOST)
+        return error_set(error, ERROR_LIMIT, "more than %d listeners", LISTENERS_MOST);
+    kind = proxy_listen(worker->proxy, *fd, error);
+    if (kind != ERROR_NONE)
+        return kind;
+    snprintf(next->name, sizeof next->name, "%s", name);
+    next->fd = *fd;
+    *fd = -1;
+    worker->listener_count++;
+    return ERROR_NONE;
+}
+
+static void unlisten_at(struct worker *worker, size_t i)
+{
+    proxy_unlisten(worker->proxy, worker->listeners[i].fd);
+    close(worker->listeners[i].fd);
+    worker->listeners[i] = worker->listeners[--worker->listener_count];
+}
+
+static void unlisten(struct worker *worker, const char *name)
+{
+    for (size_t i = 0; i < worker->listener_count; i++)
+        if (strcmp(worker->listeners[i].name, name) == 0) {
+            unlisten_at(worker, i);
+            return;
+        }
+}
+
+static void listen_message(struct worker *worker, struct message *message)
+{
+    struct error error;
+
+    if (worker->is_draining)
+        return;
+    if (listen_on(worker, message->listener.name, &message->fd, &error) != ERROR_NONE)
+        log_error("%s", error.text);
+}
+
+/* ---- config and names ---- */
+
+static enum error_kind take_config(struct worker *worker, const struct message *message,
+                                   struct error *error)
+{
+    struct config_sources sources;
+    struct config *config = NULL;
+    struct span bytes;
+    enum error_kind kind = parcel_open(&bytes, message->fd, message->parcel.size_bytes,
+                                       PARCEL_SOURCES_BYTES, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    kind = parcel_read_sources(&sources, bytes, error);
+    parcel_close(&bytes);
+    if (kind != ERROR_NONE)
+        return kind;
+    kind = config_parse(&config, &sources, error);
+    config_sources_done(&sources);
+    if (kind != ERROR_NONE)
+        return kind;
+    kind = proxy_configure(worker->proxy, config, error);
+    if (kind == ERROR_NONE) {
+        struct config *old = worker->config;
+        worker->config = config;
+        config = old;
+        log_set_level(worker_log_level(worker->config, worker->verbosity));
+    }
+    config_unref(&config);
+    return kind;
+}
+
+static void configure(struct worker *worker, const struct message *message)
+{
+    struct message reply = message_of(MESSAGE_CONFIGURED);
+    struct error error = { .kind = ERROR_NONE };
+
+    reply.configured.generation = message->parcel.generation;
+    reply.configured.kind = (uint32_t)take_config(worker, message, &error);
+    if (reply.configured.kind != ERROR_NONE)
+        message_set_text(reply.configured.text, sizeof reply.configured.text, error.text);
+    if (message_send(worker->channel, &reply, &error) != ERROR_NONE)
+        log_error("%s", error.text);
+}
+
+static void take_names(struct worker *worker, const struct message *message)
+{
+    uint64_t resolv_conf = message->names.resolv_conf_bytes, hosts = message->names.hosts_bytes;
+    struct span both;
+    struct error error;
+
+    if (resolv_conf > NAMES_RESOLV_CONF_BYTES || hosts > NAMES_HOSTS_BYTES) {
+        log_error("texts of resolv.conf and hosts beyond their limits");
+        return;
+    }
+    if (parcel_open(&both, message->fd, resolv_conf + hosts,
+                    NAMES_RESOLV_CONF_BYTES + NAMES_HOSTS_BYTES, &error) != ERROR_NONE) {
+        log_error("%s", error.text);
+        return;
+    }
+    proxy_configure_names(worker->proxy, span_slice(both, 0, (size_t)resolv_conf),
+                          span_from(both, (size_t)resolv_conf));
+    parcel_close(&both);
+}
+
+/* ---- the end ---- */
+
+static void on_drained(void *owner)
+{
+    struct worker *worker = owner;
+    struct message drained = message_of(MESSAGE_DRAINED);
+
+    message_send(worker->channel, &drained, NULL); // our end says it, too
+    loop_stop(worker->loop);
+}
+
+static void drain(struct worker *worker, int64_t within_ms)
+{
+    while (worker->listener_count > 0)
+        unlisten_at(worker, worker->listener_count - 1);
+    worker->is_draining = true;
+    proxy_drain(worker->proxy, within_ms < 0 ? PROXY_DRAIN_FOREVER : within_ms, on_drained,
+                worker);
+}
+
+static void end_now(struct worker *worker, const char *why)
+{
+    log_error("ends at once: %s", why);
+    worker->exit_code = EX_IOERR;
+    ev_io_stop(worker->loop->ev, &worker->incoming);
+    loop_stop(worker->loop);
+}
+
+/* ---- messages ---- */
+
+static void obey(struct worker *worker, struct message *message)
+{
+    struct message pong = message_of(MESSAGE_PONG);
+
+    switch (message->type) {
+    case MESSAGE_PING:
+        pong.number = message->number;
+        message_send(worker->channel, &pong, NULL); // a lost one is like a late one
+        break;
+    case MESSAGE_CONFIGURE:
+        configure(worker, message);
+        break;
+    case MESSAGE_NAMES:
+        take_names(worker, message);
+        break;
+    case MESSAGE_LISTEN:
+        listen_message(worker, message);
+        break;
+    case MESSAGE_UNLISTEN:
+        unlisten(worker, message->listener.name);
+        break;
+    case MESSAGE_ACCESS_LOG:
+        set_access_log(worker, message->fd);
+        message->fd = -1;
+        break;
+    case MESSAGE_NO_ACCESS_LOG:
+        set_access_log(worker, -1);
+        break;
+    case MESSAGE_LOCAL:
+        if (worker->local >= 0)
+            close(worker->local);
+        worker->local = message->fd;
+        message->fd = -1;
+        break;
+    case MESSAGE_DRAIN:
+        drain(worker, message->drain.within_ms);
+        break;
+    default:
+        log_error("the master sent a %s message", message_name(message->type));
+        break;
+    }
+    if (message->fd >= 0)
+        close(message->fd);
+}
+
+static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
+{
+    struct worker *worker = watcher->data;
+
+    (void)ev;
+    (void)revents;
+    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+        struct message message;
+        struct error error;
+
+        switch (message_receive(worker->channel, &message, &error)) {
+        case MESSAGE_WAIT:
+            return;
+        case MESSAGE_END:
+            end_now(worker, "the master is gone");
+            return;
+        case MESSAGE_BAD:
+            end_now(worker, error.text);
+            return;
+        case MESSAGE_GOT:
+            obey(worker, &message);
+            break;
+        }
+    }
+}
+
+/* ---- beginning and end ---- */
+
+/* What is ours stays open, all else of the master's is closed: its loop, its other children. */
+static void close_the_rest(const struct worker_setup *setup)
+{
+    int kept[LISTENERS_MOST + 3];
+    size_t count = 0;
+
+    kept[count++] = setup->channel;
+    if (setup->access_log >= 0)
+        kept[count++] = setup->access_log;
+    if (setup->local >= 0)
+        kept[count++] = setup->local;
+    for (size_t i = 0; i < setup->listeners->count; i++) {
+        int fd = listener_fd(setup->listeners->items[i], setup->place);
+        if (fd >= 0)
+            kept[count++] = fd;
+    }
+    child_keep_only(kept, count);
+}
+
+/* Without TZ, glibc looks at /etc/localtime again and again; with it, once. */
+static void learn_local_time(void)
+{
+    setenv("TZ", ":/etc/localtime", 0);
+    tzset();
+}
+
+static enum error_kind begin(struct worker *worker, const struct worker_setup *setup,
+                             struct error *error)
+{
+    struct proxy_setup with = {
+        .config = setup->config,
+        .metrics = setup->metrics,
+        .resolv_conf = setup->resolv_conf,
+        .hosts = setup->hosts,
+        .via_pseudonym = setup->via_pseudonym,
+        .seams = { connect_local, write_access_log, worker },
+    };
+    enum error_kind kind = loop_new(&worker->loop, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    loop_timer_init(&worker->log.soon, worker->loop, on_log_soon, &worker->log);
+    with.loop = worker->loop;
+    kind = proxy_new(&worker->proxy, &with, error);
+    for (size_t i = 0; i < setup->listeners->count && kind == ERROR_NONE; i++) {
+        const struct listener *listener = setup->listeners->items[i];
+        int fd = listener_fd(listener, setup->place);
+
+        if (fd >= 0)
+            kind = listen_on(worker, listener->name, &fd, error);
+    }
+    if (kind == ERROR_NONE && jail_is_wanted())
+        kind = jail_enter(JAIL_WORKER, error);
+    return kind;
+}
+
+static void serve(struct worker *worker)
+{
+    struct message ready = message_of(MESSAGE_READY);
+    struct error error;
+
+    ev_io_init(&worker->incoming, on_incoming, worker->channel, EV_READ);
+    worker->incoming.data = worker;
+    ev_io_start(worker->loop->ev, &worker->incoming);
+    if (message_send(worker->channel, &ready, &error) != ERROR_NONE) {
+        end_now(worker, error.text);
+        return;
+    }
+    loop_run(worker->loop);
+    ev_io_stop(worker->loop->ev, &worker->incoming);
+}
+
+static void end(struct worker *worker)
+{
+    if (worker->log.fd >= 0) {
+        loop_timer_stop(&worker->log.soon);
+        set_access_log(worker, -1);
+    }
+    buffer_release(&worker->log.lines);
+    proxy_free(&worker->proxy);
+    loop_free(&worker->loop);
+    config_unref(&worker->config);
+}
+
+int worker_run(const struct worker_setup *setup)
+{
+    struct worker worker = {
+        .config = setup->config,
+        .channel = setup->channel,
+        .verbosity = setup->verbosity,
+        .log = { .fd = setup->access_log, .lines = { .limit_bytes = LOG_BYTES } },
+        .local = setup->local,
+    };
+    struct error error;
+    enum error_kind kind;
+
+    log_start(setup->name, worker_log_level(setup->config, setup->verbosity));
+    close_the_rest(setup);
+    learn_local_time();
+    config_ref(worker.config);
+    worker.log.is_file = worker.log.fd >= 0 && is_regular(worker.log.fd);
+    kind = begin(&worker, setup, &error);
+    if (kind != ERROR_NONE) {
+        log_error("%s", error.text);
+        return kind == ERROR_CONFIG || kind == ERROR_ADDRESS ? EX_CONFIG : EX_OSERR;
+    }
+    serve(&worker);
+    end(&worker);
+    return worker.exit_code;
+}
