@@ -29,6 +29,8 @@ struct gate { // lives inside its owner; gate.c only
 void gate_init(struct gate *gate, struct loop *loop, size_t places);
 /* Needs every ticket idle. */
 void gate_done(struct gate *gate);
+/* Fewer than are held: holders stay, and nobody is let in until enough have left. */
+void gate_set_places(struct gate *gate, size_t places);
 
 /* Takes a place at once when one is free and nobody waits: true, and on_granted() is not called.
  * Else puts the idle ticket in line: false, and on_granted() comes later, from the loop. */
