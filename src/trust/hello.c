@@ -30,19 +30,28 @@ enum { // extensions, as IANA numbers them
 
 /* What one program sends in some of its hellos and not in others. */
 static const uint16_t changing_extensions[] = {
-    EXTENSION_SERVER_NAME, EXTENSION_PROTOCOLS,  EXTENSION_PADDING,
-    EXTENSION_PSK,         EXTENSION_EARLY_DATA, EXTENSION_COOKIE,
-    EXTENSION_TICKET,      EXTENSION_APPLICATION_SETTINGS, EXTENSION_APPLICATION_SETTINGS_NEW,
+    EXTENSION_SERVER_NAME,
+    EXTENSION_PROTOCOLS,
+    EXTENSION_PADDING,
+    EXTENSION_PSK,
+    EXTENSION_EARLY_DATA,
+    EXTENSION_COOKIE,
+    EXTENSION_TICKET,
+    EXTENSION_APPLICATION_SETTINGS,
+    EXTENSION_APPLICATION_SETTINGS_NEW,
 };
 
 enum { CIPHER_FALLBACK = 0x5600 }; // only when an earlier attempt failed
 
 static const char *const methods[] = {
-    "GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "TRACE ", "CONNECT ",
-    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PROPFIND ", "PROPPATCH ", "MKCOL ", "COPY ", "MOVE ",
-    "LOCK ", "UNLOCK ", "REPORT ", "SEARCH ", "MERGE ", "PURGE ", "QUERY ", "M-SEARCH ",
-    "NOTIFY ", "SUBSCRIBE ", "UNSUBSCRIBE ", "MKACTIVITY ", "CHECKOUT ", "BIND ", "UNBIND ",
-    "REBIND ", "ACL ", "LINK ", "UNLINK ", "MKCALENDAR ", "SOURCE ",
+    "GET ",         "HEAD ",       "POST ",     "PUT ",     "DELETE ",
+    "OPTIONS ",     "PATCH ",      "TRACE ",    "CONNECT ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "PROPFIND ",    "PROPPATCH ",  "MKCOL ",    "COPY ",    "MOVE ",
+    "LOCK ",        "UNLOCK ",     "REPORT ",   "SEARCH ",  "MERGE ",
+    "PURGE ",       "QUERY ",      "M-SEARCH ", "NOTIFY ",  "SUBSCRIBE ",
+    "UNSUBSCRIBE ", "MKACTIVITY ", "CHECKOUT ", "BIND ",    "UNBIND ",
+    "REBIND ",      "ACL ",        "LINK ",     "UNLINK ",  "MKCALENDAR ",
+    "SOURCE ",
 };
 
 enum hello_kind hello_classify(struct span first)
@@ -368,9 +377,8 @@ static size_t message_size(const struct hello_collector *collector)
 static enum error_kind take_record(struct hello_collector *collector, bool *taken,
                                    struct error *error)
 {
-    struct reader reader = {
-        .left = span_from(buffer_span(&collector->kept), collector->next_record)
-    };
+    struct reader reader = { .left =
+                                 span_from(buffer_span(&collector->kept), collector->next_record) };
     size_t type = take_number(&reader, 1), major = take_number(&reader, 1), size;
 
     *taken = false;

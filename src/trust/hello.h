@@ -27,7 +27,7 @@ enum hello_kind {
 /* What the first bytes of a conversation are; 24 bytes are always enough to say. */
 enum hello_kind hello_classify(struct span first);
 
-struct hello { // spans point into the collector
+struct hello {                          // spans point into the collector
     char server_name[HELLO_NAME_BYTES]; // lower case, no last dot; "" where none was sent
     struct span protocols;  // ALPN as on the wire: a length byte before each; empty: none sent
     struct span ciphers;    // two bytes each, in the browser's order, GREASE and all
@@ -52,10 +52,10 @@ enum hello_progress {
 };
 
 struct hello_collector {
-    struct buffer kept; // every byte fed, for whoever plays them again
-    struct hello hello; // once HELLO_WHOLE
+    struct buffer kept;    // every byte fed, for whoever plays them again
+    struct hello hello;    // once HELLO_WHOLE
     struct buffer message; // hello.c only, from here: the records' payload
-    size_t next_record; // offset in kept
+    size_t next_record;    // offset in kept
     enum hello_progress progress;
 };
 

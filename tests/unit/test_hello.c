@@ -355,7 +355,7 @@ static void reads_what_a_library_sends(void **state)
         char *bytes;
         long size;
 
-        SSL_set_tlsext_host_name(ssl, i ? "other.example" : "www.example");
+        SSL_set_tlsext_host_name(ssl, (i ? "other.example" : "www.example"));
         SSL_set_alpn_protos(ssl, protocols, sizeof protocols - 1);
         SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
         SSL_connect(ssl);
