@@ -1,0 +1,248 @@
+"""What made the ancestor hang or die: long hashed URLs, answers without a length, every way in which
+an origin can fail. Each is answered as it should be, and the next request is not kept waiting."""
+import random
+import socket
+import threading
+import time
+
+import pytest
+from house import (SANITIZED, Closed, Peer, answering, ask, free_port, read_request, read_response,
+                   reply, wait_for)
+
+QUICK_S = 0.5 if SANITIZED else 0.1
+
+
+def hashed_urls():
+    chance = random.Random(8119)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+    yield "/_ylh=X3oDMTEwdnZjMjFhBF9TAzIxNDI3MTg5MjcEdGVzdAMwBHRtcGwDaW5kZXgtY3Nz/s/211570"
+    yield "/r/sx/*-http://news.example/;_ylt=A0geu9PYpVBAlVwB8wBXNyoA;_ylu=X3oDMTBiM$dQ|b~c*"
+    yield "/caf\u00e9/\u65e5\u672c\u8a9e/\u0440?q=\u00fc&x=a|b"
+    yield "/a,b;c=d:e@f!g'h(i)j*k+l$m&n=o/%7Euser/%2F/%zz/100%"
+    yield "/?q=[a]{b}|c^d`e\\f'g"
+    yield "/;_ylt=" + "".join(chance.choice(letters) for _ in range(8192))
+    yield "/" + "/".join("*$|~" + chr(0xe0 + i % 30) for i in range(1500))
+    for _ in range(33):
+        parts = ["".join(chance.choice(letters + "*$|~;=") for _ in range(chance.randrange(1, 90)))
+                 for _ in range(chance.randrange(1, 9))]
+        yield "/_ylh=" + "/;_ylt=".join(parts)
+
+
+def test_hashed_urls_arrive_as_they_were_sent(start_proxy, start_origin):
+    origin = start_origin(answering(lambda request: reply(request.target.encode("latin-1"))))
+    proxy = start_proxy()
+    for target in hashed_urls():
+        response = ask(proxy, origin.url + target)
+        assert response.status == 200, target[:80]
+        assert response.body == target.encode("utf-8"), target[:80]
+        assert response.seconds < 1
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_answer_without_length_ends_by_close(start_proxy, start_origin, version):
+    body = bytes(range(256)) * 1000
+
+    def script(origin, peer):
+        read_request(peer)
+        peer.send(b"HTTP/%s 200 OK\r\nContent-Type: text/plain\r\n\r\n" % version.encode())
+        for at in range(0, len(body), 7001):
+            peer.send(body[at:at + 7001])
+    origin = start_origin(script)
+    proxy = start_proxy()
+    peer = Peer(proxy.connect())
+    for _ in range(3):  # on one connection, as browsers do
+        response = ask(proxy, origin.url + "/", peer=peer)
+        assert response.status == 200 and response.is_complete and response.body == body
+        if response.fields.get("connection") == "close":
+            peer.close()
+            peer = Peer(proxy.connect())
+    peer.close()
+
+
+def test_answer_without_length_to_an_old_browser_ends_by_close(start_proxy, start_origin):
+    def script(origin, peer):
+        read_request(peer)
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\nto the end")
+    origin = start_origin(script)
+    peer = Peer(start_proxy().connect())
+    peer.send(("GET %s/ HTTP/1.0\r\n\r\n" % origin.url).encode())
+    response = read_response(peer)
+    assert "transfer-encoding" not in response.fields
+    assert response.body == b"to the end" and response.is_complete
+
+
+# What the origin does after it has read a request: bytes that it sends, then how it ends.
+# want: the status that the browser sees; "abort": 200, and a body that is visibly short.
+FAILURES = [
+    ("closed before headers", b"", "close", 502),
+    ("reset before headers", b"", "reset", 502),
+    ("closed inside the first line", b"HTTP/1.1 20", "close", 502),
+    ("closed inside headers", b"HTTP/1.1 200 OK\r\nContent-Le", "close", 502),
+    ("reset inside headers", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", "reset", 502),
+    ("not HTTP", b"SSH-2.0-OpenSSH_9.2\r\n", "close", 502),
+    ("closed inside a body of known length",
+     b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000, "close", "abort"),
+    ("reset inside a body of known length",
+     b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000, "reset", "abort"),
+    ("closed inside a chunk",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nxxxx", "close", "abort"),
+    ("closed between chunks",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nxxxx\r\n", "close", "abort"),
+    ("bad chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nxxxxx\r\nzz\r\n",
+     "close", "abort"),
+    ("reset inside a body without length", b"HTTP/1.1 200 OK\r\n\r\nxxxx", "reset", "abort"),
+    ("silent", b"", "hang", 504),
+    ("silent inside headers", b"HTTP/1.1 200 OK\r\nContent-Le", "hang", 504),
+    ("silent inside a body of known length",
+     b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000, "hang", "abort"),
+    ("silent inside a chunked body",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nxxxx\r\n", "hang", "abort"),
+]
+
+
+@pytest.fixture
+def house(start_proxy, start_origin):
+    """A proxy with short time limits and a good origin beside the bad one."""
+    proxy = start_proxy(response_header_timeout="600ms", idle_body_timeout="600ms",
+                        connect_timeout="600ms")
+    good = start_origin(answering(lambda request: reply(b"good\n")))
+    return proxy, good
+
+
+def assert_serves_others(proxy, good):
+    """Another connection is served at once; the best of three, since others use this machine too."""
+    seconds = []
+    for _ in range(3):
+        response = ask(proxy, good.url + "/")
+        assert response.status == 200 and response.body == b"good\n"
+        seconds.append(response.seconds)
+    assert min(seconds) < QUICK_S, seconds
+
+
+def assert_error_page(response, status):
+    assert response.status == status and response.is_complete
+    assert response.fields["content-type"].startswith("text/html")
+    assert len(response.body) > 100
+
+
+@pytest.mark.parametrize("name,data,end,want", FAILURES, ids=[row[0] for row in FAILURES])
+def test_failing_origin(house, start_origin, name, data, end, want):
+    proxy, good = house
+
+    def script(origin, peer):
+        read_request(peer)
+        if data:
+            peer.send(data)
+        if end == "reset":
+            if want == "abort":
+                headers_arrived.wait(10)
+            peer.reset()
+        elif end == "hang":
+            peer.rest()  # until the proxy gives up
+    headers_arrived = threading.Event()
+    bad = start_origin(script)
+
+    peer = Peer(proxy.connect())
+    start = time.monotonic()
+    peer.send(("GET %s/x HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (bad.url, bad.port)).encode())
+    if want == "abort":
+        peer.until(b"\r\n\r\n")
+        headers_arrived.set()
+    if end == "hang":
+        assert_serves_others(proxy, good)
+    if want == "abort":
+        peer.sock.settimeout(10)
+        body, _ = peer.rest()  # comes to an end
+        assert not body.endswith(b"0\r\n\r\n") and len(body) < 100000
+    else:
+        assert_error_page(read_response(peer), want)
+    if end == "hang":
+        assert 0.55 < time.monotonic() - start < 5
+    peer.close()
+    assert_serves_others(proxy, good)
+
+
+def test_refused(house):
+    proxy, good = house
+    response = ask(proxy, "http://127.0.0.1:%d/" % free_port())
+    assert_error_page(response, 502)
+    assert_serves_others(proxy, good)
+
+
+def test_no_connection_within_the_limit(house):
+    proxy, good = house
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        at = full.getsockname()
+        waiting = []
+        try:
+            for _ in range(4):  # its queue is full: further SYNs are not answered
+                sock = socket.socket()
+                sock.setblocking(False)
+                sock.connect_ex(at)
+                waiting.append(sock)
+            response = ask(proxy, "http://127.0.0.1:%d/" % at[1])
+            assert_error_page(response, 504)
+            assert 0.55 < response.seconds < 5
+            assert_serves_others(proxy, good)
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+def test_name_that_does_not_exist(house, start_names):
+    proxy, good = house
+    names = start_names({})
+    (proxy.directory / "resolv.conf").write_text("nameserver %s\n" % names.at)
+    wait_for("question", lambda: ask(proxy, "http://nowhere.test/").status == 502 and names.questions)
+    assert_error_page(ask(proxy, "http://nowhere.test/"), 502)
+    assert_serves_others(proxy, good)
+
+
+def test_browser_that_leaves_takes_its_request_along(house, start_origin):
+    proxy, good = house
+    left = threading.Event()
+
+    def script(origin, peer):
+        read_request(peer)
+        try:
+            while True:
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * 65536)
+        except Closed:
+            left.set()
+    bad = start_origin(script)
+    peer = Peer(proxy.connect())
+    peer.send(("GET %s/ HTTP/1.1\r\nHost: x\r\n\r\n" % bad.url).encode())
+    peer.until(b"\r\n\r\n")
+    peer.close()
+    assert left.wait(5)
+    assert_serves_others(proxy, good)
+
+
+def test_request_is_tried_again_when_a_kept_connection_turns_out_dead(start_proxy, start_origin):
+    """The origin closes its kept connection as the next request arrives: a GET is sent once more."""
+    def script(origin, peer):
+        request = origin.seen(read_request(peer))
+        peer.send(reply(b"first on %d\n" % peer.number))
+        request = origin.seen(read_request(peer))
+        assert request
+        peer.reset()
+    origin = start_origin(script)
+    proxy = start_proxy()
+    assert ask(proxy, origin.url + "/1").body == b"first on 1\n"
+    response = ask(proxy, origin.url + "/2")
+    assert response.status == 200 and response.body == b"first on 2\n"
+    assert [request.target for request in origin.requests] == ["/1", "/2", "/2"]
+
+
+def test_post_is_not_sent_twice(start_proxy, start_origin):
+    def script(origin, peer):
+        origin.seen(read_request(peer))
+        peer.send(reply(b"first\n"))
+        origin.seen(read_request(peer))
+        peer.reset()
+    origin = start_origin(script)
+    proxy = start_proxy()
+    assert ask(proxy, origin.url + "/1").status == 200
+    assert ask(proxy, origin.url + "/2", "POST", body=b"once").status in (200, 502)
+    posts = [request for request in origin.requests if request.target == "/2"]
+    assert len(posts) == 1
