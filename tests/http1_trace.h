@@ -16,7 +16,7 @@
 struct trace {
     enum phases_side side;
     enum method answers;
-    bool pauses;       // after every event, as the owner that is slow
+    bool pauses;                             // after every event, as the owner that is slow
     void (*on_message)(struct trace *trace); // may be NULL; when one is complete, body with it
     struct http1 *parser;
     struct arena arena;
@@ -44,8 +44,8 @@ static inline void trace_head(struct trace *trace)
     const struct message *m = &trace->message;
 
     if (m->is_request)
-        buffer_printf(&trace->full, "%.*s|%d|%.*s|%d|1.%d\n", SPAN_PRINT(m->method_name),
-                      m->method, SPAN_PRINT(m->target), m->target_form, m->version_minor);
+        buffer_printf(&trace->full, "%.*s|%d|%.*s|%d|1.%d\n", SPAN_PRINT(m->method_name), m->method,
+                      SPAN_PRINT(m->target), m->target_form, m->version_minor);
     else
         buffer_printf(&trace->full, "%u|%.*s|1.%d\n", m->status, SPAN_PRINT(m->reason),
                       m->version_minor);

@@ -19,15 +19,15 @@
 
 /* What a peer may send (RELIABILITY figures); each with a test at limit and limit + 1. */
 enum {
-    HTTP1_FIRST_LINE_BYTES = 16 * 1024,     // request or status line; all without their CRLF
-    HTTP1_FIELD_BYTES = 16 * 1024,          // one header line of a request
-    HTTP1_REQUEST_HEAD_BYTES = 64 * 1024,   // all header lines of a request
+    HTTP1_FIRST_LINE_BYTES = 16 * 1024,   // request or status line; all without their CRLF
+    HTTP1_FIELD_BYTES = 16 * 1024,        // one header line of a request
+    HTTP1_REQUEST_HEAD_BYTES = 64 * 1024, // all header lines of a request
     HTTP1_REQUEST_FIELDS = 200,
     HTTP1_RESPONSE_HEAD_BYTES = 256 * 1024, // all of a response, one line may be as long
     HTTP1_RESPONSE_FIELDS = 500,
     HTTP1_CHUNK_LINE_BYTES = 256,
     HTTP1_TRAILER_BYTES = 16 * 1024,
-    HTTP1_INTERIM_RESPONSES = 32,           // 1xx before the final one
+    HTTP1_INTERIM_RESPONSES = 32, // 1xx before the final one
 };
 
 struct http1; // opaque, some 200 bytes and at times a line; idle connections need none

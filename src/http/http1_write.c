@@ -104,7 +104,7 @@ static char *begin(struct buffer *out, size_t size)
     return buffer_reserve(out, size) ? out->at + out->size : NULL;
 }
 
-static void end(struct buffer *out, char *at)
+static void end(struct buffer *out, const char *at)
 {
     size_t size = (size_t)(at - out->at);
 
@@ -193,7 +193,8 @@ size_t http1_chunk_head(char *to, uint64_t size)
         digits++;
     for (size_t i = digits; i-- > 0; size >>= 4)
         to[i] = hex[size & 15];
-    memcpy(to + digits, "\r\n", 2);
+    to[digits] = '\r';
+    to[digits + 1] = '\n';
     return digits + 2;
 }
 

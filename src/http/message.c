@@ -1,68 +1,16 @@
 #include "http/message.h"
 
+#include <assert.h>
+
 #include "http/octets.h"
 
-/* Names as we write them, in the order of enum field_id. */
 static const struct span field_names[FIELDS] = {
-#define NAME(id, text) [FIELD_##id] = { text, sizeof(text) - 1 }
-    NAME(OTHER, ""),
-    NAME(ACCEPT, "Accept"),
-    NAME(ACCEPT_ENCODING, "Accept-Encoding"),
-    NAME(ACCEPT_RANGES, "Accept-Ranges"),
-    NAME(AGE, "Age"),
-    NAME(ALT_SVC, "Alt-Svc"),
-    NAME(AUTHORIZATION, "Authorization"),
-    NAME(CACHE_CONTROL, "Cache-Control"),
-    NAME(CONNECTION, "Connection"),
-    NAME(CONTENT_DISPOSITION, "Content-Disposition"),
-    NAME(CONTENT_ENCODING, "Content-Encoding"),
-    NAME(CONTENT_LENGTH, "Content-Length"),
-    NAME(CONTENT_RANGE, "Content-Range"),
-    NAME(CONTENT_SECURITY_POLICY, "Content-Security-Policy"),
-    NAME(CONTENT_TYPE, "Content-Type"),
-    NAME(COOKIE, "Cookie"),
-    NAME(DATE, "Date"),
-    NAME(DIGEST, "Digest"),
-    NAME(ETAG, "ETag"),
-    NAME(EXPECT, "Expect"),
-    NAME(HOST, "Host"),
-    NAME(HTTP2_SETTINGS, "HTTP2-Settings"),
-    NAME(IF_MODIFIED_SINCE, "If-Modified-Since"),
-    NAME(IF_NONE_MATCH, "If-None-Match"),
-    NAME(IF_RANGE, "If-Range"),
-    NAME(KEEP_ALIVE, "Keep-Alive"),
-    NAME(LAST_MODIFIED, "Last-Modified"),
-    NAME(LOCATION, "Location"),
-    NAME(MAX_FORWARDS, "Max-Forwards"),
-    NAME(ORIGIN, "Origin"),
-    NAME(PERMISSIONS_POLICY, "Permissions-Policy"),
-    NAME(PRAGMA, "Pragma"),
-    NAME(PROXY_AUTHENTICATE, "Proxy-Authenticate"),
-    NAME(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info"),
-    NAME(PROXY_AUTHORIZATION, "Proxy-Authorization"),
-    NAME(PROXY_CONNECTION, "Proxy-Connection"),
-    NAME(RANGE, "Range"),
-    NAME(REFERER, "Referer"),
-    NAME(REFERRER_POLICY, "Referrer-Policy"),
-    NAME(SEC_FETCH_DEST, "Sec-Fetch-Dest"),
-    NAME(SEC_FETCH_MODE, "Sec-Fetch-Mode"),
-    NAME(SEC_FETCH_SITE, "Sec-Fetch-Site"),
-    NAME(SEC_FETCH_USER, "Sec-Fetch-User"),
-    NAME(SEC_GPC, "Sec-GPC"),
-    NAME(SERVER, "Server"),
-    NAME(SET_COOKIE, "Set-Cookie"),
-    NAME(TE, "TE"),
-    NAME(TRAILER, "Trailer"),
-    NAME(TRANSFER_ENCODING, "Transfer-Encoding"),
-    NAME(UPGRADE, "Upgrade"),
-    NAME(USER_AGENT, "User-Agent"),
-    NAME(VARY, "Vary"),
-    NAME(VIA, "Via"),
-    NAME(WWW_AUTHENTICATE, "WWW-Authenticate"),
-#undef NAME
+#define FIELD_NAME(id, name) [FIELD_##id] = { name, sizeof(name) - 1 },
+    FIELD_NAMES(FIELD_NAME)
+#undef FIELD_NAME
 };
 
-/* The same by length, so that a look-up compares with a handful. test_message checks that every
+/* Their ids by length, so that a look-up compares with a handful. test_message checks that every
  * name finds itself. */
 enum { LONGEST_NAME = 25, SAME_LENGTH = 7 };
 static const uint8_t names_by_length[LONGEST_NAME + 1][SAME_LENGTH + 1] = {
@@ -78,8 +26,8 @@ static const uint8_t names_by_length[LONGEST_NAME + 1][SAME_LENGTH + 1] = {
     [12] = { FIELD_CONTENT_TYPE, FIELD_MAX_FORWARDS },
     [13] = { FIELD_CACHE_CONTROL, FIELD_LAST_MODIFIED, FIELD_ACCEPT_RANGES, FIELD_IF_NONE_MATCH,
              FIELD_AUTHORIZATION, FIELD_CONTENT_RANGE },
-    [14] = { FIELD_CONTENT_LENGTH, FIELD_SEC_FETCH_DEST, FIELD_SEC_FETCH_MODE,
-             FIELD_SEC_FETCH_SITE, FIELD_SEC_FETCH_USER, FIELD_HTTP2_SETTINGS },
+    [14] = { FIELD_CONTENT_LENGTH, FIELD_SEC_FETCH_DEST, FIELD_SEC_FETCH_MODE, FIELD_SEC_FETCH_SITE,
+             FIELD_SEC_FETCH_USER, FIELD_HTTP2_SETTINGS },
     [15] = { FIELD_ACCEPT_ENCODING, FIELD_REFERRER_POLICY },
     [16] = { FIELD_CONTENT_ENCODING, FIELD_PROXY_CONNECTION, FIELD_WWW_AUTHENTICATE },
     [17] = { FIELD_TRANSFER_ENCODING, FIELD_IF_MODIFIED_SINCE },
@@ -94,6 +42,35 @@ void message_init(struct message *message, struct arena *arena, bool is_request)
     *message = (struct message){ .arena = arena, .is_request = is_request, .version_minor = 1 };
 }
 
+static uint64_t load(const char *at, size_t size)
+{
+    uint64_t word = 0;
+    memcpy(&word, at, size);
+    return word;
+}
+
+/* Without case, `known` being of letters, digits and '-', and `name` without controls: then two
+ * bytes are the same when they are but for bit 5. Several bytes at a time, the last ones perhaps
+ * twice. */
+static bool is_name(const char *name, const char *known, size_t size)
+{
+    const uint64_t mask = 0xdfdfdfdfdfdfdfdf;
+    uint64_t different = 0;
+
+    if (size >= 8) {
+        for (size_t i = 0; i + 8 < size; i += 8)
+            different |= load(name + i, 8) ^ load(known + i, 8);
+        different |= load(name + size - 8, 8) ^ load(known + size - 8, 8);
+    } else if (size >= 4) {
+        different = (load(name, 4) ^ load(known, 4)) |
+                    (load(name + size - 4, 4) ^ load(known + size - 4, 4));
+    } else {
+        for (size_t i = 0; i < size; i++)
+            different |= load(name + i, 1) ^ load(known + i, 1);
+    }
+    return (different & mask) == 0;
+}
+
 enum field_id field_id_of(struct span name)
 {
     const uint8_t *id;
@@ -101,11 +78,8 @@ enum field_id field_id_of(struct span name)
     if (name.size > LONGEST_NAME)
         return FIELD_OTHER;
     for (id = names_by_length[name.size]; *id; id++)
-        if (ascii_lower(name.at[0]) == ascii_lower(field_names[*id].at[0]) &&
-            ascii_lower(name.at[name.size - 1]) ==
-                ascii_lower(field_names[*id].at[name.size - 1]) &&
-            span_equal_nocase(name, field_names[*id]))
-            return (enum field_id)*id;
+        if (is_name(name.at, field_names[*id].at, name.size))
+            return (enum field_id) * id;
     return FIELD_OTHER;
 }
 
@@ -160,30 +134,65 @@ const char *status_phrase(unsigned status)
         unsigned status;
         const char *phrase;
     } phrases[] = {
-        { 100, "Continue" }, { 101, "Switching Protocols" }, { 102, "Processing" },
+        { 100, "Continue" },
+        { 101, "Switching Protocols" },
+        { 102, "Processing" },
         { 103, "Early Hints" },
-        { 200, "OK" }, { 201, "Created" }, { 202, "Accepted" },
-        { 203, "Non-Authoritative Information" }, { 204, "No Content" }, { 205, "Reset Content" },
-        { 206, "Partial Content" }, { 207, "Multi-Status" }, { 208, "Already Reported" },
+        { 200, "OK" },
+        { 201, "Created" },
+        { 202, "Accepted" },
+        { 203, "Non-Authoritative Information" },
+        { 204, "No Content" },
+        { 205, "Reset Content" },
+        { 206, "Partial Content" },
+        { 207, "Multi-Status" },
+        { 208, "Already Reported" },
         { 226, "IM Used" },
-        { 300, "Multiple Choices" }, { 301, "Moved Permanently" }, { 302, "Found" },
-        { 303, "See Other" }, { 304, "Not Modified" }, { 305, "Use Proxy" },
-        { 307, "Temporary Redirect" }, { 308, "Permanent Redirect" },
-        { 400, "Bad Request" }, { 401, "Unauthorized" }, { 402, "Payment Required" },
-        { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-        { 406, "Not Acceptable" }, { 407, "Proxy Authentication Required" },
-        { 408, "Request Timeout" }, { 409, "Conflict" }, { 410, "Gone" },
-        { 411, "Length Required" }, { 412, "Precondition Failed" }, { 413, "Content Too Large" },
-        { 414, "URI Too Long" }, { 415, "Unsupported Media Type" },
-        { 416, "Range Not Satisfiable" }, { 417, "Expectation Failed" },
-        { 421, "Misdirected Request" }, { 422, "Unprocessable Content" }, { 423, "Locked" },
-        { 424, "Failed Dependency" }, { 425, "Too Early" }, { 426, "Upgrade Required" },
-        { 428, "Precondition Required" }, { 429, "Too Many Requests" },
-        { 431, "Request Header Fields Too Large" }, { 451, "Unavailable For Legal Reasons" },
-        { 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" },
-        { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
-        { 505, "HTTP Version Not Supported" }, { 506, "Variant Also Negotiates" },
-        { 507, "Insufficient Storage" }, { 508, "Loop Detected" },
+        { 300, "Multiple Choices" },
+        { 301, "Moved Permanently" },
+        { 302, "Found" },
+        { 303, "See Other" },
+        { 304, "Not Modified" },
+        { 305, "Use Proxy" },
+        { 307, "Temporary Redirect" },
+        { 308, "Permanent Redirect" },
+        { 400, "Bad Request" },
+        { 401, "Unauthorized" },
+        { 402, "Payment Required" },
+        { 403, "Forbidden" },
+        { 404, "Not Found" },
+        { 405, "Method Not Allowed" },
+        { 406, "Not Acceptable" },
+        { 407, "Proxy Authentication Required" },
+        { 408, "Request Timeout" },
+        { 409, "Conflict" },
+        { 410, "Gone" },
+        { 411, "Length Required" },
+        { 412, "Precondition Failed" },
+        { 413, "Content Too Large" },
+        { 414, "URI Too Long" },
+        { 415, "Unsupported Media Type" },
+        { 416, "Range Not Satisfiable" },
+        { 417, "Expectation Failed" },
+        { 421, "Misdirected Request" },
+        { 422, "Unprocessable Content" },
+        { 423, "Locked" },
+        { 424, "Failed Dependency" },
+        { 425, "Too Early" },
+        { 426, "Upgrade Required" },
+        { 428, "Precondition Required" },
+        { 429, "Too Many Requests" },
+        { 431, "Request Header Fields Too Large" },
+        { 451, "Unavailable For Legal Reasons" },
+        { 500, "Internal Server Error" },
+        { 501, "Not Implemented" },
+        { 502, "Bad Gateway" },
+        { 503, "Service Unavailable" },
+        { 504, "Gateway Timeout" },
+        { 505, "HTTP Version Not Supported" },
+        { 506, "Variant Also Negotiates" },
+        { 507, "Insufficient Storage" },
+        { 508, "Loop Detected" },
         { 511, "Network Authentication Required" },
     };
 
@@ -237,9 +246,8 @@ bool message_add_trailer(struct message *message, struct span name, struct span 
 {
     struct field field = { name, span_trim(value), field_id_of(name), false };
 
-    return is_clean(name, value) && add(message->arena, &message->trailers,
-                                        &message->trailer_count, &message->trailer_capacity,
-                                        field);
+    return is_clean(name, value) && add(message->arena, &message->trailers, &message->trailer_count,
+                                        &message->trailer_capacity, field);
 }
 
 static struct field *find_from(const struct message *message, size_t start, enum field_id id)
@@ -308,37 +316,33 @@ bool message_lists(const struct message *message, enum field_id id, struct span 
 
 /* ---- what is for one connection only ------------------------------------------------------- */
 
+#define BIT(id) ((uint64_t)1 << FIELD_##id)
+static_assert(FIELDS <= 64, "a set of fields is a word");
+
 /* Connection cannot name these away: without them a message would be framed, routed, stopped in a
  * loop or understood otherwise than the sender's other readers do. */
-static bool connection_cannot_name(enum field_id id)
+static const uint64_t connection_cannot_name =
+    BIT(HOST) | BIT(CONTENT_LENGTH) | BIT(CONTENT_TYPE) | BIT(CONTENT_ENCODING) |
+    BIT(CONTENT_RANGE) | BIT(CONTENT_SECURITY_POLICY) | BIT(CACHE_CONTROL) | BIT(DATE) |
+    BIT(EXPECT) | BIT(MAX_FORWARDS) | BIT(VIA) | BIT(TE) | BIT(UPGRADE) /* see below */;
+
+static void drop_set(struct message *message, uint64_t set)
 {
-    switch (id) {
-    case FIELD_HOST:
-    case FIELD_CONTENT_LENGTH:
-    case FIELD_CONTENT_TYPE:
-    case FIELD_CONTENT_ENCODING:
-    case FIELD_CONTENT_RANGE:
-    case FIELD_CONTENT_SECURITY_POLICY:
-    case FIELD_CACHE_CONTROL:
-    case FIELD_DATE:
-    case FIELD_EXPECT:
-    case FIELD_MAX_FORWARDS:
-    case FIELD_VIA:
-        return true;
-    default:
-        return false;
-    }
+    for (size_t i = 0; i < message->field_count; i++)
+        if (set >> message->fields[i].id & 1)
+            message->fields[i].is_dropped = true;
 }
 
 static void drop_named(struct message *message, struct span name)
 {
     enum field_id id = field_id_of(name);
 
-    if (connection_cannot_name(id) || id == FIELD_UPGRADE || id == FIELD_TE)
-        return; // the last two are decided below
+    if (id != FIELD_OTHER) {
+        drop_set(message, (uint64_t)1 << id & ~connection_cannot_name);
+        return;
+    }
     for (size_t i = 0; i < message->field_count; i++)
-        if (id == FIELD_OTHER ? span_equal_nocase(message->fields[i].name, name)
-                              : message->fields[i].id == id)
+        if (span_equal_nocase(message->fields[i].name, name))
             message->fields[i].is_dropped = true;
 }
 
@@ -406,24 +410,25 @@ static void keep_legal_upgrade(struct message *message)
 
 void message_drop_hop_by_hop(struct message *message)
 {
-    bool trailer_was_named = message_lists(message, FIELD_CONNECTION, SPAN("Trailer"));
+    uint64_t there = 0, set = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) |
+                              BIT(TRANSFER_ENCODING) | BIT(HTTP2_SETTINGS);
 
-    drop_what_connection_names(message);
-    keep_te_trailers(message);
-    keep_legal_upgrade(message);
-    if (message->framing != FRAMING_CHUNKED || trailer_was_named)
-        message_drop(message, FIELD_TRAILER);
-    message_drop(message, FIELD_CONNECTION);
-    message_drop(message, FIELD_KEEP_ALIVE);
-    message_drop(message, FIELD_PROXY_CONNECTION);
-    message_drop(message, FIELD_TRANSFER_ENCODING);
-    message_drop(message, FIELD_HTTP2_SETTINGS);
-    if (message->is_request) {
-        message_drop(message, FIELD_PROXY_AUTHORIZATION);
-    } else {
-        message_drop(message, FIELD_PROXY_AUTHENTICATE);
-        message_drop(message, FIELD_PROXY_AUTHENTICATION_INFO);
-    }
+    for (size_t i = 0; i < message->field_count; i++)
+        there |= (uint64_t)!message->fields[i].is_dropped << message->fields[i].id;
+    if (there & BIT(CONNECTION))
+        drop_what_connection_names(message);
+    if (there & BIT(TE))
+        keep_te_trailers(message);
+    if (there & BIT(UPGRADE))
+        keep_legal_upgrade(message);
+    else
+        message->is_upgrade = false;
+    if (message->framing != FRAMING_CHUNKED)
+        set |= BIT(TRAILER);
+    set |= message->is_request ? BIT(PROXY_AUTHORIZATION)
+                               : BIT(PROXY_AUTHENTICATE) | BIT(PROXY_AUTHENTICATION_INFO);
+    if (there & set)
+        drop_set(message, set);
 }
 
 bool field_may_be_trailer(enum field_id id, struct span name)

@@ -12,22 +12,41 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* Fields that our own code asks for by number. The table of names is in message.c. */
+/* Fields that our own code asks for by number: id, and the name as we write it. message.c has them
+ * by length too. */
+// clang-format off
+#define FIELD_NAMES(ROW) \
+    ROW(ACCEPT, "Accept") ROW(ACCEPT_ENCODING, "Accept-Encoding") \
+    ROW(ACCEPT_RANGES, "Accept-Ranges") ROW(AGE, "Age") ROW(ALT_SVC, "Alt-Svc") \
+    ROW(AUTHORIZATION, "Authorization") ROW(CACHE_CONTROL, "Cache-Control") \
+    ROW(CONNECTION, "Connection") ROW(CONTENT_DISPOSITION, "Content-Disposition") \
+    ROW(CONTENT_ENCODING, "Content-Encoding") ROW(CONTENT_LENGTH, "Content-Length") \
+    ROW(CONTENT_RANGE, "Content-Range") ROW(CONTENT_SECURITY_POLICY, "Content-Security-Policy") \
+    ROW(CONTENT_TYPE, "Content-Type") ROW(COOKIE, "Cookie") ROW(DATE, "Date") \
+    ROW(DIGEST, "Digest") ROW(ETAG, "ETag") ROW(EXPECT, "Expect") ROW(HOST, "Host") \
+    ROW(HTTP2_SETTINGS, "HTTP2-Settings") ROW(IF_MODIFIED_SINCE, "If-Modified-Since") \
+    ROW(IF_NONE_MATCH, "If-None-Match") ROW(IF_RANGE, "If-Range") ROW(KEEP_ALIVE, "Keep-Alive") \
+    ROW(LAST_MODIFIED, "Last-Modified") ROW(LOCATION, "Location") \
+    ROW(MAX_FORWARDS, "Max-Forwards") ROW(ORIGIN, "Origin") \
+    ROW(PERMISSIONS_POLICY, "Permissions-Policy") ROW(PRAGMA, "Pragma") \
+    ROW(PROXY_AUTHENTICATE, "Proxy-Authenticate") \
+    ROW(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info") \
+    ROW(PROXY_AUTHORIZATION, "Proxy-Authorization") ROW(PROXY_CONNECTION, "Proxy-Connection") \
+    ROW(RANGE, "Range") ROW(REFERER, "Referer") ROW(REFERRER_POLICY, "Referrer-Policy") \
+    ROW(SEC_FETCH_DEST, "Sec-Fetch-Dest") ROW(SEC_FETCH_MODE, "Sec-Fetch-Mode") \
+    ROW(SEC_FETCH_SITE, "Sec-Fetch-Site") ROW(SEC_FETCH_USER, "Sec-Fetch-User") \
+    ROW(SEC_GPC, "Sec-GPC") ROW(SERVER, "Server") ROW(SET_COOKIE, "Set-Cookie") ROW(TE, "TE") \
+    ROW(TRAILER, "Trailer") ROW(TRANSFER_ENCODING, "Transfer-Encoding") ROW(UPGRADE, "Upgrade") \
+    ROW(USER_AGENT, "User-Agent") ROW(VARY, "Vary") ROW(VIA, "Via") \
+    ROW(WWW_AUTHENTICATE, "WWW-Authenticate")
+// clang-format on
+
 enum field_id {
     FIELD_OTHER = 0,
-    FIELD_ACCEPT, FIELD_ACCEPT_ENCODING, FIELD_ACCEPT_RANGES, FIELD_AGE, FIELD_ALT_SVC,
-    FIELD_AUTHORIZATION, FIELD_CACHE_CONTROL, FIELD_CONNECTION, FIELD_CONTENT_DISPOSITION,
-    FIELD_CONTENT_ENCODING, FIELD_CONTENT_LENGTH, FIELD_CONTENT_RANGE,
-    FIELD_CONTENT_SECURITY_POLICY, FIELD_CONTENT_TYPE, FIELD_COOKIE, FIELD_DATE, FIELD_DIGEST,
-    FIELD_ETAG, FIELD_EXPECT, FIELD_HOST, FIELD_HTTP2_SETTINGS, FIELD_IF_MODIFIED_SINCE,
-    FIELD_IF_NONE_MATCH, FIELD_IF_RANGE, FIELD_KEEP_ALIVE, FIELD_LAST_MODIFIED, FIELD_LOCATION,
-    FIELD_MAX_FORWARDS, FIELD_ORIGIN, FIELD_PERMISSIONS_POLICY, FIELD_PRAGMA,
-    FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHENTICATION_INFO, FIELD_PROXY_AUTHORIZATION,
-    FIELD_PROXY_CONNECTION, FIELD_RANGE, FIELD_REFERER, FIELD_REFERRER_POLICY, FIELD_SEC_FETCH_DEST,
-    FIELD_SEC_FETCH_MODE, FIELD_SEC_FETCH_SITE, FIELD_SEC_FETCH_USER, FIELD_SEC_GPC, FIELD_SERVER,
-    FIELD_SET_COOKIE, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE,
-    FIELD_USER_AGENT, FIELD_VARY, FIELD_VIA, FIELD_WWW_AUTHENTICATE,
-    FIELDS
+#define FIELD_ID(id, name) FIELD_##id,
+    FIELD_NAMES(FIELD_ID)
+#undef FIELD_ID
+        FIELDS
 };
 
 struct field {
@@ -38,13 +57,21 @@ struct field {
 };
 
 enum method {
-    METHOD_OTHER = 0, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE,
-    METHOD_CONNECT, METHOD_OPTIONS, METHOD_TRACE, METHOD_PATCH,
+    METHOD_OTHER = 0,
+    METHOD_GET,
+    METHOD_HEAD,
+    METHOD_POST,
+    METHOD_PUT,
+    METHOD_DELETE,
+    METHOD_CONNECT,
+    METHOD_OPTIONS,
+    METHOD_TRACE,
+    METHOD_PATCH,
 };
 
 enum framing {
-    FRAMING_NONE,        // no body
-    FRAMING_LENGTH,      // body_bytes of it
+    FRAMING_NONE,   // no body
+    FRAMING_LENGTH, // body_bytes of it
     FRAMING_CHUNKED,
     FRAMING_UNTIL_CLOSE, // responses only
 };
@@ -74,17 +101,18 @@ struct message {
     size_t trailer_count, trailer_capacity;
 
     enum framing framing;
-    uint64_t body_bytes;     // FRAMING_LENGTH; for HEAD and 304 what Content-Length said
-    bool has_length;         // there was a Content-Length
-    bool keep_alive;         // the peer that sent it will take another message after this one
-    bool expects_continue;   // request with Expect: 100-continue and HTTP/1.1
-    bool is_upgrade;         // request: HTTP/1.1, Connection: upgrade, Upgrade; response: 101
-    bool is_abnormal;        // it was accepted, but the connection must not be used again
+    uint64_t body_bytes;   // FRAMING_LENGTH; for HEAD and 304 what Content-Length said
+    bool has_length;       // there was a Content-Length
+    bool keep_alive;       // the peer that sent it will take another message after this one
+    bool expects_continue; // request with Expect: 100-continue and HTTP/1.1
+    bool is_upgrade;       // request: HTTP/1.1, Connection: upgrade, Upgrade; response: 101
+    bool is_abnormal;      // it was accepted, but the connection must not be used again
 };
 
 /* An empty message in `arena`. */
 void message_init(struct message *message, struct arena *arena, bool is_request);
 
+/* `name` has no controls in it, as a token has not. */
 enum field_id field_id_of(struct span name);
 struct span field_id_name(enum field_id id);
 enum method method_of(struct span name);

@@ -17,7 +17,7 @@ enum octet_class {
     OCTET_HEX = 1 << 4,
     OCTET_DIGIT = 1 << 5,
     OCTET_ALPHA = 1 << 6,
-    OCTET_BLANK = 1 << 7,  // SP, HTAB
+    OCTET_BLANK = 1 << 7, // SP, HTAB
 };
 
 extern const uint8_t octet_classes[256];
@@ -28,7 +28,15 @@ static inline bool octet_is(char c, enum octet_class class)
 }
 
 /* How many bytes at the front are all of this class. */
-size_t octets_run(struct span span, enum octet_class class);
+static inline size_t octets_run(struct span span, enum octet_class class)
+{
+    size_t i = 0;
+
+    while (i < span.size && octet_is(span.at[i], class))
+        i++;
+    return i;
+}
+
 /* At least one byte, and all of them of this class. */
 bool octets_are(struct span span, enum octet_class class);
 /* As octets_are(span, OCTET_TEXT), but true for none, and fast for long ones. */

@@ -7,8 +7,10 @@ static const char *const names[PHASES] = {
 
 static const bool may_follow[PHASES][PHASES] = {
     [PHASE_FIRST_LINE] = { [PHASE_HEADERS] = true, [PHASE_FAILED] = true },
-    [PHASE_HEADERS] = { [PHASE_FIRST_LINE] = true /* after 1xx */, [PHASE_BODY] = true,
-                        [PHASE_FINISHED] = true, [PHASE_FAILED] = true },
+    [PHASE_HEADERS] = { [PHASE_FIRST_LINE] = true /* after 1xx */,
+                        [PHASE_BODY] = true,
+                        [PHASE_FINISHED] = true,
+                        [PHASE_FAILED] = true },
     [PHASE_BODY] = { [PHASE_FINISHED] = true, [PHASE_FAILED] = true },
     [PHASE_FINISHED] = { [PHASE_FIRST_LINE] = true, [PHASE_FAILED] = true },
 };

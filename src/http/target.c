@@ -24,7 +24,8 @@ static bool is_address(int family, struct span text)
     return inet_pton(family, copy, &address) == 1;
 }
 
-/* Would a URL parser take a host that ends so for an IPv4 address (WHATWG URL, "ends in a number")? */
+/* Would a URL parser take a host that ends so for an IPv4 address (WHATWG URL, "ends in a number")?
+ */
 static bool is_number(struct span label)
 {
     if (octets_are(label, OCTET_DIGIT))
@@ -201,8 +202,7 @@ static bool set_path(struct target *target, const struct message *message, struc
            arena_extend(message->arena, &target->path_and_query, path);
 }
 
-enum error_kind target_split(struct target *out, const struct message *message,
-                             struct error *error)
+enum error_kind target_split(struct target *out, const struct message *message, struct error *error)
 {
     struct target target = { .scheme = TARGET_HTTP };
     struct span rest = message->target, text = SPAN("");

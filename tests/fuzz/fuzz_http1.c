@@ -13,12 +13,12 @@
 #include "../http1_trace.h"
 #include "http/target.h"
 
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort(); \
-        } \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+            abort();                                                                               \
+        }                                                                                          \
     } while (0)
 
 /* ---- a plain reading of what was written ---------------------------------------------------- */
@@ -81,8 +81,7 @@ static void write_body(struct trace *trace)
 
     if (trace->message.framing == FRAMING_CHUNKED) {
         if (trace->body.size) {
-            buffer_append(&trace->written,
-                          span_of(head, http1_chunk_head(head, trace->body.size)));
+            buffer_append(&trace->written, span_of(head, http1_chunk_head(head, trace->body.size)));
             buffer_append(&trace->written, buffer_span(&trace->body));
             buffer_append(&trace->written, SPAN("\r\n"));
         }

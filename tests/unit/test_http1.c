@@ -19,8 +19,10 @@ struct row {
     struct span bytes;
     const char *want; // brief, see http1_trace.h
 };
-#define ROW(name, bytes, want) { name, { bytes, sizeof(bytes) - 1 }, want }
-
+#define ROW(name, bytes, want)                                                                     \
+    {                                                                                              \
+        name, { bytes, sizeof(bytes) - 1 }, want                                                   \
+    }
 
 static const struct row requests[] = {
     // what browsers send
@@ -56,7 +58,8 @@ static const struct row requests[] = {
         "length=2,close hi end"),
     ROW("unknown method", "X-CUSTOM http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "none end"),
     ROW("odd bytes of old links",
-        "GET http://a/_ylh=X3oDMTEwdnZj/;_ylt=A|B*$~^`{}\"<>\\%zz\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a/_ylh=X3oDMTEwdnZj/;_ylt=A|B*$~^`{}\"<>\\%zz\xc3\xa9 HTTP/1.1\r\nHost: "
+        "a\r\n\r\n",
         "none end"),
     ROW("four empty lines", "\r\n\r\n\r\n\r\n" R "\r\n", "none end"),
     ROW("UTF-8 and tab in a value", R "X:\t\xc3\xa9\tb \r\n\r\n", "none end"),
@@ -121,13 +124,19 @@ static const struct row requests[] = {
     ROW("no name", R ": b\r\n\r\n", "syntax:400"),
     ROW("name with at", R "Fo@: b\r\n\r\n", "syntax:400"),
     ROW("name with control", R "Fo\x01: b\r\n\r\n", "syntax:400"),
-    ROW("name with UTF-8", R "\xef" "foo: b\r\n\r\n", "syntax:400"),
+    ROW("name with UTF-8",
+        R "\xef"
+          "foo: b\r\n\r\n",
+        "syntax:400"),
     ROW("name with NUL", R "a\0: b\r\n\r\n", "syntax:400"),
     ROW("value with NUL", R "X: a\0b\r\n\r\n", "syntax:400"),
     ROW("value with CR", R "X: a\rb\r\n\r\n", "syntax:400"),
     ROW("value ends in CR", R "X: a\r\r\n\r\n", "syntax:400"),
     ROW("value with VT", R "X: a\vb\r\n\r\n", "syntax:400"),
-    ROW("value with DEL", R "X: a\x7f" "b\r\n\r\n", "syntax:400"),
+    ROW("value with DEL",
+        R "X: a\x7f"
+          "b\r\n\r\n",
+        "syntax:400"),
     ROW("value with ESC, far in", R "X: 0123456789abcdef0123456789\x1b\r\n\r\n", "syntax:400"),
     ROW("LF ends a field", R "X: a\nY: b\r\n\r\n", "syntax:400"),
     ROW("LF ends the head", R "\n", "syntax:400"),
@@ -152,10 +161,8 @@ static const struct row requests[] = {
         "syntax:400"),
     ROW("both, length zero", P "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "syntax:400"),
-    ROW("same length twice", P "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-        "syntax:400"),
-    ROW("lengths differ", P "content-LENGTH: 5\r\nContent-Length: 6\r\n\r\nhello!",
-        "syntax:400"),
+    ROW("same length twice", P "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", "syntax:400"),
+    ROW("lengths differ", P "content-LENGTH: 5\r\nContent-Length: 6\r\n\r\nhello!", "syntax:400"),
     ROW("list of lengths", P "Content-Length: 5, 5\r\n\r\nhello", "syntax:400"),
     ROW("length and comma", P "Content-Length: 5,\r\n\r\nhello", "syntax:400"),
     ROW("comma and length", P "Content-Length: ,5\r\n\r\nhello", "syntax:400"),
@@ -192,7 +199,10 @@ static const struct row requests[] = {
     ROW("chunked twice", P "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
         "syntax:400"),
     ROW("chunked with VT", P "Transfer-Encoding: \vchunked\r\n\r\n", "syntax:400"),
-    ROW("chunked with nbsp", P "Transfer-Encoding:\xa0" "chunked\r\n\r\n", "unsupported:501"),
+    ROW("chunked with nbsp",
+        P "Transfer-Encoding:\xa0"
+          "chunked\r\n\r\n",
+        "unsupported:501"),
     ROW("chunked in HTTP/1.0", "POST http://a/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "syntax:400"),
     ROW("Transfer_Encoding", P "Transfer_Encoding: chunked\r\nContent-Length: 2\r\n\r\nhi",
@@ -201,8 +211,8 @@ static const struct row requests[] = {
         "syntax:400"),
     ROW("CONNECT chunked",
         "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nTransfer-Encoding: chunked\r\n\r\n", "syntax:400"),
-    ROW("Connection: Content-Length",
-        P "Connection: Content-Length\r\nContent-Length: 2\r\n\r\nhi", "length=2 hi end"),
+    ROW("Connection: Content-Length", P "Connection: Content-Length\r\nContent-Length: 2\r\n\r\nhi",
+        "length=2 hi end"),
 
     // Expect
     ROW("unknown expectation", R "Expect: x\r\n\r\n", "unsupported:417"),
@@ -269,11 +279,9 @@ static const struct row responses[] = {
         "chunked hello trailer:X-T end"),
     ROW("HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
         "length=5,close hello end"),
-    ROW("HTTP/1.0, kept",
-        "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: Keep-Alive\r\n\r\nx",
+    ROW("HTTP/1.0, kept", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: Keep-Alive\r\n\r\nx",
         "length=1 x end"),
-    ROW("close", S "Content-Length: 1\r\nConnection: close, X\r\n\r\nx",
-        "length=1,close x end"),
+    ROW("close", S "Content-Length: 1\r\nConnection: close, X\r\n\r\nx", "length=1,close x end"),
     ROW("no reason", "HTTP/1.1 200 \r\nContent-Length: 1\r\nConnection: close\r\n\r\nx",
         "length=1,close x end"),
     ROW("no blank behind the status",
@@ -290,13 +298,17 @@ static const struct row responses[] = {
         "length=2,close,abnormal hi end"),
     ROW("304 with length", "HTTP/1.1 304 No\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
         "none=5,close end"),
-    ROW("100, then 200", "HTTP/1.1 100 Continue\r\n\r\n" S "Content-Length: 1\r\n"
-                         "Connection: close\r\n\r\nx", "100 length=1,close x end"),
-    ROW("103 has fields", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-                          "HTTP/1.1 103 Early Hints\r\nLink: </y>\r\n\r\n" S "\r\n",
+    ROW("100, then 200",
+        "HTTP/1.1 100 Continue\r\n\r\n" S "Content-Length: 1\r\n"
+        "Connection: close\r\n\r\nx",
+        "100 length=1,close x end"),
+    ROW("103 has fields",
+        "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+        "HTTP/1.1 103 Early Hints\r\nLink: </y>\r\n\r\n" S "\r\n",
         "103 103 until-close,close end"),
-    ROW("100 with a length", "HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n" S
-                             "Content-Length: 1\r\n\r\nx", "100 length=1,close,abnormal x end"),
+    ROW("100 with a length",
+        "HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n" S "Content-Length: 1\r\n\r\nx",
+        "100 length=1,close,abnormal x end"),
     ROW("100 with a body", "HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nhello" S "\r\n",
         "100 syntax:502"),
     ROW("101", "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nraw",
@@ -332,7 +344,10 @@ static const struct row responses[] = {
     ROW("CR in a field", S "Foo: 1\rX-Evil: 2\r\n\r\n", "syntax:502"),
     ROW("CR in the status line", "HTTP/1.1 200 OK\rContent-Length: 5\r\n\r\n", "syntax:502"),
     ROW("LF ends the status line", "HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\n", "syntax:502"),
-    ROW("UTF-8 in a name", S "X\x85" "A: x\r\n\r\n", "syntax:502"),
+    ROW("UTF-8 in a name",
+        S "X\x85"
+          "A: x\r\n\r\n",
+        "syntax:502"),
     ROW("empty line first", "\r\n" S "\r\n", "syntax:502"),
     ROW("HTTP/0.9", "<html>no status line</html>", "syntax:502"),
     ROW("SMTP", "220 mail ESMTP\r\n", "syntax:502"),
@@ -404,9 +419,9 @@ static void check_row(const struct row *row, enum phases_side side, enum method 
     trace_close(&whole);
 }
 
-#define CHECK_ROWS(rows, side, answers) \
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) \
-        check_row(&rows[i], side, answers)
+#define CHECK_ROWS(rows, side, answers)                                                            \
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)                                        \
+    check_row(&rows[i], side, answers)
 
 static void requests_are_told_alike_however_cut(void **state)
 {
@@ -561,8 +576,7 @@ static void text_is_checked_at_every_place(void **state)
             for (unsigned c = 0; c < 256; c++) {
                 memset(bytes, 'x', sizeof bytes);
                 bytes[at] = (char)c;
-                if (octets_are_text(span_of(bytes, size)) !=
-                    !!octet_is((char)c, OCTET_TEXT))
+                if (octets_are_text(span_of(bytes, size)) != !!octet_is((char)c, OCTET_TEXT))
                     fail_msg("byte %02x at %zu of %zu", c, at, size);
             }
 }
@@ -671,23 +685,27 @@ static void requests_are_written_anew(void **state)
           "POST /t HTTP/1.1\r\nHost: h:1\r\nContent-Length: 0\r\n\r\n" },
         { "chunked anew", SPAN(P "transfer-encoding: Chunked\r\n\r\n"),
           "POST /t HTTP/1.1\r\nHost: h:1\r\nTransfer-Encoding: chunked\r\n\r\n" },
-        { "for one connection", SPAN(R "Connection: close, x-a ,B\r\nX-A: 1\r\nb: 2\r\nC: 3\r\n"
-                                       "Keep-Alive: x\r\nProxy-Connection: x\r\n"
-                                       "Proxy-Authorization: x\r\nTE: gzip\r\nTrailer: y\r\n\r\n"),
+        { "for one connection",
+          SPAN(R "Connection: close, x-a ,B\r\nX-A: 1\r\nb: 2\r\nC: 3\r\n"
+                 "Keep-Alive: x\r\nProxy-Connection: x\r\n"
+                 "Proxy-Authorization: x\r\nTE: gzip\r\nTrailer: y\r\n\r\n"),
           "GET /t HTTP/1.1\r\nHost: h:1\r\nC: 3\r\nConnection: close\r\n\r\n" },
-        { "needed fields stay", SPAN(P "Connection: host, content-length, content-type, via\r\n"
-                                       "Content-Type: t\r\nVia: v\r\nContent-Length: 1\r\n\r\n"),
+        { "needed fields stay",
+          SPAN(P "Connection: host, content-length, content-type, via\r\n"
+                 "Content-Type: t\r\nVia: v\r\nContent-Length: 1\r\n\r\n"),
           "POST /t HTTP/1.1\r\nHost: h:1\r\nContent-Type: t\r\nVia: v\r\n"
           "Content-Length: 1\r\n\r\n" },
         { "TE: trailers stays", SPAN(R "TE: gzip, trailers\r\nConnection: TE\r\n\r\n"),
           "GET /t HTTP/1.1\r\nHost: h:1\r\nTE: trailers\r\nConnection: TE\r\n\r\n" },
         { "upgrade stays", SPAN(R "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
           "GET /t HTTP/1.1\r\nHost: h:1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n" },
-        { "no h2c", SPAN(R "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-                           "HTTP2-Settings: AAMAAABk\r\n\r\n"),
+        { "no h2c",
+          SPAN(R "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+                 "HTTP2-Settings: AAMAAABk\r\n\r\n"),
           "GET /t HTTP/1.1\r\nHost: h:1\r\n\r\n" },
-        { "no h2c, but the rest", SPAN(R "Connection: Upgrade\r\nUpgrade: h2c, websocket, TLS/1.0"
-                                         "\r\nUpgrade: foo/2, HTTP/2.0\r\n\r\n"),
+        { "no h2c, but the rest",
+          SPAN(R "Connection: Upgrade\r\nUpgrade: h2c, websocket, TLS/1.0"
+                 "\r\nUpgrade: foo/2, HTTP/2.0\r\n\r\n"),
           "GET /t HTTP/1.1\r\nHost: h:1\r\nUpgrade: websocket, foo/2\r\n"
           "Connection: upgrade\r\n\r\n" },
         { "Upgrade not named", SPAN(R "Upgrade: foo/2\r\n\r\n"),
@@ -726,8 +744,10 @@ static void responses_are_written_anew(void **state)
     } cases[] = {
         { "length", METHOD_GET, SPAN("HTTP/1.0 200 \r\nX: 1\r\ncontent-length: 05\r\n\r\nhello"),
           "HTTP/1.1 200 \r\nX: 1\r\nContent-Length: 5\r\n\r\n" },
-        { "chunked", METHOD_GET, SPAN(SC), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" },
-        { "until close", METHOD_GET, SPAN(S "\r\n"), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" },
+        { "chunked", METHOD_GET, SPAN(SC),
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" },
+        { "until close", METHOD_GET, SPAN(S "\r\n"),
+          "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" },
         { "204 has no length", METHOD_GET, SPAN("HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n"),
           "HTTP/1.1 204 No\r\n\r\n" },
         { "304 keeps its length", METHOD_GET, SPAN("HTTP/1.1 304 No\r\nContent-Length: 7\r\n\r\n"),
@@ -741,8 +761,9 @@ static void responses_are_written_anew(void **state)
           "HTTP/1.1 200 OK\r\nX: 1\r\n\r\n" },
         { "CONNECT refused", METHOD_CONNECT, SPAN("HTTP/1.1 403 No\r\nContent-Length: 7\r\n\r\n"),
           "HTTP/1.1 403 No\r\nContent-Length: 7\r\n\r\n" },
-        { "101", METHOD_GET, SPAN("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
-                                  "Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"),
+        { "101", METHOD_GET,
+          SPAN("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+               "Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"),
           "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\nUpgrade: websocket\r\n"
           "Connection: upgrade\r\n\r\n" },
         { "for one connection", METHOD_GET,
@@ -761,8 +782,7 @@ static void responses_are_written_anew(void **state)
         trace_open(&trace, SIDE_OUTGOING, cases[i].answers);
         trace_feed(&trace, cases[i].bytes);
         message_drop_hop_by_hop(&trace.message);
-        assert_true(
-            http1_write_response(&trace.written, &trace.message, cases[i].answers, false));
+        assert_true(http1_write_response(&trace.written, &trace.message, cases[i].answers, false));
         if (!span_equal(buffer_span(&trace.written), span_text(cases[i].want)))
             fail_msg("%s: got\n%.*s", cases[i].name, SPAN_PRINT(buffer_span(&trace.written)));
         trace_close(&trace);
@@ -788,9 +808,9 @@ static void our_own_responses_are_framed(void **state)
     message.body_bytes = UINT64_MAX;
     assert_true(message_add(&message, SPAN("Location"), SPAN("/")));
     assert_true(http1_write_response(&out, &message, METHOD_GET, false));
-    assert_true(span_equal(buffer_span(&out),
-                           SPAN("HTTP/1.1 302 Found\r\nLocation: /\r\n"
-                                "Content-Length: 18446744073709551615\r\n\r\n")));
+    assert_true(
+        span_equal(buffer_span(&out), SPAN("HTTP/1.1 302 Found\r\nLocation: /\r\n"
+                                           "Content-Length: 18446744073709551615\r\n\r\n")));
     out.size = 1000; // no room: nothing is written
     assert_false(http1_write_response(&out, &message, METHOD_GET, false));
     assert_int_equal(out.size, 1000);
@@ -804,8 +824,8 @@ static void chunks_are_written(void **state)
         uint64_t size;
         const char *want;
     } cases[] = {
-        { 0, "0\r\n" }, { 1, "1\r\n" }, { 15, "f\r\n" }, { 16, "10\r\n" }, { 0x1a2b, "1a2b\r\n" },
-        { UINT64_MAX, "ffffffffffffffff\r\n" },
+        { 0, "0\r\n" },   { 1, "1\r\n" },         { 15, "f\r\n" },
+        { 16, "10\r\n" }, { 0x1a2b, "1a2b\r\n" }, { UINT64_MAX, "ffffffffffffffff\r\n" },
     };
     char head[HTTP1_CHUNK_HEAD_BYTES];
     struct buffer out = { .limit_bytes = 64 };

@@ -113,7 +113,9 @@ static void absolute_forms_are_split(void **state)
         { SPAN("http://a%00/"), "syntax" },
         { SPAN("http://a*b/"), "syntax" },
         { SPAN("http://a~b/"), "syntax" },
-        { SPAN("http://b\xc3\xbc" "cher.example/"), "syntax" },
+        { SPAN("http://b\xc3\xbc"
+               "cher.example/"),
+          "syntax" },
         { SPAN("http://a\t/"), "syntax" },
         { SPAN("http://a/x#f"), "syntax" },
         { SPAN("http://a#f"), "syntax" },
@@ -255,10 +257,8 @@ static void a_full_arena_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(absolute_forms_are_split),
-        cmocka_unit_test(authorities_need_a_port),
-        cmocka_unit_test(other_forms_go_by_host),
-        cmocka_unit_test(names_have_limits),
+        cmocka_unit_test(absolute_forms_are_split), cmocka_unit_test(authorities_need_a_port),
+        cmocka_unit_test(other_forms_go_by_host),   cmocka_unit_test(names_have_limits),
         cmocka_unit_test(a_full_arena_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
