@@ -7,9 +7,8 @@
  *      NUL x URL_BEFORE | https://user@ads.example.com:8443/path?query#x | NUL x URL_BEHIND
  *                         scheme        host             port path query fragment
  *
- * and two bit masks that are made in the same pass: where runs of letters and digits start, and
- * which bytes are separators in the sense of filter lists. Positions are offsets into the folded
- * text. A URL without "scheme://", with a host longer than URL_HOST_LIMIT or an empty one is no
+ * and a bit mask that is made in the same pass: where runs of letters and digits start. Positions
+ * are offsets into the folded text. A URL without "scheme://", with a host longer than URL_HOST_LIMIT or an empty one is no
  * URL here. What lies behind URL_LIMIT bytes is cut off.
  */
 #ifndef DEJUNK_BASE_URL_H

@@ -25,6 +25,7 @@ static const struct command command_version = {
 
 static const struct command *const commands[] = {
     &command_check,
+    &command_explain,
     &command_passwd,
     &command_version,
     &command_help,

@@ -9,6 +9,7 @@
 #include "cli/options.h"
 
 extern const struct command command_check;
+extern const struct command command_explain;
 extern const struct command command_passwd;
 extern const struct command command_run;
 

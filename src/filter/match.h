@@ -35,27 +35,7 @@
 #define DEJUNK_FILTER_MATCH_H
 
 #include "filter/database.h"
-
-enum request_type {
-    TYPE_DOCUMENT, // a page visit
-    TYPE_SUBDOCUMENT,
-    TYPE_SCRIPT,
-    TYPE_STYLESHEET,
-    TYPE_IMAGE,
-    TYPE_FONT,
-    TYPE_MEDIA,
-    TYPE_OBJECT,
-    TYPE_XHR, // XMLHttpRequest and fetch()
-    TYPE_WEBSOCKET,
-    TYPE_PING, // beacons too
-    TYPE_OTHER,
-    REQUEST_TYPES
-};
-
-/* "document" ... "other", as filter lists call them; NULL behind the last. */
-const char *request_type_name(enum request_type type);
-/* The type that a name or one of its aliases ("doc", "frame", "xhr", "css" ...) stands for. */
-bool request_type_of(struct span name, enum request_type *type);
+#include "filter/request.h"
 
 enum party {
     PARTY_BY_SOURCE, // compare registrable domains; without a source: first
@@ -71,9 +51,11 @@ struct request {
     struct span method;       // empty: not known, rules with `method=` do not match
     struct span client;       // address of who asks, as text; empty: not known
     struct span client_name;  // and its name (user, or name from the config)
-    /* The value of a request field, or .at NULL. May be NULL: rules with `requestheader=` do not
-     * match then. */
-    struct span (*field)(void *owner, struct span name);
+    struct span address;      // of the server, as text; empty: not known yet
+    /* The value of a request's or response's field, or .at NULL. Where the function is NULL, rules
+     * with `requestheader=` or `header=` do not match. */
+    struct span (*request_field)(void *owner, struct span name);
+    struct span (*response_field)(void *owner, struct span name);
     void *field_owner;
 };
 
@@ -114,32 +96,13 @@ void matcher_connect(struct matcher *matcher, struct span host, struct verdict *
 void matcher_name(struct matcher *matcher, const struct request *request, struct span name,
                   struct verdict *verdict);
 
-/* Only rules with `ipaddress=`, for an address as text. */
-void matcher_address(struct matcher *matcher, const struct request *request, struct span address,
+/* Only rules with `ipaddress=`; request->address is set. */
+void matcher_address(struct matcher *matcher, const struct request *request,
                      struct verdict *verdict);
 
-/* Only rules with `header=`; `field` gives a response field's value, or .at NULL. */
+/* Only rules with `header=`; request->response_field is set. */
 void matcher_response(struct matcher *matcher, const struct request *request,
-                      struct span (*field)(void *owner, struct span name), void *owner,
                       struct verdict *verdict);
-
-/* What rules change in a request or response that passes. */
-enum directive_kind {
-    DIRECTIVE_REMOVEPARAM,    // value: as written: name, /regex/flags, ~either, or empty (all)
-    DIRECTIVE_URLSKIP,        // value: steps; trusted lists only, as are the next two
-    DIRECTIVE_URITRANSFORM,   // value: /regex/replacement/flags
-    DIRECTIVE_REPLACE,        // value: /regex/replacement/flags
-    DIRECTIVE_CSP,            // value: policy to add
-    DIRECTIVE_PERMISSIONS,    // value: Permissions-Policy to add
-    DIRECTIVE_REFERRERPOLICY, // value: Referrer-Policy to set
-    DIRECTIVE_REMOVEHEADER,   // value: name, "request:name", or with a regex for the value
-    DIRECTIVE_COOKIE,         // value: name or /regex/, then ;maxAge= ;sameSite=; or empty (all)
-    DIRECTIVE_JSONPRUNE,      // value: expression; trusted lists only
-    DIRECTIVE_XMLPRUNE,       // value: expression; trusted lists only
-    DIRECTIVE_INLINE_SCRIPT,  // no value: forbid inline scripts
-    DIRECTIVE_INLINE_FONT,    // no value: forbid inline fonts
-    DIRECTIVES
-};
 
 #define DIRECTIVE_BIT(kind) (1u << (kind))
 #define DIRECTIVES_ALL ((1u << DIRECTIVES) - 1)
@@ -156,17 +119,8 @@ struct directive {
 size_t matcher_directives(struct matcher *matcher, const struct request *request, uint32_t wanted,
                           struct directive *out, size_t limit);
 
-/* What exceptions say about a page as a whole; asked with the page's URL (and TYPE_DOCUMENT, or
- * TYPE_SUBDOCUMENT with its parent as source). */
-enum page_flag {
-    PAGE_ALL = 1,            // `document`: no rule applies to the page or what it loads
-    PAGE_ELEMHIDE = 2,       // no element hiding at all
-    PAGE_GENERICHIDE = 4,    // no generic element hiding
-    PAGE_SPECIFICHIDE = 8,   // no specific element hiding
-    PAGE_GENERICBLOCK = 16,  // no blocking by rules without domain=
-    PAGE_URLBLOCK = 32,      // no blocking of what the page loads
-    PAGE_JSINJECT = 64,      // no scripts put into the page
-};
+/* Bits of enum page_flag: what exceptions say about a page as a whole; asked with the page's URL
+ * and TYPE_DOCUMENT, or TYPE_SUBDOCUMENT with its parent as source. */
 unsigned matcher_page(struct matcher *matcher, const struct request *page);
 
 /* Every rule that matches the request, whether it decides or not, in the order of lists and

@@ -15,7 +15,7 @@
 #ifndef DEJUNK_FILTER_RULE_H
 #define DEJUNK_FILTER_RULE_H
 
-#include "base/bytes.h"
+#include "filter/request.h"
 
 #define RULE_LINE_LIMIT 65536u // a longer line is not supported
 
@@ -23,7 +23,7 @@ enum rule_kind {
     RULE_NOTHING,      // empty, or a comment
     RULE_PREPROCESSOR, // "!#if" and the like
     RULE_NETWORK,
-    RULE_HOSTS,        // a line of a hosts file: `pattern` has one or more names, blanks between
+    RULE_HOSTS,        // a line of a hosts file: names in `pattern`, see rule_next_host()
     RULE_COSMETIC,
     RULE_IDLE,         // well understood, and nothing that a proxy could act on; see `reason`
     RULE_BAD,          // not understood or wrong; see `reason`
@@ -85,7 +85,7 @@ enum rule_modifier {
     MODIFIER_NONE,          // it stops requests
     MODIFIER_REDIRECT,      // it stops them and names a stub
     MODIFIER_REDIRECT_RULE, // it names a stub for what is stopped by others
-    MODIFIER_PAGE,          // an exception for a page as a whole: see page_flags
+    MODIFIER_PAGE,          // an exception for a page as a whole and nothing else: page_flags
 };
 
 enum rule_anchor { ANCHOR_NONE, ANCHOR_START, ANCHOR_HOST };
@@ -110,6 +110,7 @@ struct rule {
     bool needs_trust;
     enum rule_anchor anchor;
     bool is_right_anchored;
+    bool is_host;        // `pattern` is a whole host name, as in "||host^": the '^' is cut off
     struct span pattern; // without anchors; not lower-cased; empty: everything
     struct span options; // all behind the '$'
     uint16_t types;      // bits of enum request_type
@@ -120,7 +121,7 @@ struct rule {
     struct span client, address, header, request_header;
     enum rule_modifier modifier;
     struct span value;   // of the modifier; empty with an exception: of all values
-    unsigned page_flags; // MODIFIER_PAGE
+    unsigned page_flags; // exceptions: bits of enum page_flag
 
     // RULE_COSMETIC
     enum rule_cosmetic cosmetic;
@@ -137,6 +138,13 @@ uint16_t rule_method_bit(struct span name);
 
 /* Takes `line` (no line end in it) apart; `rule` is filled in completely. */
 void rule_parse(struct rule *rule, struct span line);
+
+/* Cuts the next name off `pattern` of a RULE_HOSTS. Names of the machine itself ("localhost" and
+ * the like) are passed over. False at the end. */
+bool rule_next_host(struct span *names, struct span *name);
+
+/* A plausible host name: labels of letters, digits, '-', '_' or bytes above 127, and a dot. */
+bool rule_is_host(struct span text);
 
 /* Cuts the next item off a list of names divided by '|', where a regular expression between
  * slashes may have '|' in it as "\|". A '~' in front is taken off into *is_negated. False at the

@@ -1,0 +1,164 @@
+#include "daemon/rulebook.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+
+struct text { // of one file, in a list of all
+    struct text *next;
+    struct buffer bytes;
+};
+
+struct rulebook {
+    struct compiler *compiler;
+    struct text *texts;
+    rulebook_problem *on_problem;
+    void *owner;
+    // while a list is read
+    const char *file;
+    struct list_summary *summary;
+};
+
+struct rulebook *rulebook_new(rulebook_problem *on_problem, void *owner)
+{
+    struct rulebook *rulebook = calloc(1, sizeof *rulebook);
+
+    if (!rulebook)
+        abort();
+    rulebook->compiler = compiler_new();
+    rulebook->on_problem = on_problem;
+    rulebook->owner = owner;
+    return rulebook;
+}
+
+void rulebook_free(struct rulebook **rulebook)
+{
+    struct rulebook *it = *rulebook;
+
+    if (!it)
+        return;
+    compiler_free(&it->compiler);
+    while (it->texts) {
+        struct text *next = it->texts->next;
+        buffer_release(&it->texts->bytes);
+        free(it->texts);
+        it->texts = next;
+    }
+    free(it);
+    *rulebook = NULL;
+}
+
+/* Reads a plain or gzip file. */
+static enum error_kind read_file(struct rulebook *rulebook, const char *file, struct span *out,
+                                 struct error *error)
+{
+    struct text *text = calloc(1, sizeof *text);
+    enum error_kind kind = ERROR_NONE;
+    gzFile input = NULL;
+    int fd, got = 0;
+
+    if (!text)
+        abort();
+    text->bytes.limit_bytes = LIST_TEXT_LIMIT + 1;
+    text->next = rulebook->texts;
+    rulebook->texts = text;
+    fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot read %s", file);
+    input = gzdopen(fd, "rb");
+    if (!input) {
+        close(fd);
+        return error_set(error, ERROR_SYSTEM, "cannot read %s", file);
+    }
+    gzbuffer(input, 1u << 17);
+    do {
+        size_t room = text->bytes.size < (1u << 20) ? 1u << 20 : text->bytes.size;
+        if (room > text->bytes.limit_bytes - text->bytes.size)
+            room = text->bytes.limit_bytes - text->bytes.size;
+        if (room == 0) {
+            kind = error_set(error, ERROR_LIMIT, "%s has more than %u bytes", file,
+                             LIST_TEXT_LIMIT);
+            break;
+        }
+        buffer_reserve(&text->bytes, room);
+        got = gzread(input, text->bytes.at + text->bytes.size, (unsigned)room);
+        if (got > 0)
+            text->bytes.size += (size_t)got;
+    } while (got > 0);
+    if (got < 0)
+        kind = error_set(error, ERROR_CORRUPT, "%s is damaged", file);
+    gzclose(input);
+    *out = buffer_span(&text->bytes);
+    return kind;
+}
+
+enum error_kind rulebook_add_suffixes(struct rulebook *rulebook, const char *file,
+                                      struct error *error)
+{
+    struct span text;
+    enum error_kind kind = read_file(rulebook, file ? file : RULEBOOK_SUFFIXES, &text, error);
+
+    if (kind == ERROR_NONE)
+        compiler_add_suffixes(rulebook->compiler, text);
+    return kind;
+}
+
+static void on_problem(void *owner, struct span text, enum rule_reason reason, uint32_t line)
+{
+    struct rulebook *rulebook = owner;
+
+    if (rulebook->on_problem)
+        rulebook->on_problem(rulebook->owner, rulebook->file, line, text, reason);
+}
+
+static void on_rule(void *owner, const struct rule *rule, uint32_t line)
+{
+    struct rulebook *rulebook = owner;
+    struct list_summary *summary = rulebook->summary;
+    enum rule_reason reason = compiler_add(rulebook->compiler, rule, line);
+
+    if (reason == REASON_NONE)
+        return;
+    if (rule->kind == RULE_HOSTS)
+        summary->hosts--;
+    else
+        summary->network--;
+    summary->by_reason[reason]++;
+    summary->bad++;
+    on_problem(owner, rule->text, reason, line);
+}
+
+enum error_kind rulebook_add_text(struct rulebook *rulebook, struct span text, const char *name,
+                                  bool is_trusted, struct list_summary *summary,
+                                  struct error *error)
+{
+    struct list_reader reader = { .is_trusted = is_trusted, .on_rule = on_rule,
+                                  .on_problem = on_problem, .owner = rulebook };
+
+    if (!compiler_begin_list(rulebook->compiler, span_text(name)))
+        return error_set(error, ERROR_LIMIT, "too many lists");
+    rulebook->file = name;
+    rulebook->summary = summary;
+    if (!list_read(summary, &reader, text))
+        return error_set(error, ERROR_LIMIT, "%s is too long", name);
+    return ERROR_NONE;
+}
+
+enum error_kind rulebook_add(struct rulebook *rulebook, const char *file, const char *name,
+                             bool is_trusted, struct list_summary *summary, struct error *error)
+{
+    struct span text;
+    enum error_kind kind = read_file(rulebook, file, &text, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    return rulebook_add_text(rulebook, text, name ? name : file, is_trusted, summary, error);
+}
+
+enum error_kind rulebook_compile(struct rulebook *rulebook, struct span *image,
+                                 struct compile_counts *counts, struct error *error)
+{
+    return compiler_finish(rulebook->compiler, image, counts, error);
+}

@@ -1,0 +1,124 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "filter/regex.h"
+
+#include <assert.h>
+#include <pcre2.h>
+#include <stdlib.h>
+
+struct slot {
+    pcre2_code *code;
+    bool is_bad;
+};
+
+struct regex_cache {
+    size_t count;
+    pcre2_match_data *match;
+    pcre2_match_context *limits;
+    struct slot slots[];
+};
+
+struct regex_cache *regex_cache_new(size_t count)
+{
+    struct regex_cache *cache = calloc(1, sizeof *cache + count * sizeof cache->slots[0]);
+
+    if (!cache)
+        abort();
+    cache->count = count;
+    return cache;
+}
+
+void regex_cache_free(struct regex_cache **cache)
+{
+    if (!*cache)
+        return;
+    for (size_t i = 0; i < (*cache)->count; i++)
+        pcre2_code_free((*cache)->slots[i].code);
+    pcre2_match_data_free((*cache)->match);
+    pcre2_match_context_free((*cache)->limits);
+    free(*cache);
+    *cache = NULL;
+}
+
+static pcre2_code *compile(struct span text, unsigned flags)
+{
+    uint32_t options = PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_DOLLAR_ENDONLY |
+                       PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF;
+    size_t where;
+    int code;
+
+    if (text.size == 0 || text.size > REGEX_LIMIT)
+        return NULL;
+    if (flags & REGEX_NOCASE)
+        options |= PCRE2_CASELESS;
+    if (flags & REGEX_DOT_ALL)
+        options |= PCRE2_DOTALL;
+    if (flags & REGEX_MULTILINE)
+        options |= PCRE2_MULTILINE;
+    return pcre2_compile((PCRE2_SPTR)text.at, text.size, options, &code, &where, NULL);
+}
+
+static void prepare(struct regex_cache *cache)
+{
+    if (cache->match)
+        return;
+    cache->match = pcre2_match_data_create(1, NULL);
+    cache->limits = pcre2_match_context_create(NULL);
+    if (!cache->match || !cache->limits)
+        abort();
+    pcre2_set_match_limit(cache->limits, REGEX_STEP_LIMIT);
+    pcre2_set_depth_limit(cache->limits, REGEX_STEP_LIMIT);
+    pcre2_set_heap_limit(cache->limits, REGEX_HEAP_LIMIT_KB);
+}
+
+bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsigned flags,
+                struct span subject)
+{
+    struct slot *slot;
+
+    assert(number < cache->count);
+    slot = &cache->slots[number];
+    if (slot->is_bad)
+        return false;
+    if (!slot->code) {
+        prepare(cache);
+        slot->code = compile(text, flags);
+        slot->is_bad = !slot->code;
+        if (slot->is_bad)
+            return false;
+        pcre2_jit_compile(slot->code, PCRE2_JIT_COMPLETE); // where it fails: the interpreter
+    }
+    return pcre2_match(slot->code, (PCRE2_SPTR)subject.at, subject.size, 0, 0, cache->match,
+                       cache->limits) >= 0;
+}
+
+bool regex_check(struct span text, unsigned flags)
+{
+    pcre2_code *code = compile(text, flags);
+    bool is_good = code != NULL;
+
+    pcre2_code_free(code);
+    return is_good;
+}
+
+bool regex_split(struct span written, struct span *text, unsigned *flags)
+{
+    size_t end = written.size;
+
+    if (written.size < 3 || written.at[0] != '/')
+        return false;
+    while (end > 1 && written.at[end - 1] != '/')
+        end--;
+    if (end < 3)
+        return false;
+    *text = span_slice(written, 1, end - 2);
+    *flags = 0;
+    for (; end < written.size; end++) {
+        char c = written.at[end];
+        *flags |= c == 'i'   ? REGEX_NOCASE
+                  : c == 's' ? REGEX_DOT_ALL
+                  : c == 'm' ? REGEX_MULTILINE
+                  : c == 'g' ? REGEX_GLOBAL
+                             : 0;
+    }
+    return true;
+}

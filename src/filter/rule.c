@@ -1,0 +1,911 @@
+#include "filter/rule.h"
+
+#include "base/url.h"
+
+static const struct {
+    const char *text;
+    bool is_idle;
+} reasons[RULE_REASONS] = {
+    [REASON_NONE] = { "", false },
+    [REASON_POPUP] = { "a proxy sees no pop-up windows", true },
+    [REASON_STEALTH] = { "stealth mode is not a proxy's", true },
+    [REASON_WEBRTC] = { "WebRTC does not pass a proxy", true },
+    [REASON_EXTENSION] = { "about the blocker in a browser or an app", true },
+    [REASON_NOTHING] = { "matches nothing by its own words", true },
+    [REASON_OPTION] = { "unknown option", false },
+    [REASON_VALUE] = { "option with a missing or wrong value", false },
+    [REASON_CONFLICT] = { "options that exclude each other", false },
+    [REASON_REGEX] = { "regular expression that does not compile", false },
+    [REASON_PATTERN] = { "pattern that is empty or too general", false },
+    [REASON_HOST] = { "not a host name", false },
+    [REASON_TOO_LONG] = { "too long", false },
+    [REASON_COSMETIC] = { "element hiding that is not well-formed", false },
+    [REASON_PREPROCESSOR] = { "unknown or unbalanced preprocessor line", false },
+    [REASON_NOT_TEXT] = { "control bytes in the line", false },
+    [REASON_UNTRUSTED] = { "needs a trusted list", false },
+};
+
+const char *rule_reason_text(enum rule_reason reason)
+{
+    return (unsigned)reason < RULE_REASONS ? reasons[reason].text : "";
+}
+
+bool rule_reason_is_idle(enum rule_reason reason)
+{
+    return (unsigned)reason < RULE_REASONS && reasons[reason].is_idle;
+}
+
+/* ---- names of options ---- */
+
+enum option {
+    OPTION_UNKNOWN,
+    OPTION_TYPE, // enum request_type in `number`
+    OPTION_ALL, OPTION_POPUP, OPTION_WEBRTC,
+    OPTION_PARTY, // enum rule_party in `number`
+    OPTION_DOMAIN, OPTION_TO, OPTION_DENYALLOW, OPTION_METHOD, OPTION_CLIENT, OPTION_ADDRESS,
+    OPTION_HEADER, OPTION_REQUEST_HEADER,
+    OPTION_MATCH_CASE, OPTION_IMPORTANT, OPTION_BADFILTER, OPTION_CNAME, OPTION_REASON,
+    OPTION_EXTENSION, OPTION_STEALTH,
+    OPTION_MODIFIER, // enum rule_modifier in `number`
+    OPTION_EMPTY, OPTION_MP4, OPTION_REWRITE,
+    OPTION_PAGE, // enum page_flag in `number`
+};
+
+enum { VALUE_NONE, VALUE_NEEDED, VALUE_MAY }; // may: exceptions and some others go without
+enum { NEGATION = 4 };                        // "~name" is fine
+enum { TRUST = 8 };
+
+static const struct option_name {
+    const char *name;
+    uint8_t size, option, number, traits;
+} option_names[] = {
+#define NAME(text) (text), sizeof(text) - 1
+    { NAME("document"), OPTION_TYPE, TYPE_DOCUMENT, NEGATION },
+    { NAME("doc"), OPTION_TYPE, TYPE_DOCUMENT, NEGATION },
+    { NAME("main_frame"), OPTION_TYPE, TYPE_DOCUMENT, NEGATION },
+    { NAME("subdocument"), OPTION_TYPE, TYPE_SUBDOCUMENT, NEGATION },
+    { NAME("frame"), OPTION_TYPE, TYPE_SUBDOCUMENT, NEGATION },
+    { NAME("sub_frame"), OPTION_TYPE, TYPE_SUBDOCUMENT, NEGATION },
+    { NAME("script"), OPTION_TYPE, TYPE_SCRIPT, NEGATION },
+    { NAME("stylesheet"), OPTION_TYPE, TYPE_STYLESHEET, NEGATION },
+    { NAME("css"), OPTION_TYPE, TYPE_STYLESHEET, NEGATION },
+    { NAME("image"), OPTION_TYPE, TYPE_IMAGE, NEGATION },
+    { NAME("img"), OPTION_TYPE, TYPE_IMAGE, NEGATION },
+    { NAME("background"), OPTION_TYPE, TYPE_IMAGE, NEGATION },
+    { NAME("font"), OPTION_TYPE, TYPE_FONT, NEGATION },
+    { NAME("media"), OPTION_TYPE, TYPE_MEDIA, NEGATION },
+    { NAME("object"), OPTION_TYPE, TYPE_OBJECT, NEGATION },
+    { NAME("object-subrequest"), OPTION_TYPE, TYPE_OBJECT, NEGATION },
+    { NAME("xmlhttprequest"), OPTION_TYPE, TYPE_XHR, NEGATION },
+    { NAME("xhr"), OPTION_TYPE, TYPE_XHR, NEGATION },
+    { NAME("fetch"), OPTION_TYPE, TYPE_XHR, NEGATION },
+    { NAME("websocket"), OPTION_TYPE, TYPE_WEBSOCKET, NEGATION },
+    { NAME("ping"), OPTION_TYPE, TYPE_PING, NEGATION },
+    { NAME("beacon"), OPTION_TYPE, TYPE_PING, NEGATION },
+    { NAME("other"), OPTION_TYPE, TYPE_OTHER, NEGATION },
+    { NAME("csp_report"), OPTION_TYPE, TYPE_OTHER, NEGATION },
+    { NAME("cspreport"), OPTION_TYPE, TYPE_OTHER, NEGATION },
+    { NAME("xbl"), OPTION_TYPE, TYPE_OTHER, NEGATION },
+    { NAME("dtd"), OPTION_TYPE, TYPE_OTHER, NEGATION },
+    { NAME("all"), OPTION_ALL, 0, 0 },
+    { NAME("popup"), OPTION_POPUP, 0, NEGATION },
+    { NAME("popunder"), OPTION_POPUP, 0, NEGATION },
+    { NAME("webrtc"), OPTION_WEBRTC, 0, NEGATION },
+    { NAME("third-party"), OPTION_PARTY, RULE_THIRD, NEGATION },
+    { NAME("3p"), OPTION_PARTY, RULE_THIRD, NEGATION },
+    { NAME("first-party"), OPTION_PARTY, RULE_FIRST, NEGATION },
+    { NAME("1p"), OPTION_PARTY, RULE_FIRST, NEGATION },
+    { NAME("strict3p"), OPTION_PARTY, RULE_STRICT_THIRD, NEGATION },
+    { NAME("strict-third-party"), OPTION_PARTY, RULE_STRICT_THIRD, NEGATION },
+    { NAME("strict1p"), OPTION_PARTY, RULE_STRICT_FIRST, NEGATION },
+    { NAME("strict-first-party"), OPTION_PARTY, RULE_STRICT_FIRST, NEGATION },
+    { NAME("domain"), OPTION_DOMAIN, 0, VALUE_NEEDED },
+    { NAME("from"), OPTION_DOMAIN, 0, VALUE_NEEDED },
+    { NAME("to"), OPTION_TO, 0, VALUE_NEEDED },
+    { NAME("denyallow"), OPTION_DENYALLOW, 0, VALUE_NEEDED },
+    { NAME("method"), OPTION_METHOD, 0, VALUE_NEEDED },
+    { NAME("client"), OPTION_CLIENT, 0, VALUE_NEEDED },
+    { NAME("ipaddress"), OPTION_ADDRESS, 0, VALUE_NEEDED },
+    { NAME("header"), OPTION_HEADER, 0, VALUE_NEEDED },
+    { NAME("requestheader"), OPTION_REQUEST_HEADER, 0, VALUE_NEEDED },
+    { NAME("match-case"), OPTION_MATCH_CASE, 0, NEGATION },
+    { NAME("important"), OPTION_IMPORTANT, 0, 0 },
+    { NAME("badfilter"), OPTION_BADFILTER, 0, 0 },
+    { NAME("cname"), OPTION_CNAME, 0, 0 },
+    { NAME("reason"), OPTION_REASON, 0, VALUE_MAY },
+    { NAME("stealth"), OPTION_STEALTH, 0, VALUE_MAY },
+    { NAME("extension"), OPTION_EXTENSION, 0, VALUE_MAY | NEGATION },
+    { NAME("app"), OPTION_EXTENSION, 0, VALUE_MAY },
+    { NAME("content"), OPTION_EXTENSION, 0, 0 },
+    { NAME("redirect"), OPTION_MODIFIER, MODIFIER_REDIRECT, VALUE_MAY },
+    { NAME("redirect-rule"), OPTION_MODIFIER, MODIFIER_REDIRECT_RULE, VALUE_MAY },
+    { NAME("rewrite"), OPTION_REWRITE, 0, VALUE_NEEDED },
+    { NAME("empty"), OPTION_EMPTY, 0, 0 },
+    { NAME("mp4"), OPTION_MP4, 0, 0 },
+    { NAME("removeparam"), OPTION_MODIFIER, MODIFIER_REMOVEPARAM, VALUE_MAY },
+    { NAME("queryprune"), OPTION_MODIFIER, MODIFIER_REMOVEPARAM, VALUE_MAY },
+    { NAME("urlskip"), OPTION_MODIFIER, MODIFIER_URLSKIP, VALUE_MAY | TRUST },
+    { NAME("uritransform"), OPTION_MODIFIER, MODIFIER_URITRANSFORM, VALUE_MAY | TRUST },
+    { NAME("urltransform"), OPTION_MODIFIER, MODIFIER_URITRANSFORM, VALUE_MAY | TRUST },
+    { NAME("replace"), OPTION_MODIFIER, MODIFIER_REPLACE, VALUE_MAY | TRUST },
+    { NAME("csp"), OPTION_MODIFIER, MODIFIER_CSP, VALUE_MAY },
+    { NAME("permissions"), OPTION_MODIFIER, MODIFIER_PERMISSIONS, VALUE_MAY },
+    { NAME("referrerpolicy"), OPTION_MODIFIER, MODIFIER_REFERRERPOLICY, VALUE_MAY },
+    { NAME("removeheader"), OPTION_MODIFIER, MODIFIER_REMOVEHEADER, VALUE_MAY },
+    { NAME("cookie"), OPTION_MODIFIER, MODIFIER_COOKIE, VALUE_MAY },
+    { NAME("jsonprune"), OPTION_MODIFIER, MODIFIER_JSONPRUNE, VALUE_MAY | TRUST },
+    { NAME("xmlprune"), OPTION_MODIFIER, MODIFIER_XMLPRUNE, VALUE_MAY | TRUST },
+    { NAME("inline-script"), OPTION_MODIFIER, MODIFIER_INLINE_SCRIPT, NEGATION },
+    { NAME("inline-font"), OPTION_MODIFIER, MODIFIER_INLINE_FONT, NEGATION },
+    { NAME("elemhide"), OPTION_PAGE, PAGE_ELEMHIDE, NEGATION },
+    { NAME("ehide"), OPTION_PAGE, PAGE_ELEMHIDE, NEGATION },
+    { NAME("generichide"), OPTION_PAGE, PAGE_GENERICHIDE, NEGATION },
+    { NAME("ghide"), OPTION_PAGE, PAGE_GENERICHIDE, NEGATION },
+    { NAME("specifichide"), OPTION_PAGE, PAGE_SPECIFICHIDE, NEGATION },
+    { NAME("shide"), OPTION_PAGE, PAGE_SPECIFICHIDE, NEGATION },
+    { NAME("genericblock"), OPTION_PAGE, PAGE_GENERICBLOCK, 0 },
+    { NAME("urlblock"), OPTION_PAGE, PAGE_URLBLOCK, 0 },
+    { NAME("jsinject"), OPTION_PAGE, PAGE_JSINJECT, 0 },
+#undef NAME
+};
+
+static const char *const type_names[REQUEST_TYPES] = {
+    [TYPE_DOCUMENT] = "document", [TYPE_SUBDOCUMENT] = "subdocument",
+    [TYPE_SCRIPT] = "script",     [TYPE_STYLESHEET] = "stylesheet",
+    [TYPE_IMAGE] = "image",       [TYPE_FONT] = "font",
+    [TYPE_MEDIA] = "media",       [TYPE_OBJECT] = "object",
+    [TYPE_XHR] = "xmlhttprequest", [TYPE_WEBSOCKET] = "websocket",
+    [TYPE_PING] = "ping",         [TYPE_OTHER] = "other",
+};
+
+const char *request_type_name(enum request_type type)
+{
+    return (unsigned)type < REQUEST_TYPES ? type_names[type] : NULL;
+}
+
+static const struct option_name *find_option(struct span name)
+{
+    for (size_t i = 0; i < sizeof option_names / sizeof *option_names; i++)
+        if (option_names[i].size == name.size &&
+            memcmp(option_names[i].name, name.at, name.size) == 0)
+            return &option_names[i];
+    return NULL;
+}
+
+bool request_type_of(struct span name, enum request_type *type)
+{
+    const struct option_name *found = find_option(name);
+
+    if (!found || found->option != OPTION_TYPE)
+        return false;
+    *type = (enum request_type)found->number;
+    return true;
+}
+
+static const char *const method_names[RULE_METHODS] = {
+    [RULE_CONNECT] = "connect", [RULE_DELETE] = "delete",   [RULE_GET] = "get",
+    [RULE_HEAD] = "head",       [RULE_OPTIONS] = "options", [RULE_PATCH] = "patch",
+    [RULE_POST] = "post",       [RULE_PUT] = "put",         [RULE_TRACE] = "trace",
+};
+
+uint16_t rule_method_bit(struct span name)
+{
+    for (unsigned i = 0; i < RULE_METHODS; i++)
+        if (span_equal_nocase(name, span_text(method_names[i])))
+            return (uint16_t)(1u << i);
+    return 0;
+}
+
+/* ---- small tools ---- */
+
+static bool is_word(char c) // what option names are made of
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '~' ||
+           (c >= 'A' && c <= 'Z');
+}
+
+static struct span trim(struct span line)
+{
+    while (line.size && ((uint8_t)line.at[0] <= ' '))
+        line = span_from(line, 1);
+    while (line.size && (uint8_t)line.at[line.size - 1] <= ' ')
+        line.size--;
+    return line;
+}
+
+static void bad(struct rule *rule, enum rule_reason reason)
+{
+    if (rule->kind == RULE_BAD)
+        return;
+    rule->kind = reasons[reason].is_idle ? RULE_IDLE : RULE_BAD;
+    rule->reason = reason;
+}
+
+/* Where the regular expression that begins at text.at[start] (a slash) ends: the offset of its
+ * closing slash, or 0. */
+static size_t regex_end(struct span text, size_t start)
+{
+    bool in_class = false;
+
+    for (size_t i = start + 1; i < text.size; i++) {
+        char c = text.at[i];
+        if (c == '\\')
+            i++;
+        else if (c == '[')
+            in_class = true;
+        else if (c == ']')
+            in_class = false;
+        else if (c == '/' && !in_class)
+            return i;
+    }
+    if (in_class) // a lone '[': once more without classes
+        for (size_t i = start + 1; i < text.size; i++) {
+            if (text.at[i] == '\\')
+                i++;
+            else if (text.at[i] == '/')
+                return i;
+        }
+    return 0;
+}
+
+bool rule_next_name(struct span *list, struct span *name, bool *is_negated)
+{
+    while (list->size) {
+        size_t end;
+
+        *is_negated = list->at[0] == '~';
+        if (*is_negated)
+            *list = span_from(*list, 1);
+        end = span_find_byte(*list, '|');
+        if (list->size && list->at[0] == '/') {
+            size_t close = regex_end(*list, 0);
+            if (close && (close + 1 == list->size || list->at[close + 1] == '|'))
+                end = close + 1;
+        }
+        *name = trim(span_slice(*list, 0, end));
+        *list = span_from(*list, end + (end < list->size));
+        if (name->size)
+            return true;
+    }
+    return false;
+}
+
+/* ---- hosts ---- */
+
+static bool is_host_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+           c == '-' || c == '_' || (uint8_t)c >= 128;
+}
+
+bool rule_is_host(struct span text)
+{
+    size_t label = 0;
+    bool has_dot = false;
+
+    if (text.size > URL_HOST_LIMIT)
+        return false;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] == '.') {
+            if (label == 0)
+                return false;
+            label = 0;
+            has_dot = true;
+        } else if (is_host_byte(text.at[i])) {
+            label++;
+        } else {
+            return false;
+        }
+    }
+    return has_dot && label > 0;
+}
+
+/* "example.com", but not "banner.gif" or "ad.js": file names that look like hosts. */
+static bool is_host_line(struct span text)
+{
+    static const char *const extensions[] = {
+        "js", "css", "gif", "png", "jpg", "jpeg", "webp", "svg", "ico", "bmp", "php", "asp",
+        "aspx", "jsp", "cgi", "htm", "html", "xml", "json", "txt", "swf", "flv", "mp3", "mp4",
+        "webm", "woff", "woff2", "ttf", "m3u8", "ts", "wasm", "mjs", "min", "bin", "ashx", "vast",
+    };
+    struct span last = text;
+    size_t at = text.size;
+
+    if (!rule_is_host(text) || text.at[0] == '-' || text.at[0] == '_')
+        return false;
+    while (at > 0 && text.at[at - 1] != '.')
+        at--;
+    last = span_from(text, at);
+    for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++)
+        if (span_equal_nocase(last, span_text(extensions[i])))
+            return false;
+    if (url_host_is_address(text))
+        return true;
+    if (span_starts_nocase(last, SPAN("xn--")))
+        return true;
+    for (size_t i = 0; i < last.size; i++)
+        if ((last.at[i] >= '0' && last.at[i] <= '9') || last.at[i] == '-' || last.at[i] == '_')
+            return false;
+    return last.size >= 2;
+}
+
+static bool is_machine_name(struct span name)
+{
+    static const char *const names[] = {
+        "localhost", "localhost.localdomain", "local", "broadcasthost", "localdomain",
+        "localhost4", "localhost6", "loopback", "0.0.0.0", "127.0.0.1", "255.255.255.255",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (span_equal_nocase(name, span_text(names[i])))
+            return true;
+    return span_starts_nocase(name, SPAN("ip6-")) || span_find_byte(name, ':') < name.size;
+}
+
+static struct span next_word(struct span *text)
+{
+    struct span word;
+    size_t size = 0;
+
+    *text = trim(*text);
+    while (size < text->size && (uint8_t)text->at[size] > ' ')
+        size++;
+    word = span_slice(*text, 0, size);
+    *text = span_from(*text, size);
+    return word;
+}
+
+bool rule_next_host(struct span *names, struct span *name)
+{
+    for (;;) {
+        *name = next_word(names);
+        if (name->size == 0 || name->at[0] == '#')
+            return false;
+        if (!is_machine_name(*name))
+            return true;
+    }
+}
+
+/* "0.0.0.0 ads.example # comment" */
+static bool parse_hosts(struct rule *rule, struct span line)
+{
+    struct span rest = line, address = next_word(&rest), names, name;
+
+    if (address.size < 2 || rest.size == 0)
+        return false;
+    if (!url_host_is_address(address) && span_find_byte(address, ':') == address.size)
+        return false;
+    for (size_t i = 0; i < address.size && address.at[i] != '%'; i++) // behind '%': a zone
+        if (!memchr("0123456789abcdefABCDEF:.", address.at[i], 24))
+            return false;
+    names = rule->pattern = trim(rest);
+    rule->kind = RULE_HOSTS;
+    while (rule_next_host(&names, &name))
+        if (!rule_is_host(name)) {
+            bad(rule, REASON_HOST);
+            break;
+        }
+    return true;
+}
+
+/* ---- cosmetic lines ---- */
+
+/* Is it what may stand in front of "##": host names and their like, divided by commas? */
+static bool is_host_list(struct span text)
+{
+    size_t i = 0;
+
+    if (text.size && text.at[0] == '[') // AdGuard's modifiers: [$path=/x]host.example##...
+        return text.size > 2 && text.at[1] == '$';
+    while (i < text.size) {
+        char c = text.at[i];
+        if (c == '/' && (i == 0 || text.at[i - 1] == ',' || text.at[i - 1] == '~' ||
+                         text.at[i - 1] == ' ')) {
+            size_t end = regex_end(text, i);
+            if (end == 0 || (end + 1 < text.size && text.at[end + 1] != ','))
+                return false;
+            i = end;
+        } else if (!is_host_byte(c) && !memchr(",~*.> :[]", c, 9)) {
+            return false;
+        }
+        i++;
+    }
+    return true;
+}
+
+static const struct {
+    const char *text;
+    uint8_t size, kind;
+    bool is_exception;
+} separators[] = {
+    // the longest first
+    { "#@$?#", 5, COSMETIC_STYLE, true },  { "#@?#", 4, COSMETIC_EXTENDED, true },
+    { "#@$#", 4, COSMETIC_STYLE, true },   { "#@%#", 4, COSMETIC_SCRIPT, true },
+    { "#$?#", 4, COSMETIC_STYLE, false },  { "#@#", 3, COSMETIC_HIDE, true },
+    { "#?#", 3, COSMETIC_EXTENDED, false }, { "#$#", 3, COSMETIC_STYLE, false },
+    { "#%#", 3, COSMETIC_SCRIPT, false },  { "##", 2, COSMETIC_HIDE, false },
+    { "$@$", 3, COSMETIC_HTML, true },     { "$$", 2, COSMETIC_HTML, false },
+};
+
+static bool parse_cosmetic(struct rule *rule, struct span line)
+{
+    for (size_t i = 0; i + 1 < line.size; i++) {
+        char c = line.at[i];
+
+        if (c != '#' && c != '$')
+            continue;
+        for (size_t k = 0; k < sizeof separators / sizeof *separators; k++) {
+            struct span body;
+
+            if (separators[k].text[0] != c ||
+                !span_starts(span_from(line, i),
+                             span_of(separators[k].text, separators[k].size)))
+                continue;
+            if (!is_host_list(span_slice(line, 0, i)))
+                return false; // the first separator counts
+            if (c == '$' && i == 0)
+                return false;
+            body = trim(span_from(line, i + separators[k].size));
+            rule->kind = RULE_COSMETIC;
+            rule->cosmetic = (enum rule_cosmetic)separators[k].kind;
+            rule->is_exception = separators[k].is_exception;
+            rule->hosts = span_slice(line, 0, i);
+            rule->body = body;
+            if (body.size == 0)
+                bad(rule, REASON_COSMETIC);
+            else if (rule->cosmetic == COSMETIC_HIDE && span_starts(body, SPAN("+js")))
+                rule->cosmetic = COSMETIC_SCRIPTLET;
+            else if (rule->cosmetic == COSMETIC_HIDE && span_starts(body, SPAN("^responseheader(")))
+                rule->cosmetic = COSMETIC_HEADER;
+            else if (rule->cosmetic == COSMETIC_HIDE && body.at[0] == '^')
+                rule->cosmetic = COSMETIC_HTML;
+            else if (rule->cosmetic == COSMETIC_SCRIPT && span_starts(body, SPAN("//scriptlet(")))
+                rule->cosmetic = COSMETIC_SCRIPTLET;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- options ---- */
+
+/* How much of `text` belongs to the option at its start: up to a comma that is neither escaped
+ * nor inside a regular expression. */
+static size_t option_size(struct span text)
+{
+    bool at_item = false; // may a regular expression begin here?
+    size_t i = 0, slashes = 1;
+
+    while (i < text.size && text.at[i] != ',' && text.at[i] != '=')
+        i++;
+    if (i == text.size || text.at[i] == ',')
+        return i;
+    if (span_starts(text, SPAN("replace=")) || span_starts(text, SPAN("uritransform=")) ||
+        span_starts(text, SPAN("urltransform=")))
+        slashes = 2;
+    if (span_starts(text, SPAN("csp=")) || span_starts(text, SPAN("permissions=")) ||
+        span_starts(text, SPAN("jsonprune=")) || span_starts(text, SPAN("reason=")))
+        slashes = 0;
+    i++;
+    if (i < text.size && memchr("'\"`", text.at[i], 3)) { // a value in quotes
+        for (size_t k = i + 1; k < text.size; k++)
+            if (text.at[k] == text.at[i] && (k + 1 == text.size || text.at[k + 1] == ','))
+                return k + 1;
+    }
+    for (at_item = true; i < text.size; i++) {
+        char c = text.at[i];
+        if (c == '\\') {
+            i++;
+            at_item = false;
+        } else if (c == ',') {
+            return i;
+        } else if (c == '/' && at_item && slashes) {
+            size_t end = regex_end(text, i);
+            if (end && slashes == 2)
+                end = regex_end(text, end);
+            if (end)
+                i = end;
+            at_item = false;
+        } else {
+            at_item = c == '|' || c == '~' || c == ':' || (c == ' ' && slashes);
+        }
+    }
+    return text.size < i ? text.size : i;
+}
+
+/* "_" and "____", which lists use to keep options apart. */
+static bool is_filler(struct span name)
+{
+    for (size_t i = 0; i < name.size; i++)
+        if (name.at[i] != '_')
+            return false;
+    return name.size > 0;
+}
+
+/* Does an option list begin here? Known names only, or anything that has the shape of one. */
+static bool begins_options(struct span text, bool only_known)
+{
+    struct span name = SPAN_NONE;
+    size_t size = 0;
+
+    while (size < text.size && is_word(text.at[size]))
+        size++;
+    if (size == 0 || (size < text.size && text.at[size] != ',' && text.at[size] != '='))
+        return false;
+    name = span_slice(text, 0, size);
+    if (!only_known)
+        return true;
+    if (name.at[0] == '~')
+        name = span_from(name, 1);
+    return is_filler(name) || find_option(name) != NULL;
+}
+
+/* Divides the line into pattern, which stays in *line, and options, which come back (.at NULL:
+ * none). The '$' between them is the first that a known option follows; for a regular expression
+ * the first such behind its closing slash. A '$' with an unknown option behind it is the last. */
+static struct span cut_options(struct span *line)
+{
+    bool is_regex = line->size > 2 && line->at[0] == '/';
+    size_t cut = line->size;
+
+    for (size_t i = 2; is_regex && i < line->size && cut == line->size; i++)
+        if (line->at[i] == '$' && line->at[i - 1] == '/' && line->at[i - 2] != '\\' &&
+            begins_options(span_from(*line, i + 1), true))
+            cut = i;
+    for (size_t i = 0; i < line->size && cut == line->size; i++)
+        if (line->at[i] == '$' && begins_options(span_from(*line, i + 1), true))
+            cut = i;
+    if (cut == line->size && is_regex && line->at[line->size - 1] == '/')
+        return SPAN_NONE;
+    for (size_t i = line->size; i > 0 && cut == line->size; i--)
+        if (line->at[i - 1] == '$' && begins_options(span_from(*line, i), false))
+            cut = i - 1;
+    if (cut == line->size)
+        return SPAN_NONE;
+    {
+        struct span options = span_from(*line, cut + 1);
+        line->size = cut;
+        return options;
+    }
+}
+
+static void set_modifier(struct rule *rule, enum rule_modifier modifier, struct span value)
+{
+    if (rule->modifier != MODIFIER_NONE && rule->modifier != modifier)
+        bad(rule, REASON_CONFLICT);
+    rule->modifier = modifier;
+    rule->value = value;
+}
+
+static uint16_t parse_methods(struct rule *rule, struct span value)
+{
+    uint16_t with = 0, without = 0;
+    struct span name;
+    bool is_negated;
+
+    while (rule_next_name(&value, &name, &is_negated)) {
+        uint16_t bit = rule_method_bit(name);
+        if (bit == 0)
+            bad(rule, REASON_VALUE);
+        *(is_negated ? &without : &with) |= bit;
+    }
+    if (with == 0)
+        with = (1u << RULE_METHODS) - 1;
+    return with & (uint16_t)~without;
+}
+
+struct wanted { // types as written
+    uint16_t with, without;
+    bool popup, idle_type, is_all;
+};
+
+static void parse_option(struct rule *rule, struct span text, struct wanted *wanted)
+{
+    struct span name = text, value = SPAN_NONE;
+    size_t equals = span_find_byte(text, '=');
+    const struct option_name *found;
+    bool is_negated = false;
+
+    name = trim(span_slice(text, 0, equals));
+    if (equals < text.size)
+        value = trim(span_from(text, equals + 1));
+    if (value.size > 1 && memchr("'\"`", value.at[0], 3) && value.at[value.size - 1] == value.at[0])
+        value = span_slice(value, 1, value.size - 2);
+    if (name.size && name.at[0] == '~') {
+        is_negated = true;
+        name = span_from(name, 1);
+    }
+    if (is_filler(name))
+        return;
+    found = find_option(name);
+    if (!found) {
+        bad(rule, REASON_OPTION);
+        return;
+    }
+    if ((is_negated && !(found->traits & NEGATION)) ||
+        ((found->traits & 3) == VALUE_NONE && equals < text.size) ||
+        ((found->traits & 3) == VALUE_NEEDED && value.size == 0)) {
+        bad(rule, REASON_VALUE);
+        return;
+    }
+    if (found->traits & TRUST)
+        rule->needs_trust = true;
+    switch ((enum option)found->option) {
+    case OPTION_TYPE:
+        *(is_negated ? &wanted->without : &wanted->with) |= (uint16_t)TYPE_BIT(found->number);
+        break;
+    case OPTION_ALL:
+        wanted->is_all = true;
+        break;
+    case OPTION_POPUP:
+        wanted->popup = wanted->popup || !is_negated;
+        break;
+    case OPTION_WEBRTC:
+        wanted->idle_type = wanted->idle_type || !is_negated;
+        break;
+    case OPTION_PARTY: {
+        uint8_t party = found->number;
+        if (is_negated)
+            party = party == RULE_FIRST          ? RULE_THIRD
+                    : party == RULE_THIRD        ? RULE_FIRST
+                    : party == RULE_STRICT_FIRST ? RULE_STRICT_THIRD
+                                                 : RULE_STRICT_FIRST;
+        rule->party |= party;
+        break;
+    }
+    case OPTION_DOMAIN:
+        rule->domains = value;
+        break;
+    case OPTION_TO:
+        rule->to = value;
+        break;
+    case OPTION_DENYALLOW:
+        rule->denyallow = value;
+        break;
+    case OPTION_METHOD:
+        rule->methods = parse_methods(rule, value);
+        break;
+    case OPTION_CLIENT:
+        rule->client = value;
+        break;
+    case OPTION_ADDRESS:
+        rule->address = value;
+        break;
+    case OPTION_HEADER:
+        rule->header = value;
+        break;
+    case OPTION_REQUEST_HEADER:
+        rule->request_header = value;
+        break;
+    case OPTION_MATCH_CASE:
+        rule->is_match_case = !is_negated;
+        break;
+    case OPTION_IMPORTANT:
+        rule->is_important = true;
+        break;
+    case OPTION_BADFILTER:
+        rule->is_badfilter = true;
+        break;
+    case OPTION_CNAME:
+        rule->is_cname = true;
+        break;
+    case OPTION_REASON:
+        break;
+    case OPTION_STEALTH:
+        bad(rule, REASON_STEALTH);
+        break;
+    case OPTION_EXTENSION:
+        bad(rule, REASON_EXTENSION);
+        break;
+    case OPTION_MODIFIER:
+        if (!is_negated)
+            set_modifier(rule, (enum rule_modifier)found->number, value);
+        break;
+    case OPTION_REWRITE:
+        set_modifier(rule, MODIFIER_REDIRECT, value);
+        break;
+    case OPTION_EMPTY:
+        set_modifier(rule, MODIFIER_REDIRECT, SPAN("nooptext"));
+        break;
+    case OPTION_MP4:
+        set_modifier(rule, MODIFIER_REDIRECT, SPAN("noopmp4-1s"));
+        wanted->with |= TYPE_BIT(TYPE_MEDIA);
+        break;
+    case OPTION_PAGE:
+        if (!is_negated)
+            rule->page_flags |= found->number;
+        break;
+    case OPTION_UNKNOWN:
+        bad(rule, REASON_OPTION);
+        break;
+    }
+}
+
+/* The types of a rule that names none, or only what it does not want. */
+static uint16_t default_types(const struct rule *rule)
+{
+    switch (rule->modifier) {
+    case MODIFIER_REMOVEPARAM:
+        return TYPE_BIT(TYPE_DOCUMENT) | TYPE_BIT(TYPE_SUBDOCUMENT) | TYPE_BIT(TYPE_XHR);
+    case MODIFIER_URLSKIP:
+        return TYPE_BIT(TYPE_DOCUMENT);
+    case MODIFIER_CSP:
+    case MODIFIER_PERMISSIONS:
+    case MODIFIER_REFERRERPOLICY:
+    case MODIFIER_INLINE_SCRIPT:
+    case MODIFIER_INLINE_FONT:
+        return TYPE_BIT(TYPE_DOCUMENT) | TYPE_BIT(TYPE_SUBDOCUMENT);
+    case MODIFIER_URITRANSFORM:
+    case MODIFIER_REPLACE:
+    case MODIFIER_REMOVEHEADER:
+    case MODIFIER_COOKIE:
+    case MODIFIER_JSONPRUNE:
+    case MODIFIER_XMLPRUNE:
+    case MODIFIER_PAGE:
+        return TYPES_ALL;
+    case MODIFIER_NONE:
+    case MODIFIER_REDIRECT:
+    case MODIFIER_REDIRECT_RULE:
+        break;
+    }
+    if (rule->is_exception)
+        return TYPES_ALL;
+    return TYPES_ALL & ~TYPE_BIT(TYPE_DOCUMENT);
+}
+
+static void finish_types(struct rule *rule, const struct wanted *wanted)
+{
+    uint16_t with = wanted->is_all ? TYPES_ALL : wanted->with;
+
+    rule->has_types = with != 0;
+    if (with == 0 && wanted->without == 0 && (wanted->popup || wanted->idle_type)) {
+        if (rule->page_flags == 0 && rule->modifier == MODIFIER_NONE)
+            bad(rule, wanted->popup ? REASON_POPUP : REASON_WEBRTC);
+    }
+    if (rule->page_flags) {
+        if (!rule->is_exception)
+            bad(rule, REASON_CONFLICT);
+        if (with == 0 && rule->modifier == MODIFIER_NONE)
+            rule->modifier = MODIFIER_PAGE;
+    }
+    if (rule->is_exception && (wanted->with & TYPE_BIT(TYPE_DOCUMENT)) &&
+        rule->modifier == MODIFIER_NONE)
+        rule->page_flags |= PAGE_ALL;
+    if (with == 0)
+        with = default_types(rule);
+    with &= (uint16_t)~wanted->without;
+    rule->types = with;
+    // `||host^` alone stops page visits too; with conditions it has to say so.
+    if (!rule->has_types && wanted->without == 0 && rule->is_host && !rule->is_exception &&
+        rule->modifier == MODIFIER_NONE && rule->party == 0 && rule->methods == 0 &&
+        !rule->domains.at && !rule->to.at && !rule->denyallow.at && !rule->header.at &&
+        !rule->request_header.at && !rule->address.at)
+        rule->types |= TYPE_BIT(TYPE_DOCUMENT);
+    if (with == 0)
+        bad(rule, REASON_NOTHING);
+}
+
+/* Anchors off, stars at the ends off. */
+static void parse_pattern(struct rule *rule, struct span pattern)
+{
+    if (pattern.size > 1 && pattern.at[0] == '/' && pattern.at[pattern.size - 1] == '/') {
+        rule->is_regex = true;
+        rule->pattern = span_slice(pattern, 1, pattern.size - 2);
+        if (rule->pattern.size == 0)
+            bad(rule, REASON_PATTERN);
+        return;
+    }
+    if (span_starts(pattern, SPAN("||"))) {
+        rule->anchor = ANCHOR_HOST;
+        pattern = span_from(pattern, 2);
+    } else if (span_starts(pattern, SPAN("|"))) {
+        rule->anchor = ANCHOR_START;
+        pattern = span_from(pattern, 1);
+    }
+    if (pattern.size && pattern.at[pattern.size - 1] == '|') {
+        rule->is_right_anchored = true;
+        pattern.size--;
+    }
+    while (pattern.size && pattern.at[pattern.size - 1] == '*') {
+        rule->is_right_anchored = false;
+        pattern.size--;
+    }
+    while (pattern.size && pattern.at[0] == '*') {
+        rule->anchor = ANCHOR_NONE;
+        pattern = span_from(pattern, 1);
+    }
+    rule->pattern = pattern;
+    if (pattern.size == 0) {
+        rule->is_right_anchored = false;
+        rule->anchor = ANCHOR_NONE;
+    }
+    if (rule->anchor == ANCHOR_HOST && pattern.size > 1 && pattern.at[pattern.size - 1] == '^' &&
+        !rule->is_right_anchored) {
+        struct span host = span_slice(pattern, 0, pattern.size - 1);
+        bool is_host = rule_is_host(host);
+
+        if (!is_host && host.at[0] == '[' && host.at[host.size - 1] == ']')
+            is_host = span_find_byte(host, '*') == host.size && span_find_byte(host, '^') == host.size;
+        if (!is_host && span_find_byte(host, '.') == host.size) { // "||localhost^", "||com^"
+            is_host = true;
+            for (size_t i = 0; i < host.size; i++)
+                is_host = is_host && is_host_byte(host.at[i]);
+        }
+        if (is_host && host.size <= URL_HOST_LIMIT) {
+            rule->is_host = true;
+            rule->pattern = host;
+        }
+    }
+}
+
+static void parse_network(struct rule *rule, struct span line)
+{
+    struct wanted wanted = { 0 };
+    struct span options;
+
+    rule->kind = RULE_NETWORK;
+    rule->modifier = MODIFIER_NONE;
+    if (span_starts(line, SPAN("@@"))) {
+        rule->is_exception = true;
+        line = span_from(line, 2);
+    }
+    options = rule->options = cut_options(&line);
+    line = trim(line);
+    if (!options.at && !rule->is_exception && is_host_line(line)) {
+        rule->is_host = true;
+        rule->anchor = ANCHOR_HOST;
+        rule->pattern = line;
+    } else {
+        parse_pattern(rule, line);
+    }
+    while (options.size) {
+        size_t size = option_size(options);
+        struct span option = trim(span_slice(options, 0, size));
+
+        options = span_from(options, size + (size < options.size));
+        if (option.size)
+            parse_option(rule, option, &wanted);
+    }
+    finish_types(rule, &wanted);
+    if (rule->pattern.size == 0 && rule->options.size == 0)
+        bad(rule, REASON_PATTERN);
+    if (!rule->is_exception && rule->modifier < MODIFIER_NONE && rule->value.size == 0 &&
+        rule->modifier != MODIFIER_REMOVEPARAM && rule->modifier != MODIFIER_COOKIE &&
+        rule->modifier != MODIFIER_INLINE_SCRIPT && rule->modifier != MODIFIER_INLINE_FONT)
+        bad(rule, REASON_VALUE);
+    if ((rule->party & RULE_FIRST && rule->party & RULE_THIRD) ||
+        (rule->party & RULE_STRICT_FIRST && rule->party & RULE_STRICT_THIRD))
+        bad(rule, REASON_NOTHING);
+}
+
+void rule_parse(struct rule *rule, struct span line)
+{
+    *rule = (struct rule){ 0 };
+    rule->modifier = MODIFIER_NONE;
+    line = trim(line);
+    rule->text = line;
+    if (line.size == 0 || (line.at[0] == '!' && !span_starts(line, SPAN("!#"))))
+        return;
+    if (line.size > RULE_LINE_LIMIT) {
+        bad(rule, REASON_TOO_LONG);
+        return;
+    }
+    if (line.at[0] == '!') {
+        rule->kind = RULE_PREPROCESSOR;
+        return;
+    }
+    if (line.at[0] == '[' && line.at[line.size - 1] == ']' && span_find_byte(line, '#') == line.size)
+        return; // "[Adblock Plus 2.0]"
+    if (line.at[0] == '#' &&
+        (line.size == 1 || !memchr("#@?$%", line.at[1], 5) ||
+         (line.at[1] == '#' && (line.size == 2 || line.at[2] == ' ' || line.at[2] == '#') &&
+          (line.size < 4 || !is_host_byte(line.at[3])))))
+        return; // a comment of hosts files
+    if (parse_cosmetic(rule, line) || parse_hosts(rule, line))
+        return;
+    if (span_find(line, SPAN(" #")) < line.size) { // "ads.example # comment"
+        struct span name = trim(span_slice(line, 0, span_find(line, SPAN(" #"))));
+        if (is_host_line(name))
+            line = name;
+    }
+    parse_network(rule, line);
+}

@@ -1,0 +1,264 @@
+#include "filter/window.h"
+
+#include "filter/image.h"
+
+/* How often windows are met in 1000 URLs of pages and what they load: round figures from what
+ * URLs are made of. What is not here is rare. */
+static const struct {
+    const char *text; // the first four bytes of short, the first seven of long windows
+    uint16_t weight;
+} common[] = {
+    { ".com", 900 },  { "/www", 450 },  { ".net", 250 },  { ".js?", 120 },  { ".jpg", 150 },
+    { ".png", 90 },   { ".gif", 90 },   { ".css", 90 },   { ".php", 60 },   { ".htm", 60 },
+    { ".org", 60 },   { ".co.", 40 },   { ".de/", 40 },   { ".asp", 20 },   { ".jso", 40 },
+    { ".min", 60 },   { ".goo", 110 },  { ".dou", 60 },   { ".fac", 40 },   { ".ads", 25 },
+    { ".cdn", 25 },   { ".clo", 40 },   { ".ama", 30 },   { ".wof", 25 },   { ".svg", 20 },
+    { ".ico", 10 },   { ".mp4", 10 },   { ".xml", 10 },   { ".img", 10 },   { ".sta", 10 },
+    { "/ima", 110 },  { "/img", 90 },   { "/js/", 130 },  { "/css", 60 },   { "/sta", 80 },
+    { "/ass", 50 },   { "/scr", 40 },   { "/ads", 60 },   { "/ad/", 25 },   { "/adx", 10 },
+    { "/api", 30 },   { "/con", 60 },   { "/wp-", 60 },   { "/med", 40 },   { "/lib", 25 },
+    { "/com", 45 },   { "/pag", 40 },   { "/tra", 30 },   { "/pix", 35 },   { "/goo", 15 },
+    { "/cdn", 50 },   { "/s/",  25 },   { "/201", 60 },   { "/202", 40 },   { "/upl", 45 },
+    { "/the", 50 },   { "/plu", 30 },   { "/inc", 25 },   { "/fon", 30 },   { "/ind", 20 },
+    { "/new", 25 },   { "/sit", 30 },   { "/res", 30 },   { "/pub", 25 },   { "/col", 25 },
+    { "/jqu", 25 },   { "/min", 15 },   { "/ima", 110 },  { "/log", 20 },   { "/vid", 20 },
+    { "/tag", 20 },   { "/eve", 15 },   { "/syn", 20 },   { "/use", 15 },   { "/ana", 15 },
+    { "/bid", 12 },   { "/gam", 15 },   { "/pro", 30 },   { "/web", 20 },   { "/dis", 15 },
+    { "/ser", 15 },   { "/sea", 12 },   { "/pre", 15 },   { "/par", 12 },   { "/cli", 12 },
+    { "/cor", 12 },   { "/mod", 15 },   { "/fil", 12 },   { "/js?", 10 },   { "/gif", 8 },
+    { "/p/",  15 },   { "/v1/", 20 },   { "/v2/", 15 },   { "/1/",  15 },   { "/i/",  15 },
+    { "/b/",  10 },   { "/c/",  10 },   { "/m/",  8 },    { "/a/",  8 },    { "/en/", 15 },
+    { "%2f%", 20 },   { "%2fw", 60 },   { "%3a%", 110 },  { "%2fa", 15 },   { "%2fc", 15 },
+    { "%2fi", 15 },   { "%2fs", 15 },   { "%3d1", 10 },   { "%26a", 8 },    { "%22%", 40 },
+    { "%2c%", 20 },   { "%20", 30 },    { "=htt", 110 },  { "=1&", 100 },   { "=0&", 90 },
+    { "=tru", 30 },   { "=fal", 20 },   { "=201", 15 },   { "=www", 15 },   { "=win", 10 },
+    { "&id=", 15 },   { "&url", 20 },   { "&ref", 25 },   { "&ad_", 10 },   { "&cal", 12 },
+    { "&uid", 10 },   { "&typ", 12 },   { "&siz", 10 },   { "&cid", 10 },   { "&pid", 10 },
+    { "&sid", 10 },   { "&tag", 8 },    { "&v=", 20 },    { "&t=",  15 },   { "&s=",  15 },
+    { "&pag", 15 },   { "&use", 10 },   { "&r=",  15 },   { "&p=",  12 },   { "&c=",  12 },
+    { "&cb=", 15 },   { "&tim", 12 },   { "&lan", 10 },   { "&ver", 15 },   { "&res", 10 },
+    { "&dom", 8 },    { "&key", 8 },    { "&h=",  10 },   { "&w=",  10 },   { "&ts=", 8 },
+    { "?v=",  40 },   { "?ver", 30 },   { "?id=", 15 },   { "?url", 10 },   { "?ref", 8 },
+    { "?cal", 10 },   { "?q=",  8 },    { "?typ", 6 },    { "?utm", 10 },   { "&utm", 20 },
+    { "-ad-", 4 },    { "-con", 20 },   { "-com", 15 },   { "-pro", 12 },   { "-300", 10 },
+    { "-cdn", 8 },    { "-ana", 8 },    { "-ads", 6 },    { "-1.j", 10 },   { "-min", 10 },
+    { "_ad_", 4 },    { "_log", 8 },    { "_ads", 6 },    { "_id=", 15 },   { "_con", 8 },
+    { ":443", 10 },   { "/ad.", 10 },   { "/ad-", 10 },   { "/ad_", 8 },    { "/ban", 10 },
+    // long
+    { "google.", 30 },  { "googles", 35 }, { "google-", 25 }, { "googlet", 20 }, { "doublec", 60 },
+    { "faceboo", 40 },  { "twitter", 15 }, { "cloudfr", 30 }, { "amazona", 20 }, { "jquery.", 25 },
+    { "content", 40 },  { "images/", 80 }, { "static/", 30 }, { "assets/", 40 }, { "scripts", 20 },
+    { "analyti", 20 },  { "gstatic", 25 }, { "youtube", 15 }, { "http%3a", 60 }, { "https%3", 60 },
+    { "uploads", 30 },  { "plugins", 25 }, { "themes/", 30 }, { "wp-cont", 40 }, { "media/", 20 },
+    { "amazon-", 15 },  { "pagead/", 20 }, { "collect", 12 }, { "common/", 10 }, { "bootstr", 8 },
+    { "default", 12 },  { "product", 12 }, { "version", 12 }, { "https:/", 1000 },
+    { "http://", 1000 }, { "www.goo", 20 }, { "www.fac", 15 }, { "example", 5 },
+};
+
+static bool is_run(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static uint64_t bytes_of(const char *at, size_t size)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < size; i++)
+        bytes |= (uint64_t)(uint8_t)at[i] << (8 * i);
+    return bytes;
+}
+
+static uint32_t *weight_slot(struct window_weights *weights, uint64_t key)
+{
+    size_t slot = image_window_hash(key) >> (64 - WINDOW_WEIGHT_BITS);
+
+    while (weights->keys[slot] && weights->keys[slot] != key)
+        slot = (slot + 1) % WINDOW_WEIGHT_SLOTS;
+    weights->keys[slot] = key;
+    return &weights->weights[slot];
+}
+
+static uint32_t weight_at(const struct window_weights *weights, uint64_t key)
+{
+    size_t slot = image_window_hash(key) >> (64 - WINDOW_WEIGHT_BITS);
+
+    while (weights->keys[slot] && weights->keys[slot] != key)
+        slot = (slot + 1) % WINDOW_WEIGHT_SLOTS;
+    return weights->keys[slot] ? weights->weights[slot] : 0;
+}
+
+void window_weights_init(struct window_weights *weights)
+{
+    memset(weights, 0, sizeof *weights);
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        *weight_slot(weights, bytes_of(common[i].text, strlen(common[i].text))) = common[i].weight;
+}
+
+/* Of a window's text: four bytes of a short, seven of a long one. */
+static uint32_t weight_of(const struct window_weights *weights, const char *text, size_t size)
+{
+    uint32_t weight = size == 4 ? 3 : 1;
+    uint32_t known = weight_at(weights, bytes_of(text, size));
+
+    if (known == 0 && size == 4)
+        known = weight_at(weights, bytes_of(text, 3));
+    if (known > weight)
+        weight = known;
+    if (size == 4 && text[1] >= '0' && text[1] <= '9') {
+        bool is_number = true; // digits are everywhere
+        for (size_t i = 1; i < 4; i++)
+            is_number = is_number && !(text[i] >= 'a' && text[i] <= 'z');
+        if (is_number)
+            weight += 15;
+    }
+    return weight;
+}
+
+static bool is_literal(struct span pattern, size_t from, size_t size)
+{
+    if (from + size > pattern.size)
+        return false;
+    for (size_t i = from; i < from + size; i++)
+        if (pattern.at[i] == '*' || pattern.at[i] == '^')
+            return false;
+    return true;
+}
+
+static void add_short(const struct window_weights *weights, struct window_choice *choice,
+                      const char *fronts, const char *at)
+{
+    char text[4];
+
+    memcpy(text + 1, at, 3);
+    choice->count = 0;
+    choice->weight = 0;
+    do {
+        text[0] = *fronts;
+        choice->windows[choice->count++] = image_window_short(bytes_of(text, 4));
+        choice->weight += weight_of(weights, text, 4);
+    } while (*fronts && *++fronts);
+}
+
+size_t window_list(const struct window_weights *weights, struct window_choice *out,
+                   struct span pattern, enum window_front front)
+{
+    static const char *const fronts[] = {
+        [FRONT_UNKNOWN] = NULL, [FRONT_START] = "", [FRONT_LABEL] = "/.", [FRONT_PARAMETER] = "?&",
+    };
+    bool is_placed = true;
+    size_t count = 0;
+
+    for (size_t i = 0; i < pattern.size && count < WINDOW_CHOICES; i++) {
+        struct window_choice choice = { .offset = (uint8_t)i };
+        char single[2] = { 0 };
+        const char *before = single; // what may stand in front of the run; NULL: unknown
+
+        if (pattern.at[i] == '*')
+            is_placed = false;
+        choice.is_placed = is_placed && i < 256;
+        if (!is_run(pattern.at[i]))
+            continue;
+        if (i == 0) {
+            if (front == FRONT_UNKNOWN)
+                continue;
+            before = fronts[front];
+        } else if (pattern.at[i - 1] == '*' || is_run(pattern.at[i - 1])) {
+            continue;
+        } else if (pattern.at[i - 1] == '^') {
+            before = NULL;
+        } else {
+            single[0] = pattern.at[i - 1];
+        }
+        if (before && is_literal(pattern, i, 3)) {
+            add_short(weights, &choice, before, pattern.at + i);
+            out[count++] = choice;
+        }
+        if (count < WINDOW_CHOICES && is_literal(pattern, i, 7)) {
+            choice.count = 1;
+            choice.windows[0] = image_window_long(bytes_of(pattern.at + i, 7) << 8);
+            choice.weight = weight_of(weights, pattern.at + i, 7);
+            out[count++] = choice;
+        }
+    }
+    return count;
+}
+
+/* ---- regular expressions ---- */
+
+/* Where the group or class that opens at `at` ends: the offset of its last byte, or the end. */
+static size_t skip_bracket(struct span regex, size_t at)
+{
+    size_t depth = 0;
+    bool in_class = false;
+
+    for (size_t i = at; i < regex.size; i++) {
+        char c = regex.at[i];
+        if (c == '\\') {
+            i++;
+        } else if (in_class) {
+            in_class = c != ']';
+            if (!in_class && depth == 0)
+                return i;
+        } else if (c == '[') {
+            in_class = true;
+        } else if (c == '(') {
+            depth++;
+        } else if (c == ')' && --depth == 0) {
+            return i;
+        }
+    }
+    return regex.size;
+}
+
+size_t window_pattern_of_regex(struct span regex, char *to)
+{
+    size_t size = 0;
+    bool last_is_literal = false; // may a quantifier take the last byte away?
+
+    for (size_t i = 0; i < regex.size; i++) {
+        char c = regex.at[i];
+        char literal = 0;
+
+        switch (c) {
+        case '|':
+            return 0; // one or the other: neither is sure
+        case '(':
+        case '[':
+            i = skip_bracket(regex, i);
+            break;
+        case '\\':
+            i++;
+            if (i < regex.size && !is_run(ascii_lower(regex.at[i])))
+                literal = regex.at[i];
+            else if (i < regex.size && (regex.at[i] == 'x' || regex.at[i] == 'u' ||
+                                        regex.at[i] == 'c' || regex.at[i] == 'k' ||
+                                        regex.at[i] == 'p' || regex.at[i] == 'P' ||
+                                        (regex.at[i] >= '0' && regex.at[i] <= '9')))
+                return 0; // not worth the trouble
+            break;
+        case '?':
+        case '*':
+        case '{':
+            if (c == '{')
+                while (i + 1 < regex.size && regex.at[i] != '}')
+                    i++;
+            if (last_is_literal)
+                size--; // perhaps not there at all
+            break;
+        case '+':
+        case '.':
+        case '^':
+        case '$':
+            break;
+        default:
+            literal = ascii_lower(c);
+        }
+        last_is_literal = literal != 0 && literal != '*' && literal != '^';
+        if (last_is_literal)
+            to[size++] = literal;
+        else if (size == 0 || to[size - 1] != '*')
+            to[size++] = '*';
+    }
+    return size;
+}

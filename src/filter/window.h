@@ -1,0 +1,50 @@
+/*
+ * window.h - which few bytes are sure to stand in every URL that a pattern matches.
+ *
+ * The index of the database finds rules by windows: bytes around the start of a run of letters
+ * and digits (image.h). This room lists the windows that a pattern offers and guesses how common
+ * each is in URLs, from a fixed table. Knows nothing of rules or of how the index is laid out.
+ */
+#ifndef DEJUNK_FILTER_WINDOW_H
+#define DEJUNK_FILTER_WINDOW_H
+
+#include "base/bytes.h"
+
+/* One way to find a pattern. Two windows where the byte in front of the pattern is one of two:
+ * the pattern is then to be entered under both. */
+struct window_choice {
+    uint64_t windows[2];
+    uint8_t count;     // of windows
+    uint8_t offset;    // of the run's start in the pattern
+    bool is_placed;    // the offset is known: no '*' in front of it
+    uint32_t weight;   // how often it is met in 1000 URLs, as a guess; both windows together
+};
+
+enum window_front { // what is known of the byte in front of the pattern
+    FRONT_UNKNOWN,  // anything
+    FRONT_START,    // nothing: the URL begins here
+    FRONT_LABEL,    // '/' or '.': a label of the host begins here
+    FRONT_PARAMETER // '?' or '&'
+};
+
+#define WINDOW_CHOICES 64u
+
+/* The fixed table, laid out to be asked quickly. Plain data of whoever compiles. */
+#define WINDOW_WEIGHT_BITS 10u
+#define WINDOW_WEIGHT_SLOTS (1u << WINDOW_WEIGHT_BITS)
+struct window_weights {
+    uint64_t keys[WINDOW_WEIGHT_SLOTS]; // 0: free
+    uint32_t weights[WINDOW_WEIGHT_SLOTS];
+};
+void window_weights_init(struct window_weights *weights);
+
+/* Fills `out` (WINDOW_CHOICES of room) with the windows of a pattern in lower case, where '*'
+ * stands for any run of bytes and '^' for one separator; returns how many there are. */
+size_t window_list(const struct window_weights *weights, struct window_choice *out,
+                   struct span pattern, enum window_front front);
+
+/* Writes the literal parts that a regular expression cannot do without as such a pattern, in
+ * lower case, '*' between them, into `to` (at least regex.size + 2 bytes); returns its size. */
+size_t window_pattern_of_regex(struct span regex, char *to);
+
+#endif
