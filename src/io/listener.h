@@ -17,7 +17,7 @@ enum { LISTENER_BACKLOG = 4096, ACCEPTOR_PER_WAKE_UP = 8, ACCEPTOR_PAUSE_MS = 10
 /* A non-blocking listening TCP socket, close-on-exec, for IPv6 without IPv4. With `reuse_port`
  * several may listen at one address and the kernel spreads connections over them. ERROR_ADDRESS
  * when it cannot be bound. Port 0: the kernel chooses; listener_address() tells. */
-enum error_kind listener_open(int *fd, const struct address *at, bool reuse_port,
+enum error_kind listener_open(int *out, const struct address *at, bool reuse_port,
                               struct error *error);
 enum error_kind listener_address(int fd, struct address *out, struct error *error);
 

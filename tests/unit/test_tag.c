@@ -39,8 +39,8 @@ static void only_ascii_letters_are_folded(void **state)
     (void)state;
     for (unsigned c = 0; c < 256; c++) {
         uint64_t want = c >= 'A' && c <= 'Z' ? c + 32 : c;
-        uint64_t got = tag_fold(c * 0x0101010101010101);
-        if (got != want * 0x0101010101010101)
+        uint64_t got = tag_fold(c * 0x0101010101010101u);
+        if (got != want * 0x0101010101010101u)
             fail_msg("%#x became %#llx", c, (unsigned long long)got);
     }
 }
