@@ -4,6 +4,7 @@
 #include <llhttp.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "http/chunk.h"
 #include "http/first_line.h"
 #include "http/framing.h"
@@ -40,6 +41,8 @@ struct http1 {
 static void enter(struct http1 *parser, enum phase next)
 {
     assert(phase_may_follow((enum phase)parser->phase, next));
+    log_debug("%s: %s -> %s", parser->side == SIDE_BROWSER ? "browser" : "outgoing",
+              phase_name((enum phase)parser->phase), phase_name(next));
     parser->phase = (uint8_t)next;
 }
 
