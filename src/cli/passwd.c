@@ -3,6 +3,7 @@
  */
 #include <crypt.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +18,25 @@
 
 enum { PASSWORD_BYTES = 511 }; // crypt(5) takes no more
 
+/* read(2) of one byte; signals outside of `blocked` get in only while it waits. */
+static ssize_t read_byte(char *byte, const sigset_t *blocked)
+{
+    struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+    if (blocked && ppoll(&input, 1, NULL, blocked) < 0)
+        return -1;
+    return read(STDIN_FILENO, byte, 1);
+}
+
 /* One line of standard input without its end. False at the end of the input, when it is too long
  * or has a NUL in it, and when a signal came (errno EINTR). */
-static bool read_line(char line[PASSWORD_BYTES + 1])
+static bool read_line(char line[PASSWORD_BYTES + 1], const sigset_t *blocked)
 {
     size_t size = 0;
     char byte;
     ssize_t got;
 
-    while ((got = read(STDIN_FILENO, &byte, 1)) == 1 && byte != '\n') {
+    while ((got = read_byte(&byte, blocked)) == 1 && byte != '\n') {
         if (size == PASSWORD_BYTES || byte == '\0') {
             errno = EMSGSIZE;
             return false;
@@ -53,23 +64,31 @@ static bool ask(const char *question, char line[PASSWORD_BYTES + 1])
     enum { SIGNALS = sizeof signals / sizeof *signals };
     struct sigaction before[SIGNALS], during = { .sa_handler = note };
     struct termios shown, hidden;
+    sigset_t blocked, usual;
     bool is_read;
 
     if (tcgetattr(STDIN_FILENO, &shown) != 0)
         return false;
     caught = 0;
     sigemptyset(&during.sa_mask);
-    for (int i = 0; i < SIGNALS; i++)
+    sigemptyset(&blocked);
+    for (int i = 0; i < SIGNALS; i++) {
         sigaction(signals[i], &during, &before[i]);
+        if (before[i].sa_handler == SIG_IGN) // as nohup(1) wants it
+            sigaction(signals[i], &before[i], NULL);
+        sigaddset(&blocked, signals[i]);
+    }
+    sigprocmask(SIG_BLOCK, &blocked, &usual);
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
     fprintf(stderr, "%s: ", question);
-    is_read = read_line(line);
+    is_read = read_line(line, &usual);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
     fputc('\n', stderr);
     for (int i = 0; i < SIGNALS; i++)
         sigaction(signals[i], &before[i], NULL);
+    sigprocmask(SIG_SETMASK, &usual, NULL);
     if (caught)
         raise(caught);
     return is_read;
@@ -81,7 +100,7 @@ static bool get_password(char password[PASSWORD_BYTES + 1])
     bool is_same;
 
     if (!isatty(STDIN_FILENO)) {
-        if (read_line(password) && password[0])
+        if (read_line(password, NULL) && password[0])
             return true;
         say_error(errno == EMSGSIZE ? "the password is longer than %d bytes, or has a NUL in it"
                                     : "there is no password on standard input",
