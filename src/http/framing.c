@@ -5,6 +5,7 @@
 
 /* What the fields say about framing and the connection, before anybody decides. */
 struct facts {
+    // of upgrades those that may be switched to
     size_t hosts, lengths, codings, upgrades, names; // how many of each
     struct span host, length, coding;                // the first of each
     bool lengths_differ;
@@ -31,7 +32,7 @@ static void note_connection(struct facts *facts, struct span list, bool is_for_p
 {
     struct span name;
 
-    while (span_next_element(&list, &name)) {
+    while (message_next_token(&list, &name)) {
         if (span_equal_nocase(name, SPAN("close")))
             facts->says_close = true;
         else if (span_equal_nocase(name, SPAN("keep-alive")))
@@ -40,6 +41,14 @@ static void note_connection(struct facts *facts, struct span list, bool is_for_p
             facts->names_upgrade = true;
         facts->names++;
     }
+}
+
+static void note_upgrades(struct facts *facts, struct span list)
+{
+    struct span protocol;
+
+    while (message_next_token(&list, &protocol))
+        facts->upgrades += message_may_switch_to(protocol);
 }
 
 static void collect(struct facts *facts, const struct message *message)
@@ -67,7 +76,7 @@ static void collect(struct facts *facts, const struct message *message)
             note_connection(facts, field->value, true);
             break;
         case FIELD_UPGRADE:
-            facts->upgrades += field->value.size > 0;
+            note_upgrades(facts, field->value);
             break;
         default:
             break;
@@ -188,7 +197,7 @@ static bool decide_response(struct message *message, enum method answers, const 
         !span_equal_nocase(facts->coding, SPAN("identity")))
         return refuse(why, ERROR_UNSUPPORTED, 501, "an unknown Transfer-Encoding");
     if (message->status == 101 && (!facts->upgrades || !facts->names_upgrade))
-        return refuse_syntax(why, "101 without Upgrade");
+        return refuse_syntax(why, "101 to nothing that was offered");
     message->framing = response_framing(message, answers, declared);
     if (is_tunnel || message->status < 200 || message->status == 204)
         message->has_length = false; // it must not be there (RFC 9110 section 8.6)

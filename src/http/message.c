@@ -295,22 +295,31 @@ bool message_set(struct message *message, enum field_id id, struct span value)
     return message_add(message, field_id_name(id), value);
 }
 
-static bool list_has(struct span list, struct span element)
+bool message_next_token(struct span *list, struct span *element)
 {
-    struct span one;
+    while (list->size) {
+        size_t comma = span_find_byte(*list, ',');
 
-    while (span_next_element(&list, &one))
-        if (span_equal_nocase(one, element))
+        *element = span_trim(span_slice(*list, 0, comma));
+        *list = span_from(*list, comma + (comma < list->size));
+        if (element->size)
             return true;
+    }
     return false;
 }
 
 bool message_lists(const struct message *message, enum field_id id, struct span element)
 {
+    bool has_quotes = id != FIELD_CONNECTION && id != FIELD_UPGRADE;
+
     for (const struct field *field = message_find(message, id); field;
-         field = message_find_next(message, field))
-        if (list_has(field->value, element))
-            return true;
+         field = message_find_next(message, field)) {
+        struct span list = field->value, one;
+
+        while (has_quotes ? span_next_element(&list, &one) : message_next_token(&list, &one))
+            if (span_equal_nocase(one, element))
+                return true;
+    }
     return false;
 }
 
@@ -357,7 +366,7 @@ static void drop_what_connection_names(struct message *message)
 
         if (message->fields[i].id != FIELD_CONNECTION)
             continue;
-        while (span_next_element(&list, &name)) {
+        while (message_next_token(&list, &name)) {
             if (span_equal_nocase(name, SPAN("close")) ||
                 span_equal_nocase(name, SPAN("keep-alive")))
                 continue;
@@ -380,30 +389,44 @@ static void keep_te_trailers(struct message *message)
         message_add(message, field_names[FIELD_TE], SPAN("trailers"));
 }
 
-/* A switch to another HTTP or to TLS is between us and the peer, and we do not offer it. */
-static bool may_upgrade_to(struct span protocol)
+bool message_may_switch_to(struct span protocol)
 {
+    size_t name = octets_run(protocol, OCTET_TOKEN);
+
+    if (name == 0 ||
+        (name < protocol.size &&
+         (protocol.at[name] != '/' || !octets_are(span_from(protocol, name + 1), OCTET_TOKEN))))
+        return false;
     return !span_starts_nocase(protocol, SPAN("h2")) &&
-           !span_starts_nocase(protocol, SPAN("HTTP/")) &&
-           !span_starts_nocase(protocol, SPAN("TLS"));
+           !span_equal_nocase(span_slice(protocol, 0, name), SPAN("HTTP")) &&
+           !span_equal_nocase(span_slice(protocol, 0, name), SPAN("TLS"));
 }
 
-static void keep_legal_upgrade(struct message *message)
+/* The protocols of all Upgrade fields that may be switched to, as one list; SPAN_NONE: none, or no
+ * room for it. */
+static struct span legal_upgrades(const struct message *message)
 {
-    struct span kept = SPAN_NONE, list, protocol;
+    struct span kept = SPAN_NONE;
 
-    for (const struct field *field = message_find(message, FIELD_UPGRADE);
-         message->is_upgrade && field; field = message_find_next(message, field)) {
-        list = field->value;
-        while (span_next_element(&list, &protocol)) {
-            if (!may_upgrade_to(protocol))
+    for (const struct field *field = message_find(message, FIELD_UPGRADE); field;
+         field = message_find_next(message, field)) {
+        struct span list = field->value, protocol;
+
+        while (message_next_token(&list, &protocol)) {
+            if (!message_may_switch_to(protocol))
                 continue;
-            if (kept.size && !arena_extend(message->arena, &kept, SPAN(", ")))
-                break;
-            if (!arena_extend(message->arena, &kept, protocol))
-                break;
+            if ((kept.size && !arena_extend(message->arena, &kept, SPAN(", "))) ||
+                !arena_extend(message->arena, &kept, protocol))
+                return SPAN_NONE;
         }
     }
+    return kept;
+}
+
+static void keep_legal_upgrades(struct message *message)
+{
+    struct span kept = message->is_upgrade ? legal_upgrades(message) : SPAN_NONE;
+
     message_drop(message, FIELD_UPGRADE);
     message->is_upgrade = kept.size && message_add(message, field_names[FIELD_UPGRADE], kept);
 }
@@ -420,7 +443,7 @@ void message_drop_hop_by_hop(struct message *message)
     if (there & BIT(TE))
         keep_te_trailers(message);
     if (there & BIT(UPGRADE))
-        keep_legal_upgrade(message);
+        keep_legal_upgrades(message);
     else
         message->is_upgrade = false;
     if (message->framing != FRAMING_CHUNKED)

@@ -105,7 +105,7 @@ struct message {
     bool has_length;       // there was a Content-Length
     bool keep_alive;       // the peer that sent it will take another message after this one
     bool expects_continue; // request with Expect: 100-continue and HTTP/1.1
-    bool is_upgrade;       // request: HTTP/1.1, Connection: upgrade, Upgrade; response: 101
+    bool is_upgrade;       // request to switch to what may be switched to; response: 101
     bool is_abnormal;      // it was accepted, but the connection must not be used again
 };
 
@@ -143,6 +143,12 @@ bool message_set(struct message *message, enum field_id id, struct span value);
 /* Is `element` in the comma-separated list of any such field? Without case. */
 bool message_lists(const struct message *message, enum field_id id, struct span element);
 
+/* Cuts the next element off a comma-separated list of what cannot be quoted (Connection, Upgrade),
+ * trimmed; false at the end. A quote hides no comma here, as span_next_element() would have it. */
+bool message_next_token(struct span *list, struct span *element);
+/* May Upgrade name this: a protocol by its grammar, neither HTTP nor TLS? A switch to those is
+ * between us and the peer, and we do not offer it. */
+bool message_may_switch_to(struct span protocol);
 /* Drops what is for one connection only (RFC 9110 section 7.6.1): Connection and what it names,
  * Keep-Alive, Proxy-Connection, Transfer-Encoding, HTTP2-Settings; Proxy-Authorization in
  * requests, Proxy-Authenticate and Proxy-Authentication-Info in responses. Of TE only "trailers"

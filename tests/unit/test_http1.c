@@ -47,6 +47,9 @@ static const struct row requests[] = {
         "none,upgrade end"),
     ROW("Upgrade not named", R "Upgrade: websocket\r\n\r\n", "none end"),
     ROW("upgrade named, not there", R "Connection: upgrade\r\n\r\n", "none end"),
+    ROW("upgrade to h2c", R "Connection: upgrade\r\nUpgrade: h2c, TLS/1.0\r\n\r\n", "none end"),
+    ROW("upgrade in quotes", R "Connection: upgrade\r\nUpgrade: \"websocket\"\r\n\r\n", "none end"),
+    ROW("a quote hides no close", R "Connection: \"a, close, b\"\r\n\r\n", "none,close end"),
     ROW("upgrade in HTTP/1.0",
         "GET http://a/ HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
         "none,close end"),
@@ -315,6 +318,8 @@ static const struct row responses[] = {
         "none,close,upgrade end"),
     ROW("101 without Upgrade", "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\n\r\n",
         "syntax:502"),
+    ROW("101 to another HTTP",
+        "HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", "syntax:502"),
     ROW("101 without Connection", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", "syntax:502"),
 
     // what is refused, or accepted for the last time on this connection
@@ -695,6 +700,8 @@ static void requests_are_written_anew(void **state)
                  "Content-Type: t\r\nVia: v\r\nContent-Length: 1\r\n\r\n"),
           "POST /t HTTP/1.1\r\nHost: h:1\r\nContent-Type: t\r\nVia: v\r\n"
           "Content-Length: 1\r\n\r\n" },
+        { "a quote hides no name", SPAN(R "Connection: \"a, x-b, c\"\r\nX-B: 1\r\n\r\n"),
+          "GET /t HTTP/1.1\r\nHost: h:1\r\n\r\n" },
         { "TE: trailers stays", SPAN(R "TE: gzip, trailers\r\nConnection: TE\r\n\r\n"),
           "GET /t HTTP/1.1\r\nHost: h:1\r\nTE: trailers\r\nConnection: TE\r\n\r\n" },
         { "upgrade stays", SPAN(R "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
