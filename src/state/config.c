@@ -68,16 +68,21 @@ static struct place here(const struct parse *parse, const cfg_t *cfg)
 __attribute__((format(printf, 3, 4))) static int fail(struct parse *parse, struct place at,
                                                       const char *format, ...)
 {
-    char reason[400];
+    enum { NAME_BYTES = 200 }; // of a path, its end is what matters
+    struct span name = parse->sources->items[at.source].name;
+    bool is_long = name.size > NAME_BYTES;
+    char reason[280];
     va_list arguments;
 
     if (parse->has_failed)
         return -1;
+    if (is_long)
+        name = span_from(name, name.size - NAME_BYTES);
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    error_set(parse->error, ERROR_CONFIG, "%.*s:%u: %s",
-              SPAN_PRINT(parse->sources->items[at.source].name), at.line, reason);
+    error_set(parse->error, ERROR_CONFIG, "%s%.*s:%u: %s", is_long ? "..." : "", SPAN_PRINT(name),
+              at.line, reason);
     parse->has_failed = true;
     return -1;
 }

@@ -364,7 +364,7 @@ static const struct config_option override_options[] = {
       .meaning = "Add Sec-GPC: 1 to requests." },
 };
 
-#define OPTIONS(table) .options = table, .option_count = sizeof table / sizeof *table
+#define OPTIONS(table) .options = (table), .option_count = sizeof(table) / sizeof *(table)
 #define RECORDS(record, array, number)                                                             \
     .record_size = sizeof(struct config_##record),                                                 \
     .records_offset = offsetof(struct config, array),                                              \

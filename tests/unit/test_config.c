@@ -625,6 +625,26 @@ static void limits_a_source(void **state)
     free(text);
 }
 
+/* Of a long path the end is shown, so that there is room for the reason. */
+static void shortens_long_paths(void **state)
+{
+    char name[1001], want[600];
+    struct config_source item = { span_of(name, 1000), SPAN("via = x") };
+    const struct config_sources sources = { .items = &item, .count = 1 };
+    struct config *config;
+    struct error error;
+
+    (void)state;
+    memset(name, '/', 1000);
+    name[1000] = '\0';
+    assert_int_equal(config_parse(&config, &sources, &error), ERROR_CONFIG);
+    snprintf(want, sizeof want, "...%s:1: via: \"x\" is not yes or no", name + 800);
+    assert_string_equal(error.text, want);
+    item.name = span_of(name, 200);
+    assert_int_equal(config_parse(&config, &sources, &error), ERROR_CONFIG);
+    assert_string_equal(error.text, want + 3);
+}
+
 /* An error leaves libconfuse's scanner, which is one for the process, fit for the next text. */
 static void recovers_from_mistakes(void **state)
 {
@@ -650,6 +670,7 @@ int main(void)
         cmocka_unit_test(is_shared),
         cmocka_unit_test(limits_entries_and_sections),
         cmocka_unit_test(limits_a_source),
+        cmocka_unit_test(shortens_long_paths),
         cmocka_unit_test(recovers_from_mistakes),
     };
 
