@@ -80,6 +80,11 @@ static void dig_graves(struct loop *loop)
     }
 }
 
+void loop_dig(struct loop *loop)
+{
+    dig_graves(loop);
+}
+
 /* guests */
 
 void loop_guest_enter(struct loop *loop, struct loop_guest *guest,

@@ -90,6 +90,8 @@ void loop_later_cancel(struct loop *loop, struct loop_task *task);
 /* Frees an object when the loop is back on the ground: dig(grave) is called with no event under
  * way. The object has stopped all its watchers, timers and tasks before. */
 void loop_bury(struct loop *loop, struct loop_grave *grave, void (*dig)(struct loop_grave *grave));
+/* Digs all graves now; for the end of things, with no event under way. */
+void loop_dig(struct loop *loop);
 
 /* The loop evicts the guest when it ends before the guest has left. */
 void loop_guest_enter(struct loop *loop, struct loop_guest *guest,

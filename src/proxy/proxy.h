@@ -48,7 +48,7 @@ void proxy_unlisten(struct proxy *proxy, int fd);
 /* New config for requests from now on; may fail on what only proxy/ can check (addresses, ports,
  * parents), and then the old one stays. proxy_check_config() is the same without a proxy. */
 enum error_kind proxy_configure(struct proxy *proxy, struct config *config, struct error *error);
-enum error_kind proxy_check_config(const struct config *config, struct error *error);
+enum error_kind proxy_check_config(struct config *config, struct error *error);
 /* New texts of resolv.conf and hosts. */
 void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts);
 
