@@ -1,0 +1,95 @@
+/*
+ * context.h - struct proxy from within: what the rooms of proxy/ share.
+ *
+ * proxy.c makes and ends it; the others hold a borrowed pointer for as long as they live, which
+ * is never longer than the proxy.
+ */
+#ifndef DEJUNK_PROXY_CONTEXT_H
+#define DEJUNK_PROXY_CONTEXT_H
+
+#include "base/table.h"
+#include "io/gate.h"
+#include "io/pipes.h"
+#include "io/resolve.h"
+#include "proxy/outbox.h"
+#include "proxy/proxy.h"
+#include "proxy/settings.h"
+
+struct session;
+struct outgoing;
+struct exchange;
+struct tunnel;
+struct checker;
+
+enum {
+    OWN_ADDRESSES = 64,   // listeners and the addresses we were reached at
+    FREE_EXCHANGES = 64,  // kept for their next life
+    EXCHANGE_ARENA_BYTES = 4 * 1024 * 1024,
+    // What a peer may have under way to us: what the kernel holds for a side that is not read.
+    WINDOW_BYTES = 2 * 1024 * 1024,
+};
+
+struct session_list { // a doubly linked list, oldest first
+    struct session *first, *last;
+    size_t count;
+};
+
+struct outgoing_list {
+    struct outgoing *first, *last;
+    size_t count;
+};
+
+struct proxy {
+    struct loop *loop;
+    struct settings *settings; // for what begins from now on
+    struct metrics *metrics;
+    struct resolver *resolver;
+    struct proxy_seams seams;
+    struct span via; // "1.1 pseudonym", ours
+    struct span pseudonym;
+
+    struct outbox_stage stage;
+    struct pipe_pool pipes;
+
+    struct session_list busy_sessions, idle_sessions;
+    struct table clients; // address -> connections, proxy/session.c
+
+    struct table origins; // proxy/outgoing.c
+    struct outgoing_list idle_outgoing; // of all origins, oldest first
+    struct gate total_gate;
+    size_t tunnels;
+
+    struct exchange *free_exchanges;
+    size_t free_exchange_count;
+    uint64_t exchange_number; // counts up, for the log
+
+    struct checker *checker; // passwords; NULL until one is asked for
+
+    struct address own[OWN_ADDRESSES];
+    size_t own_count;
+
+    struct proxy_listener *listeners;
+    bool is_draining;
+    struct loop_timer drain_timer;
+    struct loop_task drained;
+    void (*on_drained)(void *owner);
+    void *drain_owner;
+};
+
+/* To be called when a session or tunnel has ended: tells on_drained() after the last one. */
+void proxy_note_end(struct proxy *proxy);
+/* Out of descriptors: ends the connection that is missed least (oldest idle outgoing, then oldest
+ * idle browser connection). False when there is none. */
+bool proxy_spare_descriptor(struct proxy *proxy);
+/* Notes an address that we were reached at. */
+void proxy_note_own(struct proxy *proxy, const struct address *address);
+
+/* Bounds what the kernel takes in before we read it; inherited from listening sockets. */
+void proxy_bound_window(int fd);
+
+static inline void count(struct proxy *proxy, enum metric metric)
+{
+    metrics_add(proxy->metrics, metric, 1);
+}
+
+#endif
