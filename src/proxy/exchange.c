@@ -1,0 +1,1330 @@
+#include "proxy/exchange.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "proxy/destination.h"
+#include "proxy/pages.h"
+#include "proxy/tunnel.h"
+
+static const struct phases_events request_events, response_events;
+static const struct outgoing_events outgoing_events;
+
+static void start(struct exchange *x);
+static void claim_connection(struct exchange *x, bool fresh_only);
+static void response_is_done(struct exchange *x, bool has_extra);
+static void try_end(struct exchange *x);
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+struct exchange *exchange_new(struct session *session)
+{
+    struct proxy *proxy = session->proxy;
+    struct exchange *x = proxy->free_exchanges;
+
+    if (x) {
+        struct http1 *parser = x->parser;
+        struct arena arena = x->arena;
+
+        proxy->free_exchanges = x->next_free;
+        proxy->free_exchange_count--;
+        memset(x, 0, sizeof *x);
+        x->parser = parser;
+        x->arena = arena;
+    } else {
+        x = calloc(1, sizeof *x);
+        if (!x)
+            abort(); // out of memory ends the worker; the master starts another
+        arena_init(&x->arena, EXCHANGE_ARENA_BYTES);
+        x->parser = http1_new(SIDE_BROWSER, &request_events, x);
+    }
+    x->proxy = proxy;
+    x->session = session;
+    x->settings = proxy->settings;
+    settings_ref(x->settings);
+    x->number = ++proxy->exchange_number;
+    x->started_ms = loop_now_ms(proxy->loop);
+    message_init(&x->request, &x->arena, true);
+    http1_begin(x->parser, &x->request, METHOD_OTHER);
+    return x;
+}
+
+static void free_exchange(struct exchange *x)
+{
+    http1_free(&x->parser);
+    arena_done(&x->arena);
+    free(x);
+}
+
+static void dig(struct loop_grave *grave)
+{
+    struct exchange *x = (struct exchange *)((char *)grave - offsetof(struct exchange, grave));
+    struct proxy *proxy = x->proxy;
+
+    if (proxy->free_exchange_count >= FREE_EXCHANGES || http1_phase(x->parser) != PHASE_FINISHED) {
+        free_exchange(x);
+        return;
+    }
+    arena_reset(&x->arena);
+    x->next_free = proxy->free_exchanges;
+    proxy->free_exchanges = x;
+    proxy->free_exchange_count++;
+}
+
+void exchange_free_all(struct proxy *proxy)
+{
+    while (proxy->free_exchanges) {
+        struct exchange *x = proxy->free_exchanges;
+        proxy->free_exchanges = x->next_free;
+        free_exchange(x);
+    }
+    proxy->free_exchange_count = 0;
+}
+
+static void count_action(const struct exchange *x)
+{
+    static const enum metric metrics[ACTIONS] = {
+        [ACTION_PASSED] = METRIC_REQUESTS_PASSED,     [ACTION_BLOCKED] = METRIC_REQUESTS_BLOCKED,
+        [ACTION_REDIRECTED] = METRIC_REQUESTS_REDIRECTED,
+        [ACTION_MODIFIED] = METRIC_REQUESTS_MODIFIED, [ACTION_TUNNELED] = METRIC_REQUESTS_TUNNELED,
+        [ACTION_LOCAL] = METRIC_REQUESTS_LOCAL,       [ACTION_REFUSED] = METRIC_REQUESTS_REFUSED,
+        [ACTION_ERROR] = METRIC_REQUESTS_ERROR,
+    };
+
+    count(x->proxy, metrics[x->action]);
+}
+
+/* Lets go of everything; the session must not know it any more. */
+static void bury(struct exchange *x)
+{
+    x->is_over = true;
+    outgoing_cancel(&x->claim);
+    auth_cancel(x->proxy, &x->question);
+    flow_done(x->proxy, &x->upload);
+    flow_done(x->proxy, &x->download);
+    if (x->outgoing)
+        outgoing_close(x->outgoing, true);
+    x->outgoing = NULL;
+    if (x->head_finished)
+        count_action(x);
+    settings_unref(&x->settings);
+    loop_bury(x->proxy->loop, &x->grave, dig);
+}
+
+void exchange_abort(struct exchange *x)
+{
+    x->session->exchange = NULL;
+    bury(x);
+}
+
+/* Everything of the response is in the browser's outbox, or nothing more can be. */
+static void try_end(struct exchange *x)
+{
+    struct session *session = x->session;
+    bool close = x->close_browser;
+
+    if (!x->response_finished || x->outgoing || x->download.in_pipe)
+        return;
+    if (!x->request_finished)
+        close = true;
+    if (!outbox_is_empty(&session->outbox) && !close)
+        return; // exchange_browser_writable() comes back here
+    session->may_close_at_once = x->request_finished && !x->request.keep_alive;
+    session->exchange = NULL;
+    bury(x);
+    session_exchange_ended(session, close);
+}
+
+/* The response is cut off: the browser sees that it is short. */
+static void cut(struct exchange *x)
+{
+    struct session *session = x->session;
+
+    outbox_flush(&session->outbox);
+    session_close(session, x->is_until_close || session->outbox.is_broken);
+}
+
+/* ---- answering by ourselves ---------------------------------------------------------------------- */
+
+struct answer {
+    unsigned status;
+    enum exchange_action action;
+    struct span title, text, extra, proxy_status;
+    bool close;
+};
+
+static void answer(struct exchange *x, const struct answer *what)
+{
+    struct session *session = x->session;
+    struct page page = {
+        .status = what->status,
+        .title = what->title,
+        .text = what->text,
+        .extra = what->extra,
+        .proxy_status = what->proxy_status,
+        .answers = x->request.method,
+        .http10 = x->head_finished && x->request.version_minor == 0,
+    };
+    struct buffer *head;
+    size_t from;
+
+    assert(x->status == 0);
+    x->status = what->status;
+    x->action = what->action;
+    if (what->close || !x->request.keep_alive || x->request.version_minor == 0 ||
+        !(x->request_finished || (x->head_finished && x->request.framing == FRAMING_NONE)))
+        x->close_browser = true;
+    page.close = x->close_browser;
+    x->response_finished = true;
+    if (x->outgoing)
+        outgoing_close(x->outgoing, true);
+    x->outgoing = NULL;
+    outgoing_cancel(&x->claim);
+
+    head = outbox_head(&session->outbox);
+    from = head->size;
+    if (page_write(head, &page))
+        outbox_put_head(&session->outbox, from);
+    if (!outbox_flush(&session->outbox)) {
+        session_close(session, true);
+        return;
+    }
+    // With its body still on the way, or not yet told that it has none, it ends a little later.
+    if (x->request_finished || x->close_browser)
+        try_end(x);
+}
+
+static void answer_error(struct exchange *x, enum exchange_action action, unsigned status,
+                         const struct error *error)
+{
+    answer(x, &(struct answer){
+                  .status = status ? status : page_status_of(error->kind),
+                  .action = action,
+                  .text = span_text(error->text),
+                  .proxy_status = page_proxy_status_of(error->kind),
+              });
+}
+
+static void answer_bad_request(struct exchange *x, unsigned status, const struct error *error)
+{
+    count(x->proxy, METRIC_BAD_REQUESTS);
+    answer(x, &(struct answer){
+                  .status = status,
+                  .action = ACTION_REFUSED,
+                  .text = span_text(error->text),
+                  .proxy_status = SPAN("http_request_error"),
+                  .close = true,
+              });
+}
+
+/* ---- the request ----------------------------------------------------------------------------------- */
+
+static void on_request_headers(void *owner)
+{
+    struct exchange *x = owner;
+
+    if (x->is_over)
+        return;
+    x->head_finished = true;
+    start(x);
+}
+
+static void put_body(struct outbox *outbox, enum framing framing, struct span bytes)
+{
+    char head[HTTP1_CHUNK_HEAD_BYTES];
+
+    if (framing == FRAMING_CHUNKED) {
+        outbox_put_copy(outbox, span_of(head, http1_chunk_head(head, bytes.size)));
+        outbox_put(outbox, bytes);
+        outbox_put(outbox, SPAN("\r\n"));
+    } else {
+        outbox_put(outbox, bytes);
+    }
+}
+
+static void put_last_chunk(struct outbox *outbox, const struct message *message)
+{
+    struct buffer *head = outbox_head(outbox);
+    size_t from = head->size;
+
+    if (http1_write_last_chunk(head, message))
+        outbox_put_head(outbox, from);
+}
+
+static void on_request_body(void *owner, struct span bytes)
+{
+    struct exchange *x = owner;
+
+    if (!x->is_over && x->outgoing && !x->upload_is_void)
+        put_body(&x->outgoing->outbox, x->request.framing, bytes);
+}
+
+static void on_request_finished(void *owner)
+{
+    struct exchange *x = owner;
+
+    if (x->is_over)
+        return;
+    x->request_finished = true;
+    if (x->outgoing && !x->upload_is_void && x->request.framing == FRAMING_CHUNKED)
+        put_last_chunk(&x->outgoing->outbox, &x->request);
+    try_end(x);
+}
+
+static void on_request_error(void *owner, const struct error *error, unsigned status)
+{
+    struct exchange *x = owner;
+
+    if (x->is_over)
+        return;
+    if (x->status) { // the answer is under way: the rest of the request is not understood
+        x->close_browser = true;
+        if (!x->response_finished)
+            cut(x);
+        else
+            try_end(x);
+        return;
+    }
+    answer_bad_request(x, status, error);
+}
+
+static const struct phases_events request_events = {
+    .on_headers_finished = on_request_headers,
+    .on_body = on_request_body,
+    .on_finished = on_request_finished,
+    .on_error = on_request_error,
+};
+
+size_t exchange_feed(struct exchange *x, struct span bytes)
+{
+    return http1_feed(x->parser, bytes);
+}
+
+enum exchange_reads exchange_reads(const struct exchange *x)
+{
+    if (x->request_finished || x->is_paused)
+        return READS_EARLY;
+    if (x->upload.in_pipe)
+        return READS_NOT;
+    if (x->outgoing && !x->upload_is_void && !outbox_is_empty(&x->outgoing->outbox))
+        return READS_NOT;
+    return READS_ON;
+}
+
+/* Waits with the body for something that is not there yet. */
+static void hold_body(struct exchange *x)
+{
+    if (x->request.framing == FRAMING_NONE || x->request_finished)
+        return;
+    x->is_paused = true;
+    http1_pause(x->parser);
+}
+
+static void let_body_go(struct exchange *x)
+{
+    if (!x->is_paused)
+        return;
+    x->is_paused = false;
+    http1_resume(x->parser);
+}
+
+/* ---- what is to be done with it ---------------------------------------------------------------------- */
+
+static bool is_own_name(struct span host)
+{
+    return span_equal_nocase(host, SPAN("dejunk"));
+}
+
+/* Origin-form asks for our own pages: only by names that are surely ours (DNS rebinding). */
+static bool host_is_ours(const struct exchange *x)
+{
+    struct span host = message_value(&x->request, FIELD_HOST);
+    struct address address;
+    uint64_t port;
+    size_t colon;
+
+    if (!host.at)
+        return false;
+    if (address_parse_with_port(&address, host) || address_parse(&address, host, 0))
+        return true;
+    colon = span_find_byte(host, ':');
+    if (colon < host.size && !span_to_u64(span_from(host, colon + 1), &port))
+        return false;
+    host = span_slice(host, 0, colon);
+    return is_own_name(host) || span_equal_nocase(host, SPAN("localhost"));
+}
+
+static bool is_loop(const struct exchange *x)
+{
+    struct span pseudonym = x->proxy->pseudonym;
+
+    for (const struct field *via = message_find(&x->request, FIELD_VIA); via;
+         via = message_find_next(&x->request, via)) {
+        struct span list = via->value, element;
+        while (span_next_element(&list, &element)) {
+            size_t blank = span_find_byte(element, ' ');
+            struct span by = span_trim(span_from(element, blank));
+            if (span_equal(span_slice(by, 0, span_find_byte(by, ' ')), pseudonym))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void answer_local(struct exchange *x)
+{
+    answer(x, &(struct answer){
+                  .status = 200,
+                  .action = ACTION_LOCAL,
+                  .title = SPAN("This is dejunk"),
+                  .text = SPAN("The proxy works. Whoever sees this page through it is served."),
+              });
+}
+
+/* Max-Forwards ends TRACE and OPTIONS here (RFC 9110 section 7.6.2). True: answered. */
+static bool ends_here(struct exchange *x)
+{
+    struct field *field = message_find(&x->request, FIELD_MAX_FORWARDS);
+    struct error error;
+    uint64_t left;
+
+    if (!field || (x->request.method != METHOD_TRACE && x->request.method != METHOD_OPTIONS))
+        return false;
+    if (!span_to_u64(field->value, &left)) {
+        error_set(&error, ERROR_SYNTAX, "Max-Forwards is no number");
+        answer_bad_request(x, 400, &error);
+        return true;
+    }
+    if (left > 0) {
+        struct span less = arena_printf(&x->arena, "%llu", (unsigned long long)left - 1);
+        message_set(&x->request, FIELD_MAX_FORWARDS, less);
+        return false;
+    }
+    answer(x, &(struct answer){
+                  .status = x->request.method == METHOD_OPTIONS ? 200 : 501,
+                  .action = ACTION_LOCAL,
+                  .text = SPAN("Max-Forwards has run out at this proxy."),
+                  .extra = SPAN("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, CONNECT\r\n"),
+              });
+    return true;
+}
+
+/* A relative target inside a tunnel names the tunnel's host, which Host must agree with. */
+static bool take_scope(struct exchange *x)
+{
+    const struct session_scope *scope = x->session->scope;
+    struct error error;
+
+    if (x->request.target_form == TARGET_ABSOLUTE || x->request.target_form == TARGET_AUTHORITY) {
+        if (x->request.target_form == TARGET_ABSOLUTE && x->target.port == scope->port &&
+            span_equal_nocase(x->target.host, scope->host))
+            return true;
+    } else if (x->target.port == scope->port && span_equal_nocase(x->target.host, scope->host)) {
+        return true;
+    }
+    error_set(&error, ERROR_SYNTAX, "this tunnel leads to %.*s:%u and nowhere else",
+              SPAN_PRINT(scope->host), scope->port);
+    answer_bad_request(x, 421, &error);
+    return false;
+}
+
+static void after_admission(struct exchange *x);
+
+static void answer_login(struct exchange *x)
+{
+    struct span realm = x->settings->config->auth_realm;
+    struct span extra = arena_printf(
+        &x->arena, "Proxy-Authenticate: Basic realm=\"%.*s\", charset=\"UTF-8\"\r\n",
+        SPAN_PRINT(realm));
+
+    answer(x, &(struct answer){
+                  .status = 407,
+                  .action = ACTION_REFUSED,
+                  .text = SPAN("This proxy wants a user name and a password."),
+                  .extra = extra,
+              });
+}
+
+static void on_password_checked(void *owner, bool is_good)
+{
+    struct exchange *x = owner;
+    struct session *session = x->session;
+
+    let_body_go(x);
+    if (is_good)
+        after_admission(x);
+    else
+        answer_login(x);
+    if (session->state != SESSION_CLOSED)
+        session_resume(session);
+}
+
+/* Who is it, and may it come in? */
+static void start(struct exchange *x)
+{
+    struct error error;
+    struct span value;
+
+    switch (settings_admit(x->settings, &x->session->peer)) {
+    case ADMISSION_FREE:
+        after_admission(x);
+        return;
+    case ADMISSION_REFUSED: {
+        char text[ADDRESS_TEXT_BYTES];
+        error_set(&error, ERROR_FORBIDDEN,
+                  "%s may not use this proxy; this would let it in: allow += {\"%s\"}",
+                  address_text(&x->session->peer, text), text);
+        answer_error(x, ACTION_REFUSED, 403, &error);
+        return;
+    }
+    case ADMISSION_WITH_PASSWORD:
+        break;
+    }
+    if (x->session->scope) { // the CONNECT before it said the password
+        after_admission(x);
+        return;
+    }
+    value = message_value(&x->request, FIELD_PROXY_AUTHORIZATION);
+    if (!value.at) {
+        answer_login(x);
+        return;
+    }
+    x->question.on_answer = on_password_checked;
+    x->question.owner = x;
+    switch (auth_ask(x->proxy, x->settings, &x->question, value, &x->user)) {
+    case AUTH_GOOD:
+        after_admission(x);
+        break;
+    case AUTH_WRONG:
+        answer_login(x);
+        break;
+    case AUTH_LATER:
+        hold_body(x);
+        break;
+    }
+}
+
+static void after_admission(struct exchange *x)
+{
+    const struct session_scope *scope = x->session->scope;
+    struct destination to;
+    struct error error;
+    enum error_kind kind;
+
+    if (x->request.target_form == TARGET_ASTERISK && !scope) {
+        answer_local(x);
+        return;
+    }
+    if (x->request.target_form == TARGET_ORIGIN && !scope) {
+        if (!host_is_ours(x)) {
+            error_set(&error, ERROR_SYNTAX, "this is a proxy: it wants the whole URL");
+            answer_bad_request(x, 421, &error);
+            return;
+        }
+        answer_local(x);
+        return;
+    }
+    kind = target_split(&x->target, &x->request, &error);
+    if (kind) {
+        answer_bad_request(x, 400, &error);
+        return;
+    }
+    if (scope && !take_scope(x))
+        return;
+    if (x->target.scheme == TARGET_HTTPS) {
+        error_set(&error, ERROR_UNSUPPORTED,
+                  "an https URL is asked for inside a tunnel (CONNECT), not in the open");
+        answer_bad_request(x, 400, &error);
+        return;
+    }
+    if (is_loop(x)) {
+        error_set(&error, ERROR_FORBIDDEN, "this request has been here before: it goes in a loop");
+        answer_error(x, ACTION_REFUSED, 508, &error);
+        return;
+    }
+    if (ends_here(x))
+        return;
+    if (is_own_name(x->target.host) && x->request.method != METHOD_CONNECT) {
+        answer_local(x);
+        return;
+    }
+    to = (struct destination){ .host = x->target.host,
+                               .port = x->target.port,
+                               .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6 };
+    kind = destination_check_port(x->settings, &to, x->request.method == METHOD_CONNECT, &error);
+    if (kind) {
+        answer_error(x, ACTION_REFUSED, 403, &error);
+        return;
+    }
+    claim_connection(x, false);
+}
+
+/* ---- the connection ---------------------------------------------------------------------------------- */
+
+static void on_outgoing_ready(void *owner, struct outgoing *outgoing);
+static void on_outgoing_failed(void *owner, const struct error *error);
+
+/* A connection that belongs to this browser and leads to the right place. */
+static struct outgoing *take_bound(struct exchange *x)
+{
+    struct outgoing *bound = x->session->bound;
+
+    if (!bound || bound->origin->to.port != x->target.port ||
+        bound->origin->settings != x->settings ||
+        !span_equal(bound->origin->to.host, x->target.host))
+        return NULL;
+    x->session->bound = NULL;
+    return bound;
+}
+
+static void hold(struct exchange *x, struct outgoing *outgoing)
+{
+    x->outgoing = outgoing;
+    outgoing->events = &outgoing_events;
+    outgoing->owner = x;
+}
+
+static void send_head(struct exchange *x);
+
+static void claim_connection(struct exchange *x, bool fresh_only)
+{
+    struct outgoing_target target = {
+        .to = { .host = x->target.host,
+                .port = x->target.port,
+                .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6 },
+        .settings = x->settings,
+        .parent = x->settings->parent_count ? settings_parent_for(x->settings, x->target.host)
+                                            : NULL,
+        .is_tunnel = x->request.method == METHOD_CONNECT,
+        .fresh_only = fresh_only,
+    };
+    struct outgoing *outgoing = NULL;
+
+    x->claim.on_ready = on_outgoing_ready;
+    x->claim.on_failed = on_outgoing_failed;
+    x->claim.owner = x;
+    if (!fresh_only && !target.is_tunnel)
+        outgoing = take_bound(x);
+    if (!outgoing)
+        outgoing = outgoing_claim(x->proxy, &x->claim, &target);
+    if (!outgoing) {
+        hold_body(x);
+        return;
+    }
+    hold(x, outgoing);
+    send_head(x);
+}
+
+static void become_tunnel(struct exchange *x, struct span first, bool sniff)
+{
+    struct session *session = x->session;
+    struct outgoing *outgoing = x->outgoing;
+    uint64_t idle_ms = x->settings->config->tunnel_idle_timeout_ms;
+
+    x->action = ACTION_TUNNELED;
+    x->outgoing = NULL;
+    session_start_tunnel(session);
+    tunnel_start(session, outgoing, first, sniff, x->target.host, x->target.port, idle_ms);
+    bury(x);
+}
+
+static void on_outgoing_ready(void *owner, struct outgoing *outgoing)
+{
+    struct exchange *x = owner;
+    struct session *session = x->session;
+
+    hold(x, outgoing);
+    if (x->request.method == METHOD_CONNECT) {
+        x->status = 200;
+        outbox_put(&session->outbox, SPAN("HTTP/1.1 200 Connection established\r\n\r\n"));
+        if (!outbox_flush(&session->outbox)) {
+            session_close(session, true);
+            return;
+        }
+        become_tunnel(x, buffer_span(&outgoing->early), true);
+        return;
+    }
+    let_body_go(x);
+    send_head(x);
+    if (session->state == SESSION_CLOSED || session->exchange != x)
+        return;
+    exchange_flush_upload(x);
+    if (session->state != SESSION_CLOSED)
+        session_resume(session);
+}
+
+static void on_outgoing_failed(void *owner, const struct error *error)
+{
+    struct exchange *x = owner;
+    struct session *session = x->session;
+    enum exchange_action action =
+        error->kind == ERROR_FORBIDDEN ? ACTION_REFUSED : ACTION_ERROR;
+
+    let_body_go(x);
+    answer_error(x, action, 0, error);
+    if (session->state != SESSION_CLOSED)
+        session_resume(session);
+}
+
+/* ---- sending the request ------------------------------------------------------------------------------ */
+
+static bool speaks_per_connection_auth(struct span value)
+{
+    return span_starts_nocase(value, SPAN("NTLM")) || span_starts_nocase(value, SPAN("Negotiate"));
+}
+
+static void add_via(struct exchange *x, struct message *message)
+{
+    const struct field *old;
+    struct span value = SPAN_NONE;
+    struct span list[2];
+    size_t parts = 0;
+
+    if (!x->settings->config->via)
+        return;
+    old = message_find(message, FIELD_VIA);
+    if (!old) {
+        message_add(message, SPAN("Via"), x->proxy->via);
+        return;
+    }
+    for (; old; old = message_find_next(message, old)) {
+        list[0] = old->value;
+        list[1] = SPAN(", ");
+        for (parts = 0; parts < 2; parts++)
+            if (!arena_extend(&x->arena, &value, list[parts]))
+                return;
+    }
+    if (arena_extend(&x->arena, &value, x->proxy->via))
+        message_set(message, FIELD_VIA, value);
+}
+
+/* What the request becomes on its way; once, however often it is sent. */
+static void prepare_request(struct exchange *x)
+{
+    if (x->was_sent)
+        return;
+    for (const struct field *field = message_find(&x->request, FIELD_AUTHORIZATION); field;
+         field = message_find_next(&x->request, field))
+        if (speaks_per_connection_auth(field->value))
+            x->outgoing->is_tainted = true;
+    message_drop_hop_by_hop(&x->request);
+    add_via(x, &x->request);
+}
+
+static void send_head(struct exchange *x)
+{
+    struct outgoing *outgoing = x->outgoing;
+    const struct parent *parent = outgoing->origin->parent;
+    struct http1_request_line line = { .target = x->target.path_and_query,
+                                       .host = x->target.authority };
+    struct buffer *head;
+    size_t from;
+
+    prepare_request(x);
+    if (parent && parent->kind == PARENT_HTTP) {
+        struct span path = x->target.path_and_query;
+        if (span_equal(path, SPAN("*")))
+            path = SPAN_NONE; // RFC 9112 section 3.2.4: the last proxy makes it "*"
+        line.target = arena_printf(&x->arena, "http://%.*s%.*s", SPAN_PRINT(x->target.authority),
+                                   SPAN_PRINT(path));
+        if (parent->authorization.at && !x->was_sent)
+            message_add(&x->request, SPAN("Proxy-Authorization"), parent->authorization);
+    }
+    x->was_sent = true;
+    x->upload_is_void = false;
+    outgoing->uses++;
+    if (!outgoing->parser)
+        outgoing->parser = http1_new(SIDE_OUTGOING, &response_events, outgoing);
+    message_init(&x->response, &x->arena, false);
+    http1_begin(outgoing->parser, &x->response, x->request.method);
+
+    head = outbox_head(&outgoing->outbox);
+    from = head->size;
+    if (!http1_write_request(head, &x->request, &line)) {
+        struct error error;
+        error_set(&error, ERROR_LIMIT, "the request is too large");
+        answer_error(x, ACTION_ERROR, 431, &error);
+        return;
+    }
+    outbox_put_head(&outgoing->outbox, from);
+    loop_timer_set(&outgoing->timer, x->settings->config->response_header_timeout_ms);
+    if (x->request.framing == FRAMING_NONE || x->request_finished || x->request.expects_continue)
+        exchange_flush_upload(x); // else it goes out together with the body's first bytes
+    else
+        stream_want(&outgoing->stream, STREAM_READ | STREAM_WRITE);
+}
+
+static bool may_retry(const struct exchange *x)
+{
+    return !x->got_response && !x->was_retried && x->outgoing->uses > 1 &&
+           x->request.framing == FRAMING_NONE && method_is_idempotent(x->request.method);
+}
+
+/* The origin's side of the exchange has failed. */
+static void origin_failed(struct exchange *x, const struct error *error)
+{
+    struct session *session = x->session;
+    bool again = may_retry(x);
+
+    outgoing_close(x->outgoing, true);
+    x->outgoing = NULL;
+    if (again) {
+        x->was_retried = true;
+        count(x->proxy, METRIC_RETRIES);
+        claim_connection(x, true);
+        return;
+    }
+    if (x->status) {
+        log_info("exchange=%llu the response broke off: %s", (unsigned long long)x->number,
+                 error->text);
+        x->action = ACTION_ERROR;
+        cut(x);
+        return;
+    }
+    answer_error(x, ACTION_ERROR, 0, error);
+    if (session->state != SESSION_CLOSED)
+        session_resume(session);
+}
+
+static void update_outgoing(struct exchange *x)
+{
+    struct outgoing *outgoing = x->outgoing;
+    bool reads, writes;
+
+    if (!outgoing)
+        return;
+    reads = outbox_is_empty(&x->session->outbox) && !x->download.in_pipe;
+    writes = !x->upload_is_void && (!outbox_is_empty(&outgoing->outbox) || x->upload.in_pipe);
+    stream_want(&outgoing->stream, (reads ? STREAM_READ : 0) | (writes ? STREAM_WRITE : 0));
+}
+
+/* The origin takes no more of the body; it may still have an answer for us. */
+static void upload_broke(struct exchange *x)
+{
+    x->upload_is_void = true;
+    x->uploads_by_splice = false;
+    x->outgoing->is_tainted = true;
+    flow_done(x->proxy, &x->upload);
+}
+
+static void enter_upload_splice(struct exchange *x)
+{
+    uint64_t left;
+
+    if (x->uploads_by_splice || x->request_finished || x->is_paused || x->upload_is_void ||
+        !outbox_is_empty(&x->outgoing->outbox) || x->session->early.size)
+        return;
+    left = http1_raw_left(x->parser);
+    x->uploads_by_splice =
+        left >= SPLICE_FROM_BYTES && flow_can_splice(&x->session->stream, &x->outgoing->stream);
+}
+
+/* The origin took bytes: it is alive. */
+static void note_upload(struct exchange *x)
+{
+    const struct config *config = x->settings->config;
+
+    if (!x->got_response)
+        loop_timer_set(&x->outgoing->timer, config->response_header_timeout_ms);
+    else if (x->response_finished)
+        loop_timer_set(&x->outgoing->timer, config->idle_body_timeout_ms);
+}
+
+void exchange_flush_upload(struct exchange *x)
+{
+    struct outgoing *outgoing = x->outgoing;
+
+    if (!outgoing)
+        return;
+    if (!x->upload_is_void) {
+        uint64_t before = outgoing->outbox.written_bytes;
+        if (!outbox_flush(&outgoing->outbox))
+            upload_broke(x);
+        metrics_add(x->proxy->metrics, METRIC_BYTES_TO_ORIGIN,
+                    outgoing->outbox.written_bytes - before);
+        if (outgoing->outbox.written_bytes != before)
+            note_upload(x);
+    }
+    if (x->response_finished) {
+        response_is_done(x, false);
+        return;
+    }
+    enter_upload_splice(x);
+    update_outgoing(x);
+}
+
+bool exchange_uploads_by_splice(const struct exchange *x)
+{
+    return x->uploads_by_splice && !x->upload.in_pipe;
+}
+
+static void splice_upload(struct exchange *x, bool takes_more)
+{
+    struct session *session = x->session;
+    struct outgoing *outgoing = x->outgoing;
+    uint64_t left = takes_more ? http1_raw_left(x->parser) : 0, taken, put;
+    enum flow_outcome outcome = flow_splice(x->proxy, &x->upload, &session->stream,
+                                            &outgoing->stream, left, &taken, &put);
+
+    metrics_add(x->proxy->metrics, METRIC_BYTES_FROM_BROWSER, taken);
+    metrics_add(x->proxy->metrics, METRIC_BYTES_TO_ORIGIN, put);
+    if (taken || put) {
+        session_note_progress(session);
+        note_upload(x);
+    }
+    if (taken)
+        http1_skip(x->parser, taken); // may raise on_request_finished()
+    if (session->state == SESSION_CLOSED || session->exchange != x)
+        return;
+    switch (outcome) {
+    case FLOW_DRY:
+    case FLOW_BLOCKED:
+    case FLOW_TURN_OVER:
+    case FLOW_LIMIT:
+        if (x->request_finished)
+            x->uploads_by_splice = false;
+        break;
+    case FLOW_NO_PIPE:
+        x->uploads_by_splice = false; // by copy, until the next flush tries again
+        break;
+    case FLOW_TO_LOST:
+        upload_broke(x);
+        break;
+    case FLOW_ENDED:
+    case FLOW_FROM_LOST:
+        session_close(session, true);
+        return;
+    }
+    if (x->response_finished) {
+        response_is_done(x, false);
+        return;
+    }
+    update_outgoing(x);
+    session_update(session);
+}
+
+void exchange_splice_upload(struct exchange *x)
+{
+    splice_upload(x, true);
+}
+
+/* ---- the response ------------------------------------------------------------------------------------ */
+
+/* The exchange that holds the connection; NULL when it has let go of it in an earlier event. */
+static struct exchange *of_parser(void *owner)
+{
+    struct exchange *x = ((struct outgoing *)owner)->owner;
+
+    return x->is_over || x->outgoing != owner ? NULL : x;
+}
+
+static void on_interim(void *owner)
+{
+    struct exchange *x = of_parser(owner);
+    struct buffer *head;
+    struct outbox *outbox;
+    size_t from;
+
+    if (!x || x->request.version_minor == 0 || x->status)
+        return;
+    outbox = &x->session->outbox;
+    if (x->response.status == 100 && !x->request.expects_continue)
+        return; // nobody asked
+    message_drop_hop_by_hop(&x->response);
+    head = outbox_head(outbox);
+    from = head->size;
+    if (http1_write_response(head, &x->response, x->request.method, false))
+        outbox_put_head(outbox, from);
+}
+
+static void note_authentication(struct exchange *x)
+{
+    for (const struct field *field = message_find(&x->response, FIELD_WWW_AUTHENTICATE); field;
+         field = message_find_next(&x->response, field))
+        if (speaks_per_connection_auth(field->value)) {
+            x->outgoing->is_tainted = true;
+            message_add(&x->response, SPAN("Proxy-Support"),
+                        SPAN("Session-Based-Authentication")); // RFC 4559 section 6
+            return;
+        }
+}
+
+static void on_response_headers(void *owner)
+{
+    struct exchange *x = of_parser(owner);
+    struct message *response;
+    struct outbox *outbox;
+    struct buffer *head;
+    size_t from;
+
+    if (!x)
+        return;
+    response = &x->response;
+    outbox = &x->session->outbox;
+    if (response->is_upgrade && !x->request.is_upgrade) {
+        struct error error;
+        error_set(&error, ERROR_SYNTAX, "the origin switched protocols unasked");
+        origin_failed(x, &error);
+        return;
+    }
+    note_authentication(x);
+    x->status = response->status;
+    x->is_event_stream = span_starts_nocase(message_value(response, FIELD_CONTENT_TYPE),
+                                            SPAN("text/event-stream"));
+    message_drop_hop_by_hop(response);
+    add_via(x, response);
+    if (response->framing == FRAMING_CHUNKED && x->request.version_minor == 0)
+        response->framing = FRAMING_UNTIL_CLOSE;
+    x->is_until_close = response->framing == FRAMING_UNTIL_CLOSE;
+    if (!x->request.keep_alive || x->request.version_minor == 0 || x->is_until_close ||
+        x->proxy->is_draining || (x->session->peer_finished && x->session->early.size == 0))
+        x->close_browser = true;
+    head = outbox_head(outbox);
+    from = head->size;
+    if (http1_write_response(head, response, x->request.method,
+                             x->close_browser && !response->is_upgrade))
+        outbox_put_head(outbox, from);
+    else
+        x->close_browser = true;
+}
+
+static void on_response_body(void *owner, struct span bytes)
+{
+    struct exchange *x = of_parser(owner);
+
+    if (!x)
+        return;
+    x->response_bytes += bytes.size;
+    put_body(&x->session->outbox, x->response.framing, bytes);
+}
+
+static void on_response_finished(void *owner)
+{
+    struct exchange *x = of_parser(owner);
+
+    if (!x)
+        return;
+    x->response_finished = true;
+    if (x->response.framing == FRAMING_CHUNKED)
+        put_last_chunk(&x->session->outbox, &x->response);
+}
+
+static void on_response_error(void *owner, const struct error *error, unsigned status)
+{
+    struct exchange *x = of_parser(owner);
+
+    (void)status;
+    if (!x)
+        return;
+    if (error->kind != ERROR_LOST)
+        count(x->proxy, METRIC_BAD_RESPONSES);
+    origin_failed(x, error);
+}
+
+static const struct phases_events response_events = {
+    .on_interim = on_interim,
+    .on_headers_finished = on_response_headers,
+    .on_body = on_response_body,
+    .on_finished = on_response_finished,
+    .on_error = on_response_error,
+};
+
+static const struct outgoing_events bound_events;
+
+/* The response is parsed to its end: the connection goes back, or ends. */
+static void let_outgoing_go(struct exchange *x, bool has_extra)
+{
+    struct outgoing *outgoing = x->outgoing;
+    bool clean = !has_extra && x->response.keep_alive && !x->response.is_abnormal &&
+                 x->request_finished && !x->upload_is_void &&
+                 outbox_is_empty(&outgoing->outbox) && !x->upload.in_pipe;
+
+    x->outgoing = NULL;
+    if (!clean) {
+        outgoing_close(outgoing, false);
+    } else if (outgoing->is_tainted) { // NTLM or Negotiate: it is this browser's own
+        if (x->session->bound)
+            outgoing_close(x->session->bound, false);
+        x->session->bound = outgoing;
+        outgoing->events = &bound_events;
+        outgoing->owner = x->session;
+        stream_want(&outgoing->stream, STREAM_READ);
+        loop_timer_set(&outgoing->timer, x->settings->config->pool_idle_timeout_ms);
+    } else {
+        outgoing_release(outgoing);
+    }
+}
+
+/* The origin answered before it had the whole request, and still takes the rest of it. */
+static bool upload_goes_on(const struct exchange *x)
+{
+    bool is_whole = x->request_finished && outbox_is_empty(&x->outgoing->outbox) &&
+                    !x->upload.in_pipe;
+
+    return !is_whole && !x->upload_is_void && x->response.keep_alive && !x->response.is_abnormal;
+}
+
+static void response_is_done(struct exchange *x, bool has_extra)
+{
+    struct session *session = x->session;
+
+    if (has_extra || !upload_goes_on(x)) {
+        let_outgoing_go(x, has_extra);
+        try_end(x);
+    } else {
+        enter_upload_splice(x);
+        update_outgoing(x);
+    }
+    if (session->state == SESSION_BUSY && session->exchange == x)
+        session_update(session);
+}
+
+static void drop_bound(void *owner)
+{
+    struct session *session = owner;
+    struct outgoing *bound = session->bound;
+
+    session->bound = NULL;
+    if (bound)
+        outgoing_close(bound, false);
+}
+
+static const struct outgoing_events bound_events = { drop_bound, drop_bound, drop_bound };
+
+/* After bytes of the response: out with them, and on. */
+static void relay_on(struct exchange *x, struct span rest)
+{
+    struct session *session = x->session;
+
+    if (!outbox_flush(&session->outbox)) {
+        session_close(session, true);
+        return;
+    }
+    if (x->response_finished) {
+        if (x->response.is_upgrade) {
+            become_tunnel(x, rest, false);
+            return;
+        }
+        response_is_done(x, rest.size > 0);
+        return;
+    }
+    if (!x->downloads_by_splice && x->status && outbox_is_empty(&session->outbox)) {
+        uint64_t left = http1_raw_left(x->outgoing->parser);
+        if (left == UINT64_MAX && x->response_bytes < SPLICE_FROM_BYTES)
+            left = 0;
+        x->downloads_by_splice =
+            left >= SPLICE_FROM_BYTES && flow_can_splice(&x->outgoing->stream, &session->stream);
+    }
+    update_outgoing(x);
+    session_update(session);
+}
+
+static void set_response_timer(struct exchange *x)
+{
+    const struct config *config = x->settings->config;
+
+    if (!x->status)
+        return; // response_header_timeout goes on
+    loop_timer_set(&x->outgoing->timer, x->is_event_stream ? config->tunnel_idle_timeout_ms
+                                                           : config->idle_body_timeout_ms);
+}
+
+static bool is_alive(const struct exchange *x, const struct session *session)
+{
+    return session->state != SESSION_CLOSED && session->exchange == x && x->outgoing;
+}
+
+static void origin_ended(struct exchange *x)
+{
+    struct session *session = x->session;
+
+    http1_end(x->outgoing->parser); // raises finished, or an error
+    if (!is_alive(x, session) || !x->response_finished)
+        return;
+    x->response.keep_alive = false;
+    relay_on(x, SPAN_NONE);
+}
+
+static void copy_download(struct exchange *x)
+{
+    struct session *session = x->session;
+    struct outgoing *outgoing = x->outgoing;
+    char *scratch = x->proxy->loop->scratch;
+    size_t got = 0, eaten;
+    struct error error;
+
+    switch (stream_read(&outgoing->stream, scratch, LOOP_SCRATCH_BYTES, &got)) {
+    case STREAM_OK:
+        metrics_add(x->proxy->metrics, METRIC_BYTES_FROM_ORIGIN, got);
+        x->got_response = true;
+        eaten = http1_feed(outgoing->parser, span_of(scratch, got));
+        if (!is_alive(x, session))
+            return;
+        set_response_timer(x);
+        relay_on(x, span_from(span_of(scratch, got), eaten));
+        break;
+    case STREAM_WAIT:
+        break;
+    case STREAM_END:
+        origin_ended(x);
+        break;
+    case STREAM_LOST:
+        error_set(&error, ERROR_LOST, "the connection to %.*s was reset",
+                  SPAN_PRINT(x->target.host));
+        origin_failed(x, &error);
+        break;
+    }
+}
+
+static void splice_download(struct exchange *x, bool takes_more)
+{
+    struct session *session = x->session;
+    struct outgoing *outgoing = x->outgoing;
+    uint64_t left = takes_more ? http1_raw_left(outgoing->parser) : 0, taken, put;
+    struct stream *from = outgoing ? &outgoing->stream : NULL;
+    enum flow_outcome outcome = flow_splice(x->proxy, &x->download, from, &session->stream, left,
+                                            &taken, &put);
+    struct error error;
+
+    metrics_add(x->proxy->metrics, METRIC_BYTES_FROM_ORIGIN, taken);
+    metrics_add(x->proxy->metrics, METRIC_BYTES_TO_BROWSER, put);
+    x->response_bytes += taken;
+    if (put)
+        session_note_progress(session);
+    if (taken) {
+        set_response_timer(x);
+        http1_skip(outgoing->parser, taken); // may set response_finished
+    }
+    switch (outcome) {
+    case FLOW_BLOCKED:
+    case FLOW_DRY:
+    case FLOW_TURN_OVER:
+        break;
+    case FLOW_LIMIT:
+        if (x->outgoing && x->response_finished) {
+            relay_on(x, SPAN_NONE);
+            return;
+        }
+        break;
+    case FLOW_NO_PIPE:
+        x->downloads_by_splice = false;
+        copy_download(x);
+        return;
+    case FLOW_ENDED:
+        origin_ended(x);
+        return;
+    case FLOW_FROM_LOST:
+        error_set(&error, ERROR_LOST, "the connection to %.*s was reset",
+                  SPAN_PRINT(x->target.host));
+        origin_failed(x, &error);
+        return;
+    case FLOW_TO_LOST:
+        session_close(session, true);
+        return;
+    }
+    update_outgoing(x);
+    session_update(session);
+}
+
+static void on_origin_readable(void *owner)
+{
+    struct exchange *x = owner;
+
+    if (x->response_finished) { // it ended, or says more than it was asked
+        response_is_done(x, true);
+        return;
+    }
+    if (x->downloads_by_splice && !x->download.in_pipe)
+        splice_download(x, true);
+    else
+        copy_download(x);
+}
+
+static void on_origin_writable(void *owner)
+{
+    struct exchange *x = owner;
+    struct session *session = x->session;
+
+    if (x->upload.in_pipe) {
+        splice_upload(x, true);
+        return;
+    }
+    exchange_flush_upload(x);
+    if (session->state == SESSION_BUSY)
+        session_resume(session);
+}
+
+static void on_origin_timeout(void *owner)
+{
+    struct exchange *x = owner;
+    struct error error;
+
+    if (x->response_finished) { // it does not take the rest of the request
+        count(x->proxy, METRIC_TIMEOUTS);
+        response_is_done(x, true);
+        return;
+    }
+    if (!outbox_is_empty(&x->session->outbox) || x->download.in_pipe) {
+        set_response_timer(x); // it is the browser that we wait for
+        return;
+    }
+    count(x->proxy, METRIC_TIMEOUTS);
+    error_set(&error, ERROR_TIMEOUT, "%.*s %s in time", SPAN_PRINT(x->target.host),
+              x->status ? "did not go on with its answer" : "did not answer");
+    x->was_retried = true; // not again
+    origin_failed(x, &error);
+}
+
+static const struct outgoing_events outgoing_events = {
+    .on_readable = on_origin_readable,
+    .on_writable = on_origin_writable,
+    .on_timeout = on_origin_timeout,
+};
+
+/* ---- what the session tells --------------------------------------------------------------------------- */
+
+void exchange_browser_writable(struct exchange *x)
+{
+    struct session *session = x->session;
+
+    if (!outbox_is_empty(&session->outbox))
+        return;
+    if (x->download.in_pipe) {
+        splice_download(x, x->outgoing && !x->response_finished);
+        return;
+    }
+    if (x->response_finished && !x->outgoing) {
+        try_end(x);
+        return;
+    }
+    update_outgoing(x);
+}
+
+void exchange_browser_finished(struct exchange *x)
+{
+    // In line for a connection nothing was asked of anybody yet: it has given up.
+    if (!x->outgoing && !x->response_finished)
+        session_close(x->session, false);
+}
+
+void exchange_timed_out(struct exchange *x)
+{
+    struct error error;
+
+    if (x->status) {
+        cut(x);
+        return;
+    }
+    error_set(&error, ERROR_TIMEOUT, "the request did not %s in time",
+              x->head_finished ? "go on" : "end its header");
+    answer(x, &(struct answer){
+                  .status = 408,
+                  .action = ACTION_REFUSED,
+                  .text = span_text(error.text),
+                  .close = true,
+              });
+    if (x->session->state != SESSION_CLOSED)
+        session_update(x->session);
+}

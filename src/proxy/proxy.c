@@ -1,0 +1,281 @@
+#include "proxy/proxy.h"
+
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/listener.h"
+#include "proxy/auth.h"
+#include "proxy/context.h"
+#include "proxy/exchange.h"
+#include "proxy/outgoing.h"
+#include "proxy/session.h"
+
+struct proxy_listener {
+    struct proxy *proxy;
+    struct acceptor acceptor;
+    int fd;
+    struct proxy_listener *next;
+};
+
+/* ---- accepting --------------------------------------------------------------------------------- */
+
+static void on_accepted(void *owner, int fd, const struct address *peer)
+{
+    struct proxy_listener *listener = owner;
+    struct proxy *proxy = listener->proxy;
+
+    if (proxy->own_count && address_classify(&proxy->own[0]) == ADDRESS_UNSPECIFIED) {
+        struct address local;
+        socklen_t size = sizeof local;
+        if (getsockname(fd, &local.any, &size) == 0)
+            proxy_note_own(proxy, &local);
+    }
+    session_open(proxy, fd, peer);
+}
+
+bool proxy_spare_descriptor(struct proxy *proxy)
+{
+    return outgoing_spare_one(proxy) || session_spare_one(proxy);
+}
+
+static void on_exhausted(void *owner)
+{
+    struct proxy_listener *listener = owner;
+
+    count(listener->proxy, METRIC_DESCRIPTORS_SHORT);
+    if (proxy_spare_descriptor(listener->proxy))
+        acceptor_resume(&listener->acceptor);
+}
+
+static const struct acceptor_events acceptor_events = { on_accepted, on_exhausted };
+
+void proxy_bound_window(int fd)
+{
+    int window = WINDOW_BYTES;
+
+    // Not on a unix socket, where it means nothing and fails.
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof window);
+}
+
+void proxy_note_own(struct proxy *proxy, const struct address *address)
+{
+    for (size_t i = 0; i < proxy->own_count; i++)
+        if (address_equal(&proxy->own[i], address))
+            return;
+    if (proxy->own_count < OWN_ADDRESSES)
+        proxy->own[proxy->own_count++] = *address;
+}
+
+enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error)
+{
+    struct proxy_listener *listener = calloc(1, sizeof *listener);
+    struct address local;
+    socklen_t size = sizeof local;
+
+    if (!listener)
+        abort(); // out of memory ends the worker; the master starts another
+    if (getsockname(fd, &local.any, &size) < 0) {
+        free(listener);
+        return error_errno(error, ERROR_SYSTEM, "a listening socket has no address");
+    }
+    proxy_note_own(proxy, &local);
+    proxy_bound_window(fd);
+    listener->proxy = proxy;
+    listener->fd = fd;
+    listener->next = proxy->listeners;
+    proxy->listeners = listener;
+    acceptor_start(&listener->acceptor, proxy->loop, fd, &acceptor_events, listener, 0);
+    return ERROR_NONE;
+}
+
+static void stop_listening(struct proxy *proxy, int fd)
+{
+    struct proxy_listener **link = &proxy->listeners;
+
+    while (*link) {
+        struct proxy_listener *listener = *link;
+        if (fd >= 0 && listener->fd != fd) {
+            link = &listener->next;
+            continue;
+        }
+        *link = listener->next;
+        acceptor_stop(&listener->acceptor);
+        free(listener);
+    }
+}
+
+void proxy_unlisten(struct proxy *proxy, int fd)
+{
+    if (fd >= 0)
+        stop_listening(proxy, fd);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+static void on_drain_over(void *owner);
+static void on_drained(void *owner);
+
+enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
+                          struct error *error)
+{
+    struct proxy *proxy = calloc(1, sizeof *proxy);
+    enum error_kind kind;
+    char *via;
+
+    if (!proxy)
+        abort(); // out of memory ends the worker; the master starts another
+    proxy->loop = setup->loop;
+    proxy->metrics = setup->metrics;
+    proxy->seams = setup->seams;
+    kind = settings_new(&proxy->settings, setup->config, error);
+    if (kind) {
+        free(proxy);
+        return kind;
+    }
+    via = malloc(4 + setup->via_pseudonym.size);
+    if (!via)
+        abort(); // out of memory ends the worker; the master starts another
+    memcpy(via, "1.1 ", 4);
+    memcpy(via + 4, setup->via_pseudonym.at, setup->via_pseudonym.size);
+    proxy->via = span_of(via, 4 + setup->via_pseudonym.size);
+    proxy->pseudonym = span_from(proxy->via, 4);
+
+    outbox_stage_init(&proxy->stage);
+    pipes_init(&proxy->pipes);
+    table_init(&proxy->clients);
+    table_init(&proxy->origins);
+    gate_init(&proxy->total_gate, proxy->loop, setup->config->connections_total);
+    loop_timer_init(&proxy->drain_timer, proxy->loop, on_drain_over, proxy);
+    proxy->drained.run = on_drained;
+    proxy->drained.owner = proxy;
+    kind = resolver_new(&proxy->resolver, proxy->loop, error);
+    if (!kind)
+        kind = resolver_configure(proxy->resolver, setup->resolv_conf, setup->hosts, error);
+    if (kind) {
+        proxy_free(&proxy);
+        return kind;
+    }
+    auth_start(proxy);
+    *out = proxy;
+    return ERROR_NONE;
+}
+
+static void close_sessions(struct proxy *proxy)
+{
+    while (proxy->busy_sessions.first)
+        session_close(proxy->busy_sessions.first, true);
+    while (proxy->idle_sessions.first)
+        session_close(proxy->idle_sessions.first, false);
+}
+
+void proxy_free(struct proxy **pointer)
+{
+    struct proxy *proxy = *pointer;
+
+    *pointer = NULL;
+    if (!proxy)
+        return;
+    proxy->is_draining = true; // nothing goes back to a pool
+    proxy->on_drained = NULL;
+    stop_listening(proxy, -1);
+    close_sessions(proxy);
+    outgoing_close_idle(proxy);
+    loop_timer_stop(&proxy->drain_timer);
+    loop_later_cancel(proxy->loop, &proxy->drained);
+    auth_stop(proxy);
+    loop_dig(proxy->loop);
+    exchange_free_all(proxy);
+    gate_done(&proxy->total_gate);
+    resolver_free(&proxy->resolver);
+    table_done(&proxy->origins);
+    table_done(&proxy->clients);
+    pipes_done(&proxy->pipes);
+    outbox_stage_done(&proxy->stage);
+    settings_unref(&proxy->settings);
+    free((char *)proxy->via.at);
+    free(proxy);
+}
+
+/* ---- changes ----------------------------------------------------------------------------------------- */
+
+enum error_kind proxy_configure(struct proxy *proxy, struct config *config, struct error *error)
+{
+    struct settings *settings;
+    enum error_kind kind = settings_new(&settings, config, error);
+
+    if (kind)
+        return kind;
+    settings_unref(&proxy->settings);
+    proxy->settings = settings;
+    proxy->total_gate.places = config->connections_total;
+    outgoing_close_idle(proxy); // opened under the old policy
+    return ERROR_NONE;
+}
+
+enum error_kind proxy_check_config(struct config *config, struct error *error)
+{
+    struct settings *settings;
+    enum error_kind kind = settings_new(&settings, config, error);
+
+    if (!kind)
+        settings_unref(&settings);
+    return kind;
+}
+
+void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts)
+{
+    struct error error;
+
+    if (resolver_configure(proxy->resolver, resolv_conf, hosts, &error))
+        log_error("name servers: %s", error.text);
+}
+
+/* ---- the end of service -------------------------------------------------------------------------------- */
+
+static void on_drained(void *owner)
+{
+    struct proxy *proxy = owner;
+    void (*tell)(void *) = proxy->on_drained;
+
+    proxy->on_drained = NULL;
+    loop_timer_stop(&proxy->drain_timer);
+    if (tell)
+        tell(proxy->drain_owner);
+}
+
+void proxy_note_end(struct proxy *proxy)
+{
+    if (proxy->is_draining && proxy->on_drained && !proxy->busy_sessions.count &&
+        !proxy->idle_sessions.count)
+        loop_later(proxy->loop, &proxy->drained);
+}
+
+static void on_drain_over(void *owner)
+{
+    struct proxy *proxy = owner;
+
+    log_notice("cut %zu connections that did not end in time", proxy->busy_sessions.count);
+    close_sessions(proxy);
+    proxy_note_end(proxy);
+}
+
+void proxy_drain(struct proxy *proxy, int64_t within_ms, void (*on_drained_by)(void *owner),
+                 void *owner)
+{
+    proxy->on_drained = on_drained_by;
+    proxy->drain_owner = owner;
+    if (!proxy->is_draining) {
+        proxy->is_draining = true;
+        stop_listening(proxy, -1);
+        while (session_spare_one(proxy))
+            ;
+        outgoing_close_idle(proxy);
+    }
+    if (within_ms == PROXY_DRAIN_FOREVER)
+        loop_timer_stop(&proxy->drain_timer);
+    else
+        loop_timer_set(&proxy->drain_timer, within_ms > 0 ? (uint64_t)within_ms : 1);
+    proxy_note_end(proxy);
+}

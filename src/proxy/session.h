@@ -1,0 +1,95 @@
+/*
+ * session.h - the browser side: one connection of a browser, from accept to close.
+ *
+ *     IDLE -> BUSY -> IDLE ...        requests, one exchange at a time, answers in order
+ *               |  -> TUNNEL          CONNECT or an upgrade: a tunnel moves its bytes
+ *               +  -> CLOSING -> gone
+ *
+ * Reads bytes, feeds them to the exchange under way, keeps what comes early (pipelined requests)
+ * up to a ceiling. Knows nothing of origins. Frees itself; an idle one holds no buffer, no parser
+ * and no exchange.
+ */
+#ifndef DEJUNK_PROXY_SESSION_H
+#define DEJUNK_PROXY_SESSION_H
+
+#include "proxy/context.h"
+
+enum {
+    SESSION_EARLY_BYTES = 16 * 1024, // read no further ahead than about this
+    SESSION_UPLOAD_STEP_BYTES = 1024, // progress that counts against the idle-body limit
+    SESSION_PROBE_MS = 1000,
+};
+
+enum session_state {
+    SESSION_IDLE,
+    SESSION_BUSY,
+    SESSION_TUNNEL,
+    SESSION_CLOSING, // the last answer is being written
+    SESSION_CLOSED,
+};
+
+enum session_wait { // what its timer is for
+    WAIT_NOTHING,
+    WAIT_REQUEST, // the next request to begin
+    WAIT_HEAD,    // a request's head to end
+    WAIT_BODY,    // a request's body to go on
+    WAIT_WRITE,   // the browser to take what is written
+    WAIT_PROBE,   // a browser that finished sending: is it still there?
+};
+
+struct session_scope { // inside a tunnel in which HTTP is spoken: what CONNECT named
+    struct span host;
+    uint16_t port;
+    char text[];
+};
+
+struct session {
+    struct proxy *proxy;
+    struct stream stream;
+    struct outbox outbox;
+    struct loop_timer timer;
+    struct address peer;
+    enum session_state state;
+    enum session_wait wait;
+    struct exchange *exchange; // NULL between requests
+    struct tunnel *tunnel;     // SESSION_TUNNEL: who moves the bytes
+    struct outgoing *bound;    // an idle connection that belongs to this browser (NTLM)
+    struct session_scope *scope;
+    struct buffer early; // read, not yet fed
+    bool peer_finished;  // it has finished sending
+    bool may_close_at_once; // its last request asked for that and was read in full
+
+    uint32_t upload_bytes; // session.c only, from here: since the timer was last set
+    bool is_feeding, was_probed;
+    struct session_list *list;
+    struct session *next, *previous;
+    struct client *client; // counts the connections of this address; NULL: exempt
+    struct loop_grave grave;
+};
+
+/* Takes a connection over from the acceptor. */
+void session_open(struct proxy *proxy, int fd, const struct address *peer);
+/* Ends it at once. reset: the browser is to see that the answer is not whole. */
+void session_close(struct session *session, bool reset);
+
+/* ---- for exchanges and tunnels --------------------------------------------------------------- */
+
+/* Feeds what was read early, then reads on as far as the exchange takes it. From the loop or from
+ * events of the outgoing side. */
+void session_resume(struct session *session);
+/* The exchange is over and everything of it is in the outbox. */
+void session_exchange_ended(struct session *session, bool close);
+/* Sets what is wanted of the stream, and the timer, from the state. */
+void session_update(struct session *session);
+/* Some bytes went out, or came in: the browser is alive. */
+void session_note_progress(struct session *session);
+/* A tunnel takes the streams over: the session no longer reads, writes or waits, until
+ * session_end_tunnel() or session_close(), which calls tunnel_let_go(). */
+void session_start_tunnel(struct session *session);
+/* HTTP is spoken inside the tunnel after all: `early` holds its first bytes. */
+void session_end_tunnel(struct session *session);
+
+/* Ends the oldest idle one; false when none is idle. */
+bool session_spare_one(struct proxy *proxy);
+
+#endif

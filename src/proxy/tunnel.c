@@ -1,0 +1,354 @@
+#include "proxy/tunnel.h"
+
+#include <stdlib.h>
+
+#include "proxy/body.h"
+
+enum { TURNS = 8 };
+
+struct direction {
+    struct stream *from, *to;
+    struct outbox *outbox; // of `to`
+    struct flow flow;
+    uint64_t bytes;
+    bool splices, has_ended, is_shut;
+};
+
+struct tunnel {
+    struct proxy *proxy;
+    struct session *session;
+    struct outgoing *outgoing;
+    struct direction up, down;
+    uint64_t idle_ms;
+    uint64_t last_bytes;
+    bool sniffs;
+    struct span host; // what CONNECT named; in text
+    uint16_t port;
+    struct loop_grave grave;
+    char text[];
+};
+
+static void dig(struct loop_grave *grave)
+{
+    free((char *)grave - offsetof(struct tunnel, grave));
+}
+
+static void bury(struct tunnel *tunnel)
+{
+    flow_done(tunnel->proxy, &tunnel->up.flow);
+    flow_done(tunnel->proxy, &tunnel->down.flow);
+    tunnel->proxy->tunnels--;
+    loop_bury(tunnel->proxy->loop, &tunnel->grave, dig);
+}
+
+static void end(struct tunnel *tunnel, bool reset)
+{
+    if (tunnel->session)
+        session_close(tunnel->session, reset);
+}
+
+void tunnel_let_go(struct tunnel *tunnel, bool reset)
+{
+    tunnel->session = NULL;
+    outgoing_close(tunnel->outgoing, reset);
+    bury(tunnel);
+}
+
+/* Moves what can be moved; false when an end broke off. */
+static bool move(struct tunnel *tunnel, struct direction *d)
+{
+    char *scratch = tunnel->proxy->loop->scratch;
+
+    if (!outbox_is_empty(d->outbox)) {
+        if (!outbox_flush(d->outbox))
+            return false;
+        if (!outbox_is_empty(d->outbox))
+            return true;
+    }
+    for (int turn = 0; turn < TURNS && !d->has_ended; turn++) {
+        size_t got = 0;
+
+        if (d->splices) {
+            uint64_t taken, put;
+            enum flow_outcome outcome = flow_splice(tunnel->proxy, &d->flow, d->from, d->to,
+                                                    UINT64_MAX, &taken, &put);
+            d->bytes += taken;
+            if (outcome == FLOW_FROM_LOST || outcome == FLOW_TO_LOST)
+                return false;
+            if (outcome == FLOW_ENDED)
+                d->has_ended = true;
+            if (outcome == FLOW_NO_PIPE) {
+                d->splices = false;
+                continue;
+            }
+            return true;
+        }
+        switch (stream_read(d->from, scratch, LOOP_SCRATCH_BYTES, &got)) {
+        case STREAM_OK:
+            d->bytes += got;
+            outbox_put(d->outbox, span_of(scratch, got));
+            if (!outbox_flush(d->outbox))
+                return false;
+            d->splices = d->bytes >= SPLICE_FROM_BYTES && got >= LOOP_SCRATCH_BYTES / 4 &&
+                         outbox_is_empty(d->outbox) && flow_can_splice(d->from, d->to);
+            if (got < LOOP_SCRATCH_BYTES || !outbox_is_empty(d->outbox))
+                return true;
+            break;
+        case STREAM_WAIT:
+            return true;
+        case STREAM_END:
+            d->has_ended = true;
+            break;
+        case STREAM_LOST:
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_blocked(const struct direction *d)
+{
+    return !outbox_is_empty(d->outbox) || d->flow.in_pipe > 0;
+}
+
+static void settle(struct tunnel *tunnel)
+{
+    struct direction *both[] = { &tunnel->up, &tunnel->down };
+    uint64_t bytes = tunnel->up.bytes + tunnel->down.bytes;
+
+    for (int i = 0; i < 2; i++) {
+        struct direction *d = both[i];
+        if (d->has_ended && !d->is_shut && !is_blocked(d)) {
+            stream_shutdown(d->to);
+            d->is_shut = true;
+        }
+    }
+    if (tunnel->up.is_shut && tunnel->down.is_shut) {
+        end(tunnel, false);
+        return;
+    }
+    if (bytes != tunnel->last_bytes) {
+        tunnel->last_bytes = bytes;
+        loop_timer_set(&tunnel->outgoing->timer, tunnel->idle_ms);
+    }
+    stream_want(&tunnel->session->stream,
+                (!tunnel->up.has_ended && !is_blocked(&tunnel->up) ? STREAM_READ : 0) |
+                    (is_blocked(&tunnel->down) ? STREAM_WRITE : 0));
+    stream_want(&tunnel->outgoing->stream,
+                (!tunnel->down.has_ended && !is_blocked(&tunnel->down) ? STREAM_READ : 0) |
+                    (is_blocked(&tunnel->up) ? STREAM_WRITE : 0));
+}
+
+static void go_on(struct tunnel *tunnel, struct direction *d)
+{
+    if (!move(tunnel, d)) {
+        end(tunnel, true);
+        return;
+    }
+    settle(tunnel);
+}
+
+/* ---- is it HTTP? ----------------------------------------------------------------------------------- */
+
+enum sniffed { SNIFF_HTTP, SNIFF_OTHER, SNIFF_MORE };
+
+/* "METHOD /target HTTP/1.x CRLF": a method of capital letters, at most 20 of them. */
+static enum sniffed sniff(struct span bytes)
+{
+    size_t at = 0, end;
+    struct span line;
+
+    while (at < bytes.size && at <= 20 && bytes.at[at] >= 'A' && bytes.at[at] <= 'Z')
+        at++;
+    if (at == bytes.size)
+        return at <= 20 ? SNIFF_MORE : SNIFF_OTHER;
+    if (at == 0 || bytes.at[at] != ' ')
+        return SNIFF_OTHER;
+    if (at + 1 == bytes.size)
+        return SNIFF_MORE;
+    if (bytes.at[at + 1] != '/' && bytes.at[at + 1] != '*' && bytes.at[at + 1] != 'h')
+        return SNIFF_OTHER;
+    end = span_find_byte(bytes, '\n');
+    if (end == bytes.size)
+        return bytes.size < TUNNEL_SNIFF_BYTES ? SNIFF_MORE : SNIFF_OTHER;
+    line = span_slice(bytes, 0, end);
+    if (line.size && line.at[line.size - 1] == '\r')
+        line.size--;
+    return line.size > 9 && span_equal(span_slice(line, line.size - 9, 8), SPAN(" HTTP/1."))
+               ? SNIFF_HTTP
+               : SNIFF_OTHER;
+}
+
+static void become_http(struct tunnel *tunnel)
+{
+    struct session *session = tunnel->session;
+    struct outgoing *outgoing = tunnel->outgoing;
+    struct session_scope *scope = malloc(sizeof *scope + tunnel->host.size);
+
+    if (!scope)
+        abort(); // out of memory ends the worker; the master starts another
+    memcpy(scope->text, tunnel->host.at, tunnel->host.size);
+    scope->host = span_of(scope->text, tunnel->host.size);
+    scope->port = tunnel->port;
+    free(session->scope);
+    session->scope = scope;
+    tunnel->session = NULL;
+    // Its first request takes this connection from the pool, unless a parent made it a tunnel.
+    if (outgoing->origin->parent && outgoing->origin->parent->kind == PARENT_HTTP)
+        outgoing_close(outgoing, false);
+    else
+        outgoing_release(outgoing);
+    bury(tunnel);
+    session_end_tunnel(session);
+}
+
+static void stop_sniffing(struct tunnel *tunnel)
+{
+    struct buffer *early = &tunnel->session->early;
+
+    tunnel->sniffs = false;
+    if (early->size) {
+        tunnel->up.bytes += early->size;
+        outbox_put(tunnel->up.outbox, buffer_span(early));
+        outbox_flush(tunnel->up.outbox);
+        buffer_release(early);
+    }
+}
+
+/* False when the tunnel is one no more. */
+static bool look_at_first_bytes(struct tunnel *tunnel)
+{
+    switch (sniff(buffer_span(&tunnel->session->early))) {
+    case SNIFF_HTTP:
+        become_http(tunnel);
+        return false;
+    case SNIFF_OTHER:
+        stop_sniffing(tunnel);
+        break;
+    case SNIFF_MORE:
+        break;
+    }
+    return true;
+}
+
+static void read_first_bytes(struct tunnel *tunnel)
+{
+    struct session *session = tunnel->session;
+    char *scratch = tunnel->proxy->loop->scratch;
+    size_t got = 0;
+
+    switch (stream_read(&session->stream, scratch, LOOP_SCRATCH_BYTES, &got)) {
+    case STREAM_OK:
+        session->early.limit_bytes = TUNNEL_SNIFF_BYTES + LOOP_SCRATCH_BYTES;
+        if (!buffer_append(&session->early, span_of(scratch, got)))
+            stop_sniffing(tunnel);
+        else if (!look_at_first_bytes(tunnel))
+            return;
+        break;
+    case STREAM_WAIT:
+        break;
+    case STREAM_END:
+        stop_sniffing(tunnel);
+        tunnel->up.has_ended = true;
+        break;
+    case STREAM_LOST:
+        end(tunnel, true);
+        return;
+    }
+    settle(tunnel);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------ */
+
+static void on_browser_readable(void *owner)
+{
+    struct tunnel *tunnel = owner;
+
+    if (tunnel->sniffs)
+        read_first_bytes(tunnel);
+    else
+        go_on(tunnel, &tunnel->up);
+}
+
+static void on_browser_writable(void *owner)
+{
+    struct tunnel *tunnel = owner;
+    go_on(tunnel, &tunnel->down);
+}
+
+static void on_origin_readable(void *owner)
+{
+    struct tunnel *tunnel = owner;
+
+    if (tunnel->sniffs)
+        stop_sniffing(tunnel); // the origin speaks first: not HTTP
+    go_on(tunnel, &tunnel->down);
+}
+
+static void on_origin_writable(void *owner)
+{
+    struct tunnel *tunnel = owner;
+    go_on(tunnel, &tunnel->up);
+}
+
+static void on_timeout(void *owner)
+{
+    struct tunnel *tunnel = owner;
+
+    count(tunnel->proxy, METRIC_TIMEOUTS);
+    end(tunnel, false);
+}
+
+static const struct stream_events browser_events = { on_browser_readable, on_browser_writable };
+static const struct outgoing_events origin_events = { on_origin_readable, on_origin_writable,
+                                                      on_timeout };
+
+void tunnel_start(struct session *session, struct outgoing *outgoing, struct span first,
+                  bool sniffs, struct span target_host, uint16_t target_port, uint64_t idle_ms)
+{
+    struct proxy *proxy = session->proxy;
+    struct tunnel *tunnel = calloc(1, sizeof *tunnel + target_host.size);
+
+    if (!tunnel)
+        abort(); // out of memory ends the worker; the master starts another
+    tunnel->proxy = proxy;
+    tunnel->session = session;
+    tunnel->outgoing = outgoing;
+    tunnel->idle_ms = idle_ms;
+    tunnel->sniffs = sniffs;
+    memcpy(tunnel->text, target_host.at, target_host.size);
+    tunnel->host = span_of(tunnel->text, target_host.size);
+    tunnel->port = target_port;
+    tunnel->up = (struct direction){ .from = &session->stream,
+                                     .to = &outgoing->stream,
+                                     .outbox = &outgoing->outbox };
+    tunnel->down = (struct direction){ .from = &outgoing->stream,
+                                       .to = &session->stream,
+                                       .outbox = &session->outbox };
+    session->tunnel = tunnel;
+    session->stream.events = &browser_events;
+    session->stream.owner = tunnel;
+    outgoing->events = &origin_events;
+    outgoing->owner = tunnel;
+    proxy->tunnels++;
+    loop_timer_set(&outgoing->timer, idle_ms);
+
+    if (first.size) {
+        tunnel->sniffs = false;
+        tunnel->down.bytes += first.size;
+        outbox_put(&session->outbox, first);
+        outbox_flush(&session->outbox);
+        buffer_release(&outgoing->early);
+    }
+    if (tunnel->sniffs && session->early.size && !look_at_first_bytes(tunnel))
+        return;
+    if (!tunnel->sniffs)
+        stop_sniffing(tunnel);
+    if (session->peer_finished)
+        tunnel->up.has_ended = true;
+    if (session->outbox.is_broken || outgoing->outbox.is_broken) {
+        end(tunnel, true);
+        return;
+    }
+    settle(tunnel);
+}

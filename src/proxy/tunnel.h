@@ -1,0 +1,26 @@
+/*
+ * tunnel.h - bytes both ways, as they are: CONNECT, and connections after an upgrade.
+ *
+ * A tunnel made by CONNECT looks at the browser's first bytes: when they are an HTTP request line
+ * the session goes on as if the request had come to the port itself, with the same policies (this
+ * is how browsers open ws://, RFC 6455 section 4.1). Half-closes are passed on. Owns the outgoing
+ * connection; frees itself, and closes its session, when both directions have ended.
+ */
+#ifndef DEJUNK_PROXY_TUNNEL_H
+#define DEJUNK_PROXY_TUNNEL_H
+
+#include "proxy/outgoing.h"
+#include "proxy/session.h"
+
+enum { TUNNEL_SNIFF_BYTES = HTTP1_FIRST_LINE_BYTES };
+
+/* Takes the connection over, and the session's streams. `first` are bytes of the origin that were
+ * read already; what the browser sent already is in session->early. sniff: look for HTTP.
+ * target_host and port: what CONNECT named. */
+void tunnel_start(struct session *session, struct outgoing *outgoing, struct span first,
+                  bool sniff, struct span target_host, uint16_t target_port, uint64_t idle_ms);
+
+/* The session goes away: so does the tunnel, with its outgoing connection. */
+void tunnel_let_go(struct tunnel *tunnel, bool reset);
+
+#endif
