@@ -12,5 +12,6 @@ extern const struct command command_check;
 extern const struct command command_explain;
 extern const struct command command_passwd;
 extern const struct command command_run;
+extern const struct command command_strip;
 
 #endif

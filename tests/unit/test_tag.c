@@ -18,7 +18,8 @@ static void every_name_is_found_by_its_key(void **state)
             fail_msg("%s: key %#llx", name.at, (unsigned long long)tag_key(name));
         assert_true(name.size == tag_row(tag)->size && name.size < sizeof upper);
         for (size_t i = 0; i < name.size; i++)
-            upper[i] = name.at[i] >= 'a' && name.at[i] <= 'z' ? (char)(name.at[i] - 32) : name.at[i];
+            upper[i] =
+                name.at[i] >= 'a' && name.at[i] <= 'z' ? (char)(name.at[i] - 32) : name.at[i];
         if (tag_key(span_of(upper, name.size)) != tag_key_of(tag))
             fail_msg("%s in capitals", name.at);
     }
@@ -26,8 +27,10 @@ static void every_name_is_found_by_its_key(void **state)
 
 static void other_names_are_not(void **state)
 {
-    static const char *const names[] = { "", "x", "dive", "di", "spa\x4e\x01", "h\x11", "blockquot",
-                                         "blockquotes", "foreignobjects", "h7", "@", "[" };
+    static const char *const names[] = { "",          "x",           "dive",
+                                         "di",        "spa\x4e\x01", "h\x11",
+                                         "blockquot", "blockquotes", "foreignobjects",
+                                         "h7",        "@",           "[" };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (tag_find(tag_key(span_text(names[i]))) != TAG_OTHER)

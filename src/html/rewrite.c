@@ -1,0 +1,996 @@
+#include "html/rewrite.h"
+
+#include "html/scan.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { TAIL_BYTES = 40 };
+
+struct kept_tag { // of an element that is not in the output but may have to be, later
+    uint32_t references;
+    uint32_t size;
+    char bytes[];
+};
+
+enum operation_kind { OPEN, CLOSE, COPY, INSERT };
+
+/* What the token at hand does besides what it says. The browser does it too when it gets the
+ * token; where it does not get it, these are written out. */
+struct operation {
+    uint8_t kind; // OPEN, CLOSE: of `tag`
+    uint8_t tag;
+    struct span text; // COPY: a tag to put back; INSERT: at the head's start
+};
+
+enum { OPERATIONS = 64 };
+
+struct edit {        // of the tag at hand
+    size_t from, to; // the bytes it replaces
+    size_t at, size; // in edit_text
+};
+
+struct rewrite {
+    const struct rewrite_events *events;
+    void *owner;
+    bool wanted[TAGS_COUNT];
+    char *hollow;
+    size_t hollow_size, inspect_bytes;
+    bool looks_for_escape;
+
+    struct tokenizer tokenizer;
+    struct tree tree;
+    struct selection selection;
+    bool has_selectors, is_raw, told;
+    uint64_t bytes_in, bytes_kept, removed_elements;
+
+    struct span window, run; // the input at hand; the piece of it that is to be copied
+    char tail[TAIL_BYTES];   // the last bytes of the output
+    size_t tail_size;
+    bool has_gap;         // something was left out just now
+    bool follows_pre;     // the last thing in the output is <pre>
+    bool owes_formatting; // formatting elements are open that the browser has not opened yet
+    bool has_removed;
+
+    struct operation operations[OPERATIONS];
+    size_t operation_count;
+    bool must_operate; // even if the token is kept
+
+    const struct token *token; // the start tag at hand
+    bool was_opened, is_out, opened_copies, head_was_seen;
+    enum rewrite_action action;
+    struct span at_head;
+    struct edit edits[REWRITE_EDITS];
+    size_t edit_count;
+    struct buffer edit_text, before, behind;
+    bool edits_failed, is_asking;
+    size_t kept_bytes;
+
+    bool is_inspecting;
+    struct buffer inspected; // the tag, then the text
+    size_t inspected_tag;
+};
+
+/* ---- output ---- */
+
+static void remember_tail(struct rewrite *rewrite, struct span bytes)
+{
+    size_t keep;
+
+    if (bytes.size >= TAIL_BYTES) {
+        memcpy(rewrite->tail, bytes.at + bytes.size - TAIL_BYTES, TAIL_BYTES);
+        rewrite->tail_size = TAIL_BYTES;
+        return;
+    }
+    keep = TAIL_BYTES - bytes.size;
+    if (keep > rewrite->tail_size)
+        keep = rewrite->tail_size;
+    memmove(rewrite->tail, rewrite->tail + rewrite->tail_size - keep, keep);
+    memcpy(rewrite->tail + keep, bytes.at, bytes.size);
+    rewrite->tail_size = keep + bytes.size;
+}
+
+static void output(struct rewrite *rewrite, struct span bytes)
+{
+    if (bytes.size == 0)
+        return;
+    if (rewrite->is_inspecting) {
+        if (!buffer_append(&rewrite->inspected, bytes))
+            abort(); // it has room for a tag and more than is ever put in
+        return;
+    }
+    remember_tail(rewrite, bytes);
+    rewrite->events->on_output(rewrite->owner, bytes);
+}
+
+static void flush(struct rewrite *rewrite)
+{
+    struct span run = rewrite->run;
+
+    rewrite->run = SPAN_NONE;
+    output(rewrite, run);
+}
+
+/* Text of ours. */
+static void write_text(struct rewrite *rewrite, struct span text)
+{
+    if (text.size == 0)
+        return;
+    flush(rewrite);
+    output(rewrite, text);
+    rewrite->has_gap = false;
+    rewrite->follows_pre = false;
+}
+
+/* Bytes of the input, as they are. */
+static void copy(struct rewrite *rewrite, struct span bytes)
+{
+    struct span window = rewrite->window;
+
+    rewrite->bytes_kept += bytes.size;
+    if (rewrite->run.size && rewrite->run.at + rewrite->run.size == bytes.at) {
+        rewrite->run.size += bytes.size;
+        return;
+    }
+    flush(rewrite);
+    rewrite->run = bytes;
+    if (bytes.at < window.at || bytes.at >= window.at + window.size)
+        flush(rewrite); // held by the tokenizer, which will forget it
+}
+
+static bool is_alphanumeric(char c)
+{
+    return scan_is(c, SCAN_LETTER) || (c >= '0' && c <= '9');
+}
+
+/* Would the text, now that it follows what was before a gap, be read as something else? */
+static bool would_join(struct span tail, char next)
+{
+    size_t i = tail.size;
+
+    if (tail.size == 0)
+        return false;
+    if (tail.at[i - 1] == '<')
+        return scan_is(next, SCAN_LETTER) || next == '/' || next == '!' || next == '?';
+    if (!is_alphanumeric(next) && next != ';' && next != '#')
+        return false;
+    while (i > 0 && (is_alphanumeric(tail.at[i - 1]) || tail.at[i - 1] == '#'))
+        i--;
+    return i > 0 && tail.at[i - 1] == '&';
+}
+
+static void copy_text(struct rewrite *rewrite, const struct token *token)
+{
+    if (rewrite->has_gap && token->bytes.size) {
+        char next = token->bytes.at[0];
+        flush(rewrite);
+        if (rewrite->follows_pre && (next == '\n' || next == '\r'))
+            write_text(rewrite, SPAN("\n")); // the first one is not shown
+        else if (token->state == TOKENIZER_DATA &&
+                 would_join(span_of(rewrite->tail, rewrite->tail_size), next))
+            write_text(rewrite, SPAN("<!---->"));
+    }
+    rewrite->has_gap = false;
+    rewrite->follows_pre = false;
+    rewrite->owes_formatting = false;
+    copy(rewrite, token->bytes);
+}
+
+static void leave_out(struct rewrite *rewrite)
+{
+    rewrite->has_gap = true;
+}
+
+static void write_tag(struct rewrite *rewrite, enum tag tag, bool is_end)
+{
+    const struct tag_row *row = tag_row(tag);
+
+    if (tag == TAG_OTHER)
+        return;
+    write_text(rewrite, is_end ? SPAN("</") : SPAN("<"));
+    write_text(rewrite, span_of(row->name, row->size));
+    write_text(rewrite, SPAN(">"));
+}
+
+/* ---- operations ---- */
+
+static void add_operation(struct rewrite *rewrite, enum operation_kind kind, enum tag tag,
+                          struct span text)
+{
+    if (rewrite->operation_count == OPERATIONS)
+        return; // a browser would need as many elements implied by one tag
+    rewrite->operations[rewrite->operation_count++] =
+        (struct operation){ (uint8_t)kind, (uint8_t)tag, text };
+}
+
+/* Before the token at hand is copied or left out. */
+static void operate(struct rewrite *rewrite, bool is_out)
+{
+    bool all = !is_out || rewrite->must_operate;
+
+    for (size_t i = 0; i < rewrite->operation_count; i++) {
+        const struct operation *operation = &rewrite->operations[i];
+
+        switch ((enum operation_kind)operation->kind) {
+        case OPEN:
+        case CLOSE:
+            if (all)
+                write_tag(rewrite, operation->tag, operation->kind == CLOSE);
+            break;
+        case COPY:
+        case INSERT:
+            write_text(rewrite, operation->text);
+            break;
+        }
+    }
+    rewrite->operation_count = 0;
+    rewrite->must_operate = false;
+}
+
+/* ---- tags that may have to come back ---- */
+
+static struct kept_tag *keep_tag(struct rewrite *rewrite, const struct token *token)
+{
+    struct kept_tag *kept;
+    size_t size = token->bytes.size;
+
+    if (size > REWRITE_KEPT_TAG_BYTES || size > REWRITE_KEPT_TAGS_BYTES - rewrite->kept_bytes)
+        return NULL;
+    kept = malloc(sizeof *kept + size);
+    if (!kept)
+        abort(); // out of memory ends the worker; the master starts another
+    kept->references = 1;
+    kept->size = (uint32_t)size;
+    memcpy(kept->bytes, token->bytes.at, size);
+    rewrite->kept_bytes += size;
+    return kept;
+}
+
+static struct kept_tag *share_tag(struct kept_tag *kept)
+{
+    if (kept)
+        kept->references++;
+    return kept;
+}
+
+static void release_tag(struct rewrite *rewrite, struct kept_tag **kept)
+{
+    struct kept_tag *gone = *kept;
+
+    *kept = NULL;
+    if (!gone || --gone->references > 0)
+        return;
+    rewrite->kept_bytes -= gone->size;
+    free(gone);
+}
+
+/* ---- elements ---- */
+
+static enum rewrite_action parent_content(const struct rewrite *rewrite,
+                                          const struct element *element)
+{
+    if (element->parent < 0)
+        return REWRITE_KEEP;
+    return (enum rewrite_action)rewrite->tree.stack[element->parent].notes.content;
+}
+
+static bool is_raw_text(const struct element *element)
+{
+    if (element->ns != TREE_HTML)
+        return false;
+    switch (element->tag) {
+    case TAG_SCRIPT:
+    case TAG_STYLE:
+    case TAG_TITLE:
+    case TAG_TEXTAREA:
+    case TAG_XMP:
+    case TAG_IFRAME:
+    case TAG_NOEMBED:
+    case TAG_NOFRAMES:
+    case TAG_NOSCRIPT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static enum rewrite_action ask(struct rewrite *rewrite, const struct element *element,
+                               bool is_in_hollow)
+{
+    struct rewrite_element offered = {
+        .tag = rewrite->token,
+        .name = element->tag,
+        .is_foreign = element->ns != TREE_HTML,
+        .is_raw_text = rewrite->token && is_raw_text(element),
+        .is_in_hollow = is_in_hollow,
+        .matches = rewrite->selection.matches,
+        .match_count = rewrite->selection.match_count,
+    };
+    enum rewrite_action action;
+
+    if (offered.match_count == 0 && !(rewrite->token && rewrite->wanted[element->tag]))
+        return REWRITE_KEEP;
+    if (!rewrite->events->on_element)
+        return REWRITE_KEEP;
+    rewrite->is_asking = true;
+    action = rewrite->events->on_element(rewrite->owner, &offered);
+    rewrite->is_asking = false;
+    if (element->ns == TREE_HTML &&
+        (element->tag == TAG_HTML || element->tag == TAG_HEAD || element->tag == TAG_BODY))
+        return REWRITE_KEEP;
+    if (action == REWRITE_INSPECT && !offered.is_raw_text)
+        return REWRITE_KEEP;
+    if (action == REWRITE_HOLLOW && !rewrite->token)
+        return REWRITE_KEEP;
+    return action;
+}
+
+/* What becomes of an element whose parent is in the output. */
+static void decide(struct rewrite *rewrite, struct element *element, bool is_in_hollow)
+{
+    enum rewrite_action action = ask(rewrite, element, is_in_hollow);
+
+    element->notes.action = (uint8_t)action;
+    element->notes.content = REWRITE_KEEP;
+    element->notes.is_out = action != REWRITE_REMOVE;
+    if (action == REWRITE_REMOVE || action == REWRITE_HOLLOW) {
+        element->notes.content = (uint8_t)action;
+        rewrite->removed_elements++;
+        rewrite->has_removed = true;
+    }
+}
+
+/* An element in a removed or hollow one. */
+static void inherit(struct rewrite *rewrite, struct element *element, enum rewrite_action content)
+{
+    if (content == REWRITE_HOLLOW && element->ns == TREE_HTML && rewrite->token &&
+        (element->tag == TAG_SCRIPT || element->tag == TAG_STYLE)) {
+        decide(rewrite, element, true);
+        return;
+    }
+    element->notes.action = REWRITE_KEEP;
+    element->notes.content = (uint8_t)content;
+    element->notes.is_out = false;
+    if (rewrite->token)
+        element->notes.tag = keep_tag(rewrite, rewrite->token);
+}
+
+static void open_copy(struct rewrite *rewrite, struct element *element, struct element_notes *from)
+{
+    enum rewrite_action content = parent_content(rewrite, element);
+
+    if (rewrite->has_selectors)
+        selection_copy(&rewrite->selection, element, from->marks);
+    element->notes.action = from->action;
+    element->notes.tag = share_tag(from->tag);
+    if (content != REWRITE_KEEP) {
+        element->notes.content = (uint8_t)content;
+        return;
+    }
+    if (from->action == REWRITE_REMOVE) {
+        element->notes.content = REWRITE_REMOVE;
+        return;
+    }
+    element->notes.content = from->action == REWRITE_HOLLOW ? REWRITE_HOLLOW : REWRITE_KEEP;
+    if (!from->is_out && from->tag) {
+        add_operation(rewrite, COPY, TAG_OTHER, span_of(from->tag->bytes, from->tag->size));
+        rewrite->must_operate = true;
+        from->is_out = true;
+    } else if (from->is_out) {
+        rewrite->opened_copies = true;
+    }
+    element->notes.is_out = from->is_out;
+}
+
+static void begin_head(struct rewrite *rewrite, enum tree_origin origin)
+{
+    struct span text;
+
+    if (rewrite->head_was_seen)
+        return;
+    rewrite->head_was_seen = true;
+    text = rewrite->events->on_head ? rewrite->events->on_head(rewrite->owner) : SPAN_NONE;
+    if (text.size == 0)
+        return;
+    if (origin == TREE_FROM_TAG)
+        rewrite->at_head = text;
+    else
+        add_operation(rewrite, INSERT, TAG_OTHER, text);
+}
+
+static void on_open(void *owner, struct element *element, enum tree_origin origin,
+                    const struct formatting *from)
+{
+    struct rewrite *rewrite = owner;
+    const struct token *token = rewrite->token;
+    enum rewrite_action content;
+
+    if (origin == TREE_COPY) {
+        open_copy(rewrite, element,
+                  &rewrite->tree.formatting[from - rewrite->tree.formatting].notes);
+        return;
+    }
+    if (origin == TREE_IMPLIED)
+        rewrite->token = NULL;
+    if (rewrite->has_selectors)
+        selection_open(&rewrite->selection, element, rewrite->token);
+    content = parent_content(rewrite, element);
+    if (content == REWRITE_KEEP)
+        decide(rewrite, element, false);
+    else
+        inherit(rewrite, element, content);
+    rewrite->token = token;
+    if (origin == TREE_FROM_TAG) {
+        rewrite->was_opened = true;
+        rewrite->is_out = element->notes.is_out;
+        rewrite->action = element->notes.action;
+    } else if (element->notes.is_out) {
+        add_operation(rewrite, OPEN, element->tag, SPAN_NONE);
+    }
+    if (element->tag == TAG_HEAD && element->ns == TREE_HTML)
+        begin_head(rewrite, origin);
+}
+
+static void on_close(void *owner, struct element *element)
+{
+    struct rewrite *rewrite = owner;
+
+    if (rewrite->has_selectors)
+        selection_close(&rewrite->selection, element);
+    if (element->notes.tag)
+        release_tag(rewrite, &element->notes.tag);
+}
+
+static void on_implied_end(void *owner, enum tag tag, const struct element_notes *notes)
+{
+    struct rewrite *rewrite = owner;
+    if (notes->is_out)
+        add_operation(rewrite, CLOSE, tag, SPAN_NONE);
+}
+
+static void on_format(void *owner, struct formatting *formatting, const struct element *element)
+{
+    struct rewrite *rewrite = owner;
+
+    formatting->notes = element->notes;
+    formatting->notes.tag = share_tag(element->notes.tag);
+    formatting->notes.marks = selection_remember(&rewrite->selection, element->notes.marks);
+}
+
+static void on_forget(void *owner, struct formatting *formatting)
+{
+    struct rewrite *rewrite = owner;
+
+    selection_forget(&rewrite->selection, &formatting->notes.marks);
+    release_tag(rewrite, &formatting->notes.tag);
+}
+
+static const struct tree_events tree_events = {
+    .on_open = on_open,
+    .on_close = on_close,
+    .on_implied_end = on_implied_end,
+    .on_format = on_format,
+    .on_forget = on_forget,
+};
+
+/* ---- changes to a tag ---- */
+
+static bool add_edit(struct rewrite *rewrite, size_t from, size_t to, struct span text)
+{
+    struct edit edit = { from, to, rewrite->edit_text.size, text.size };
+    size_t i = rewrite->edit_count;
+
+    assert(rewrite->is_asking && rewrite->token);
+    if (i == REWRITE_EDITS || !buffer_append(&rewrite->edit_text, text)) {
+        rewrite->edits_failed = true;
+        return false;
+    }
+    while (i > 0 && rewrite->edits[i - 1].from > from) {
+        rewrite->edits[i] = rewrite->edits[i - 1];
+        i--;
+    }
+    if (i > 0 && rewrite->edits[i - 1].to > from) {
+        rewrite->edits_failed = true; // the same attribute twice
+        return false;
+    }
+    rewrite->edits[i] = edit;
+    rewrite->edit_count++;
+    return true;
+}
+
+/* Where an attribute ends, its closing quote included. */
+static size_t attribute_end(const struct token *token, const struct attribute *attribute)
+{
+    size_t end = attribute->value_at + attribute->value_size;
+    char opening;
+
+    if (!attribute->value_at)
+        return attribute->name_at + attribute->name_size;
+    opening = token->bytes.at[attribute->value_at - 1];
+    return end + (opening == '"' || opening == '\'');
+}
+
+bool rewrite_set_attribute(struct rewrite *rewrite, size_t index, struct span value)
+{
+    const struct attribute *attribute = &rewrite->token->attributes[index];
+    struct buffer text = { .limit_bytes = REWRITE_EDIT_BYTES };
+    bool fits;
+
+    assert(index < rewrite->token->attribute_count);
+    fits = buffer_append(&text, SPAN("=\"")) && buffer_append(&text, value) &&
+           buffer_append(&text, SPAN("\"")) &&
+           add_edit(rewrite, attribute->name_at + attribute->name_size,
+                    attribute_end(rewrite->token, attribute), buffer_span(&text));
+    if (!fits)
+        rewrite->edits_failed = true;
+    buffer_release(&text);
+    return fits;
+}
+
+bool rewrite_remove_attribute(struct rewrite *rewrite, size_t index)
+{
+    const struct token *token = rewrite->token;
+    struct span name = token_attribute_name(token, index);
+
+    for (size_t i = index; i < token->attribute_count; i++) // a double one would take its place
+        if (span_equal_nocase(token_attribute_name(token, i), name) &&
+            !add_edit(rewrite, token->attributes[i].name_at,
+                      attribute_end(token, &token->attributes[i]), SPAN_NONE))
+            return false;
+    return true;
+}
+
+static size_t name_end(const struct token *token)
+{
+    return (size_t)(token->name.at - token->bytes.at) + token->name.size;
+}
+
+bool rewrite_add_attributes(struct rewrite *rewrite, struct span text)
+{
+    return add_edit(rewrite, name_end(rewrite->token), name_end(rewrite->token), text);
+}
+
+static bool put(struct rewrite *rewrite, struct buffer *where, struct span text)
+{
+    assert(rewrite->is_asking);
+    if (buffer_append(where, text))
+        return true;
+    rewrite->edits_failed = true;
+    return false;
+}
+
+bool rewrite_put_before(struct rewrite *rewrite, struct span text)
+{
+    return put(rewrite, &rewrite->before, text);
+}
+
+bool rewrite_put_behind(struct rewrite *rewrite, struct span text)
+{
+    return put(rewrite, &rewrite->behind, text);
+}
+
+static void forget_edits(struct rewrite *rewrite)
+{
+    rewrite->edit_count = 0;
+    rewrite->edit_text.size = 0;
+    rewrite->before.size = 0;
+    rewrite->behind.size = 0;
+    rewrite->edits_failed = false;
+}
+
+/* The start tag at hand, changed as its owner wished. */
+static void write_start_tag(struct rewrite *rewrite, const struct token *token)
+{
+    bool is_hollow = rewrite->was_opened && rewrite->action == REWRITE_HOLLOW;
+    size_t done = 0, end = name_end(token);
+
+    if (!is_hollow && (rewrite->edit_count == 0 || rewrite->edits_failed)) {
+        copy(rewrite, token->bytes);
+        return;
+    }
+    flush(rewrite);
+    if (is_hollow) {
+        output(rewrite, span_slice(token->bytes, 0, end));
+        output(rewrite, span_of(rewrite->hollow, rewrite->hollow_size));
+        done = end;
+    }
+    for (size_t i = 0; i < rewrite->edit_count && !rewrite->edits_failed; i++) {
+        const struct edit *edit = &rewrite->edits[i];
+        output(rewrite, span_slice(token->bytes, done, edit->from - done));
+        output(rewrite, span_of(rewrite->edit_text.at + edit->at, edit->size));
+        done = edit->to;
+    }
+    output(rewrite, span_from(token->bytes, done));
+    rewrite->bytes_kept += token->bytes.size;
+}
+
+/* ---- giving up ---- */
+
+static void end_inspection(struct rewrite *rewrite, bool is_whole);
+
+static void give_up(struct rewrite *rewrite, enum rewrite_reason reason)
+{
+    if (rewrite->told)
+        return;
+    rewrite->told = true;
+    if (rewrite->is_inspecting)
+        end_inspection(rewrite, false);
+    tokenizer_give_up(&rewrite->tokenizer);
+    if (rewrite->events->on_gave_up)
+        rewrite->events->on_gave_up(rewrite->owner, reason);
+}
+
+static void check_work(struct rewrite *rewrite)
+{
+    uint64_t work = rewrite->tree.work + rewrite->selection.work;
+
+    if (work > REWRITE_WORK && work - REWRITE_WORK > rewrite->bytes_in * REWRITE_WORK_PER_BYTE)
+        give_up(rewrite, REWRITE_WORK_SPENT);
+    else if (rewrite->tree.is_full)
+        give_up(rewrite, REWRITE_DEEP);
+}
+
+/* ---- tokens ---- */
+
+static bool goes_out(const struct rewrite *rewrite, int32_t parent)
+{
+    return parent < 0 || rewrite->tree.stack[parent].notes.content == REWRITE_KEEP;
+}
+
+/* Elements that the adoption agency has moved out of a removed one come back. */
+static void bring_back(struct rewrite *rewrite)
+{
+    for (int32_t i = 0; i < rewrite->tree.depth; i++) {
+        struct element *element = &rewrite->tree.stack[i];
+        enum rewrite_action content = parent_content(rewrite, element);
+
+        if (element->notes.is_out || element->notes.action != REWRITE_KEEP)
+            continue;
+        element->notes.content = (uint8_t)content;
+        if (content != REWRITE_KEEP)
+            continue;
+        if (element->notes.tag) {
+            write_text(rewrite, span_of(element->notes.tag->bytes, element->notes.tag->size));
+            element->notes.is_out = true;
+        }
+    }
+}
+
+/* Inserting text that nobody sees makes the browser open the formatting elements that are open
+ * here since the tag of a removed element; most tokens do that by themselves. */
+static void pay_formatting(struct rewrite *rewrite, const struct token *token)
+{
+    rewrite->owes_formatting = false;
+    if (token->kind == TOKEN_START_TAG) {
+        switch ((enum tag_start)tag_row(token->tag)->start) {
+        case TAG_START_ORDINARY:
+        case TAG_START_BUTTON:
+        case TAG_START_ANCHOR:
+        case TAG_START_FORMAT:
+        case TAG_START_NO_BREAK:
+        case TAG_START_OBJECT_LIKE:
+        case TAG_START_VOID_INLINE:
+        case TAG_START_INPUT:
+        case TAG_START_IMAGE_ALIAS:
+        case TAG_START_SELECT:
+        case TAG_START_OPTION_LIKE:
+        case TAG_START_MATH:
+        case TAG_START_SVG:
+            return;
+        default:
+            break;
+        }
+    }
+    write_text(rewrite, SPAN(" "));
+}
+
+static void end_inspection(struct rewrite *rewrite, bool is_whole)
+{
+    struct span tag, text, whole = buffer_span(&rewrite->inspected);
+    struct element *element = &rewrite->tree.stack[rewrite->tree.depth - 1];
+    enum rewrite_action action;
+
+    flush(rewrite);
+    whole = buffer_span(&rewrite->inspected);
+    tag = span_slice(whole, 0, rewrite->inspected_tag);
+    text = span_from(whole, rewrite->inspected_tag);
+    rewrite->is_inspecting = false;
+    element->notes.action = REWRITE_KEEP;
+    action = rewrite->events->on_text ? rewrite->events->on_text(rewrite->owner, &text, is_whole)
+                                      : REWRITE_KEEP;
+    if (action == REWRITE_REMOVE) {
+        element->notes.action = element->notes.content = REWRITE_REMOVE;
+        element->notes.is_out = false;
+        rewrite->removed_elements++;
+        rewrite->has_removed = true;
+        rewrite->has_gap = true;
+        rewrite->bytes_kept -= whole.size < rewrite->bytes_kept ? whole.size : rewrite->bytes_kept;
+    } else {
+        output(rewrite, tag);
+        output(rewrite, text);
+    }
+    rewrite->inspected.size = 0;
+}
+
+static void begin_inspection(struct rewrite *rewrite)
+{
+    flush(rewrite);
+    rewrite->is_inspecting = true;
+    rewrite->inspected.size = 0;
+}
+
+static void take_start_tag(struct rewrite *rewrite, const struct token *token)
+{
+    bool was_out = rewrite->tree.depth == 0 || goes_out(rewrite, rewrite->tree.depth - 1);
+    bool is_out;
+
+    rewrite->token = token;
+    rewrite->was_opened = false;
+    rewrite->opened_copies = false;
+    rewrite->at_head = SPAN_NONE;
+    if (rewrite->edit_text.size || rewrite->before.size || rewrite->behind.size ||
+        rewrite->edit_count || rewrite->edits_failed)
+        forget_edits(rewrite);
+    tree_start_tag(&rewrite->tree, token);
+    if (rewrite->was_opened)
+        is_out = rewrite->is_out;
+    else if (rewrite->tree.aim == TREE_ELEMENT)
+        is_out = rewrite->tree.aimed_at.is_out;
+    else // a form or frameset may have been ignored because of one that was removed
+        is_out = was_out &&
+                 !(rewrite->has_removed && (token->tag == TAG_FORM || token->tag == TAG_FRAMESET));
+    if (rewrite->owes_formatting)
+        pay_formatting(rewrite, token);
+    if (rewrite->operation_count)
+        operate(rewrite, is_out);
+    if (!rewrite->edits_failed)
+        write_text(rewrite, buffer_span(&rewrite->before));
+    if (is_out) {
+        if (rewrite->was_opened && rewrite->action == REWRITE_INSPECT)
+            begin_inspection(rewrite);
+        write_start_tag(rewrite, token);
+        rewrite->has_gap = false;
+        rewrite->follows_pre = token->tag == TAG_PRE || token->tag == TAG_LISTING;
+        if (rewrite->is_inspecting) {
+            flush(rewrite);
+            rewrite->inspected_tag = rewrite->inspected.size;
+        }
+    } else {
+        leave_out(rewrite);
+        rewrite->owes_formatting = rewrite->opened_copies;
+    }
+    write_text(rewrite, rewrite->at_head);
+    if (!rewrite->edits_failed)
+        write_text(rewrite, buffer_span(&rewrite->behind));
+    if (rewrite->tree.has_moved && rewrite->has_removed)
+        bring_back(rewrite);
+    if (rewrite->tree.text_state != TOKENIZER_DATA)
+        tokenizer_set_state(&rewrite->tokenizer, rewrite->tree.text_state, token->name);
+    rewrite->tokenizer.cdata_is_allowed = tree_is_foreign(&rewrite->tree);
+    rewrite->token = NULL;
+}
+
+static void take_end_tag(struct rewrite *rewrite, const struct token *token)
+{
+    bool is_out = rewrite->tree.depth == 0 || goes_out(rewrite, rewrite->tree.depth - 1);
+
+    if (rewrite->is_inspecting)
+        end_inspection(rewrite, true);
+    tree_end_tag(&rewrite->tree, token);
+    if (rewrite->tree.aim == TREE_ELEMENT)
+        is_out = rewrite->tree.aimed_at.is_out;
+    if (rewrite->owes_formatting)
+        pay_formatting(rewrite, token);
+    if (rewrite->operation_count)
+        operate(rewrite, is_out);
+    if (is_out) {
+        copy(rewrite, token->bytes);
+        rewrite->has_gap = false;
+        rewrite->follows_pre = false;
+    } else {
+        leave_out(rewrite);
+    }
+    if (rewrite->tree.has_moved && rewrite->has_removed)
+        bring_back(rewrite);
+    rewrite->tokenizer.cdata_is_allowed = tree_is_foreign(&rewrite->tree);
+}
+
+static void take_text(struct rewrite *rewrite, const struct token *token)
+{
+    int32_t parent = rewrite->tree.depth - 1;
+    bool is_out;
+
+    if (!tree_text_is_plain(&rewrite->tree))
+        parent = tree_text(&rewrite->tree, token->bytes);
+    is_out = goes_out(rewrite, parent);
+    if (rewrite->operation_count)
+        operate(rewrite, is_out);
+    if (!is_out) {
+        leave_out(rewrite);
+        return;
+    }
+    if (rewrite->is_inspecting &&
+        token->bytes.size >
+            rewrite->inspect_bytes - (rewrite->inspected.size - rewrite->inspected_tag)) {
+        end_inspection(rewrite, false);
+        if (!goes_out(rewrite, parent)) {
+            leave_out(rewrite);
+            return;
+        }
+    }
+    copy_text(rewrite, token);
+    if (rewrite->is_inspecting)
+        flush(rewrite);
+}
+
+static void take(struct rewrite *rewrite, const struct token *token)
+{
+    int32_t parent = -1;
+
+    switch (token->kind) {
+    case TOKEN_TEXT:
+        take_text(rewrite, token);
+        return;
+    case TOKEN_START_TAG:
+        take_start_tag(rewrite, token);
+        check_work(rewrite);
+        return;
+    case TOKEN_END_TAG:
+        take_end_tag(rewrite, token);
+        check_work(rewrite);
+        return;
+    case TOKEN_COMMENT:
+        parent = tree_comment_parent(&rewrite->tree);
+        break;
+    case TOKEN_DOCTYPE:
+        tree_doctype(&rewrite->tree, token->bytes);
+        parent = rewrite->tree.depth - 1;
+        break;
+    case TOKEN_MARK:
+    case TOKEN_PARTIAL:
+        parent = rewrite->tree.depth - 1;
+        break;
+    case TOKEN_RAW:
+        give_up(rewrite, REWRITE_LONG_TAG);
+        break;
+    }
+    if (goes_out(rewrite, parent)) {
+        copy(rewrite, token->bytes);
+        if (token->bytes.size)
+            rewrite->has_gap = false;
+    } else {
+        leave_out(rewrite);
+    }
+}
+
+/* ---- what others call ---- */
+
+struct rewrite *rewrite_new(const struct rewrite_options *options,
+                            const struct rewrite_events *events, void *owner)
+{
+    struct rewrite *rewrite = malloc(sizeof *rewrite);
+
+    if (!rewrite)
+        abort(); // out of memory ends the worker; the master starts another
+    memset(rewrite, 0, offsetof(struct rewrite, tokenizer));
+    memset((char *)rewrite + offsetof(struct rewrite, has_selectors), 0,
+           sizeof *rewrite - offsetof(struct rewrite, has_selectors));
+    rewrite->events = events;
+    rewrite->owner = owner;
+    if (options->wanted)
+        memcpy(rewrite->wanted, options->wanted, sizeof rewrite->wanted);
+    rewrite->hollow_size = options->hollow.size;
+    rewrite->hollow = malloc(options->hollow.size + 1);
+    if (!rewrite->hollow)
+        abort();
+    if (options->hollow.size)
+        memcpy(rewrite->hollow, options->hollow.at, options->hollow.size);
+    rewrite->inspect_bytes = options->inspect_bytes;
+    rewrite->looks_for_escape = !options->charset_is_known;
+    rewrite->has_selectors = options->set_count > 0;
+    rewrite->is_raw = options->set_count == 0 && !options->wanted && !events->on_head;
+    rewrite->edit_text.limit_bytes = REWRITE_EDIT_BYTES;
+    rewrite->before.limit_bytes = REWRITE_EDIT_BYTES;
+    rewrite->behind.limit_bytes = REWRITE_EDIT_BYTES;
+    rewrite->inspected.limit_bytes =
+        options->inspect_bytes + TOKENIZER_HELD_LIMIT_BYTES + 4 * REWRITE_EDIT_BYTES;
+    tokenizer_init(&rewrite->tokenizer);
+    tree_init(&rewrite->tree, &tree_events, rewrite);
+    selection_init(&rewrite->selection, &rewrite->tree, options->sets, options->set_count);
+    return rewrite;
+}
+
+void rewrite_free(struct rewrite **rewrite)
+{
+    struct rewrite *gone = *rewrite;
+
+    *rewrite = NULL;
+    if (!gone)
+        return;
+    tree_done(&gone->tree);
+    selection_done(&gone->selection);
+    tokenizer_done(&gone->tokenizer);
+    buffer_release(&gone->edit_text);
+    buffer_release(&gone->before);
+    buffer_release(&gone->behind);
+    buffer_release(&gone->inspected);
+    free(gone->hollow);
+    free(gone);
+}
+
+static void run(struct rewrite *rewrite)
+{
+    struct token token;
+
+    while (tokenizer_next(&rewrite->tokenizer, &token))
+        take(rewrite, &token);
+    flush(rewrite);
+}
+
+static void feed(struct rewrite *rewrite, struct span bytes)
+{
+    if (bytes.size == 0)
+        return;
+    rewrite->window = bytes;
+    rewrite->bytes_in += bytes.size;
+    tokenizer_feed(&rewrite->tokenizer, bytes);
+    run(rewrite);
+}
+
+void rewrite_feed(struct rewrite *rewrite, struct span bytes)
+{
+    size_t escape;
+
+    if (rewrite->is_raw) {
+        rewrite->bytes_in += bytes.size;
+        rewrite->bytes_kept += bytes.size;
+        output(rewrite, bytes);
+        return;
+    }
+    if (rewrite->looks_for_escape && !rewrite->told) {
+        escape = span_find_byte(bytes, 0x1b);
+        if (escape < bytes.size) {
+            feed(rewrite, span_slice(bytes, 0, escape));
+            give_up(rewrite, REWRITE_ESCAPE);
+            bytes = span_from(bytes, escape);
+        }
+    }
+    feed(rewrite, bytes);
+}
+
+void rewrite_finish(struct rewrite *rewrite)
+{
+    rewrite->window = SPAN_NONE;
+    if (rewrite->is_raw)
+        return;
+    tokenizer_finish(&rewrite->tokenizer);
+    run(rewrite);
+    if (rewrite->is_inspecting) {
+        end_inspection(rewrite, true);
+    }
+}
+
+bool rewrite_gave_up(const struct rewrite *rewrite)
+{
+    return rewrite->told;
+}
+
+size_t rewrite_held(const struct rewrite *rewrite)
+{
+    return tokenizer_held(&rewrite->tokenizer) + rewrite->inspected.size;
+}
+
+size_t rewrite_held_most(const struct rewrite *rewrite)
+{
+    return rewrite->tokenizer.held_most;
+}
+
+uint64_t rewrite_removed_bytes(const struct rewrite *rewrite)
+{
+    return rewrite->bytes_in - rewrite->bytes_kept - rewrite_held(rewrite);
+}
+
+uint64_t rewrite_removed_elements(const struct rewrite *rewrite)
+{
+    return rewrite->removed_elements;
+}

@@ -1,0 +1,67 @@
+/*
+ * selection.h - which selectors an element matches, as the page streams.
+ *
+ * Runs one or more sets of selectors over the elements that a tree opens and closes. Each
+ * element leaves marks: the positions of selectors that it reached and that elements inside or
+ * after it may build upon. Everything an element is asked is known when its start tag is.
+ */
+#ifndef DEJUNK_HTML_SELECTION_H
+#define DEJUNK_HTML_SELECTION_H
+
+#include "html/selector.h"
+#include "html/tree.h"
+
+enum { SELECTION_SETS = 4, SELECTION_MATCHES = 256, SELECTION_TYPES = 256 };
+
+struct match {
+    uint8_t set;
+    uint32_t id;
+};
+
+struct mark; // selection.c
+
+struct selection_run {
+    const struct selector_set *set;
+    uint32_t *active;  // how many open elements have reached each position
+    uint32_t *reached; // by which element each was reached last
+};
+
+struct selection {
+    const struct tree *tree;                 // borrowed
+    struct match matches[SELECTION_MATCHES]; // of the element opened last; read only
+    size_t match_count;
+    uint64_t work; // conditions looked at so far; read only
+
+    struct selection_run runs[SELECTION_SETS]; // selection.c only, from here
+    size_t run_count;
+    struct mark *marks;
+    uint32_t marks_room, free_mark;
+    uint32_t element; // a number for each
+    bool asks_siblings, asks_types;
+    uint32_t *new_marks;
+    size_t new_count, new_room;
+    const struct token *token;
+    const struct element *now;
+    bool assumes_empty;
+    uint64_t names[TOKENIZER_ATTRIBUTES]; // keys of the attributes' names
+    struct buffer value;                  // decoded
+    size_t value_of;                      // which attribute's
+};
+
+/* The sets are finished, and outlive the selection. */
+void selection_init(struct selection *selection, const struct tree *tree,
+                    const struct selector_set *const *sets, size_t count);
+void selection_done(struct selection *selection);
+
+/* The tree's newest element is here; `token` is its start tag, or NULL where none says so. */
+void selection_open(struct selection *selection, struct element *element,
+                    const struct token *token);
+/* It is a copy of one that has left these marks. */
+void selection_copy(struct selection *selection, struct element *element, uint32_t marks);
+void selection_close(struct selection *selection, struct element *element);
+
+/* Marks of an element for a list that outlives it; ended by selection_forget(). */
+uint32_t selection_remember(struct selection *selection, uint32_t marks);
+void selection_forget(struct selection *selection, uint32_t *marks);
+
+#endif
