@@ -86,6 +86,10 @@ bool loop_timer_is_set(const struct loop_timer *timer);
 void loop_later(struct loop *loop, struct loop_task *task);
 /* Harmless when not queued. */
 void loop_later_cancel(struct loop *loop, struct loop_task *task);
+static inline bool loop_task_is_queued(const struct loop_task *task)
+{
+    return task->link != NULL;
+}
 
 /* Frees an object when the loop is back on the ground: dig(grave) is called with no event under
  * way. The object has stopped all its watchers, timers and tasks before. */
