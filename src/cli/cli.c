@@ -27,6 +27,7 @@ static const struct command *const commands[] = {
     &command_check,
     &command_explain,
     &command_passwd,
+    &command_run,
     &command_strip,
     &command_version,
     &command_help,
