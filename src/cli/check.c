@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/say.h"
 #include "cli/settings.h"
+#include "proxy/proxy.h"
 
 static void show_texts(const char *label, const char *first, const struct config_texts *texts)
 {
@@ -82,6 +83,7 @@ static int run(struct options *options)
     struct config_sources sources;
     struct config *config;
     struct error error;
+    enum error_kind kind;
     int letter;
 
     while ((letter = options_next(options)) > 0)
@@ -92,10 +94,14 @@ static int run(struct options *options)
         say_error("%s", error.text);
         return EX_CONFIG;
     }
-    show(&settings, &sources, config);
+    kind = proxy_check_config(config, &error);
+    if (kind)
+        say_error("%s", error.text);
+    else
+        show(&settings, &sources, config);
     config_unref(&config);
     config_sources_done(&sources);
-    return say_finish();
+    return kind ? EX_CONFIG : say_finish();
 }
 
 static const struct option_row rows[] = { SETTINGS_ROWS, { 0 } };

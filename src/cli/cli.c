@@ -24,10 +24,10 @@ static const struct command command_version = {
 };
 
 static const struct command *const commands[] = {
+    &command_run,
     &command_check,
     &command_explain,
     &command_passwd,
-    &command_run,
     &command_strip,
     &command_version,
     &command_help,

@@ -27,8 +27,7 @@ static const struct config_option top_options[] = {
       .standard = "127.0.0.1:8119",
       .heading = "Who may come in",
       .meaning = "Addresses and ports that browsers connect to. An address that is not loopback "
-                 "needs an allow list or a user section, so that this is no open proxy. Port 0 "
-                 "takes any free port and the log says which.",
+                 "needs an allow list or a user section, so that this is no open proxy.",
       .example = "{\"127.0.0.1:8119\", \"192.168.1.2:8119\"}" },
     { .name = "allow",
       .kind = CONFIG_BLOCK,

@@ -45,6 +45,9 @@ def write(path, text):
      r"dejunk: /nonexistent/x: cannot open it: No such file or directory\n"),
     (["check", "-D", "via=maybe"], 78, "", r'dejunk: -D:1: via: "maybe" is not yes or no\n'),
     (["check", "-D", "via"], 78, "", r"dejunk: -D:1: a setting has the form NAME=VALUE\n"),
+    (["run", "-D", "via=maybe"], 78, "", r'(.|\n)*-D:1: via: "maybe" is not yes or no\n'),
+    (["run"] + ["-Dvia=no"] * 1001, 78, "", r"dejunk: -D:1001: too many settings\n"),
+    (["run", "x"], 64, "", r'dejunk: run: "x" is one argument too many\n.*\n'),
     (["check"] + ["-Dvia=no"] * 1001, 78, "", r"dejunk: -D:1001: too many settings\n"),
 ])
 def test_command_line(arguments, code, out, err):
