@@ -20,6 +20,7 @@ struct outgoing;
 struct exchange;
 struct tunnel;
 struct checker;
+struct judge;
 
 enum {
     OWN_ADDRESSES = 64,   // listeners and the addresses we were reached at
@@ -62,6 +63,8 @@ struct proxy {
     struct exchange *free_exchanges;
     size_t free_exchange_count;
     uint64_t exchange_number; // counts up, for the log
+
+    struct judge *judge;
 
     struct checker *checker; // passwords; NULL until one is asked for
 

@@ -152,6 +152,7 @@ struct answer {
     unsigned status;
     enum exchange_action action;
     struct span title, text, extra, proxy_status;
+    struct span content_type, body; // content_type.at set: in place of a page
     bool close;
 };
 
@@ -164,6 +165,8 @@ static void answer(struct exchange *x, const struct answer *what)
         .text = what->text,
         .extra = what->extra,
         .proxy_status = what->proxy_status,
+        .content_type = what->content_type,
+        .body = what->body,
         .answers = x->request.method,
         .http10 = x->head_finished && x->request.version_minor == 0,
     };
@@ -431,6 +434,7 @@ static bool take_scope(struct exchange *x)
 }
 
 static void after_admission(struct exchange *x);
+static bool judge(struct exchange *x);
 
 static void answer_login(struct exchange *x)
 {
@@ -558,7 +562,78 @@ static void after_admission(struct exchange *x)
         answer_error(x, ACTION_REFUSED, 403, &error);
         return;
     }
-    claim_connection(x, false);
+    if (judge(x))
+        claim_connection(x, false);
+}
+
+/* ---- judgement ----------------------------------------------------------------------------------------- */
+
+static struct case_file case_file_of(struct exchange *x)
+{
+    struct span url = x->request.target;
+
+    if (x->request.target_form != TARGET_ABSOLUTE)
+        url = arena_printf(&x->arena, "http://%.*s%.*s", SPAN_PRINT(x->target.authority),
+                           SPAN_PRINT(x->target.path_and_query));
+    return (struct case_file){ .settings = x->settings,
+                               .request = &x->request,
+                               .target = &x->target,
+                               .url = url,
+                               .client = &x->session->peer,
+                               .user = x->user };
+}
+
+static void answer_block_page(struct exchange *x)
+{
+    char reason[JUDGE_REASON_BYTES];
+    struct span text = arena_printf(&x->arena, "%.*s is stopped by %s.",
+                                    SPAN_PRINT(x->target.host),
+                                    judge_reason(x->proxy->judge, &x->judgement, reason));
+
+    answer(x, &(struct answer){
+                  .status = 403,
+                  .action = ACTION_BLOCKED,
+                  .title = SPAN("Blocked by dejunk"),
+                  .text = text,
+              });
+}
+
+/* What a page makes the least trouble about: as if its browser had cancelled the request. */
+static void answer_blocked(struct exchange *x)
+{
+    static const char pixel[] = "GIF89a\1\0\1\0\200\0\0\0\0\0\0\0\0!\371\4\1\0\0\0\0,\0\0\0\0"
+                                "\1\0\1\0\0\2\2D\1\0;";
+    struct answer what = { .status = 403, .action = ACTION_BLOCKED, .content_type = SPAN("") };
+
+    if (x->request.method == METHOD_CONNECT || x->judgement.type == TYPE_DOCUMENT ||
+        (x->judgement.by_policy && !x->judgement.by_image_policy)) {
+        answer_block_page(x);
+        return;
+    }
+    if (x->judgement.type == TYPE_IMAGE) {
+        what.status = 200;
+        what.content_type = SPAN("image/gif");
+        what.body = span_of(pixel, sizeof pixel - 1);
+    } else if (x->judgement.type == TYPE_SUBDOCUMENT) {
+        what.status = 200;
+        what.content_type = SPAN("text/html");
+    }
+    answer(x, &what);
+}
+
+/* False: it is stopped, and answered. */
+static bool judge(struct exchange *x)
+{
+    struct case_file file = case_file_of(x);
+
+    if (x->request.method == METHOD_CONNECT)
+        judge_connect(x->proxy->judge, &file, &x->judgement);
+    else
+        judge_request(x->proxy->judge, &file, &x->judgement);
+    if (!x->judgement.is_stopped)
+        return true;
+    answer_blocked(x);
+    return false;
 }
 
 /* ---- the connection ---------------------------------------------------------------------------------- */
@@ -711,6 +786,8 @@ static void prepare_request(struct exchange *x)
             x->outgoing->is_tainted = true;
     message_drop_hop_by_hop(&x->request);
     add_via(x, &x->request);
+    if (x->judgement.wants_gpc)
+        message_set(&x->request, FIELD_SEC_GPC, SPAN("1"));
 }
 
 static void send_head(struct exchange *x)
@@ -951,6 +1028,24 @@ static void note_authentication(struct exchange *x)
         }
 }
 
+/* By what only the response tells. False: it is dropped, and answered in its place. */
+static bool judge_answer(struct exchange *x)
+{
+    struct case_file file = case_file_of(x);
+
+    if (x->response.status == 200 &&
+        judge_response(x->proxy->judge, &file, &x->response, &x->judgement)) {
+        answer_blocked(x);
+        return false;
+    }
+    if (message_find(&x->response, FIELD_SET_COOKIE) && judge_drops_cookies(&file)) {
+        message_drop(&x->response, FIELD_SET_COOKIE);
+        count(x->proxy, METRIC_COOKIES_DROPPED);
+        x->action = ACTION_MODIFIED;
+    }
+    return true;
+}
+
 static void on_response_headers(void *owner)
 {
     struct exchange *x = of_parser(owner);
@@ -969,6 +1064,8 @@ static void on_response_headers(void *owner)
         origin_failed(x, &error);
         return;
     }
+    if (!judge_answer(x))
+        return;
     note_authentication(x);
     x->status = response->status;
     x->is_event_stream = span_starts_nocase(message_value(response, FIELD_CONTENT_TYPE),

@@ -17,6 +17,7 @@
 #include "http/target.h"
 #include "proxy/auth.h"
 #include "proxy/body.h"
+#include "proxy/judge.h"
 #include "proxy/outgoing.h"
 #include "proxy/session.h"
 
@@ -49,6 +50,7 @@ struct exchange {
     enum exchange_action action;
     struct span user; // who said a good password
     struct auth_question question;
+    struct judgement judgement; // once it was judged
 
     bool is_over;          // buried: whatever still comes is not heard
     bool head_finished;    // the request's head is parsed

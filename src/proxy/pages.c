@@ -75,20 +75,29 @@ static bool write_body(struct buffer *body, const struct page *page, struct span
 
 bool page_write(struct buffer *out, const struct page *page)
 {
-    struct buffer body = { .limit_bytes = BODY_LIMIT_BYTES };
+    struct buffer own = { .limit_bytes = BODY_LIMIT_BYTES };
     struct span title = page->title.at ? page->title : span_text(status_phrase(page->status));
-    bool ok;
+    struct span type = SPAN("text/html; charset=utf-8"), body = page->body;
+    bool ok = true;
 
-    ok = write_body(&body, page, title) &&
-         buffer_printf(out,
-                       "HTTP/1.%d %u %s\r\n"
-                       "Content-Type: text/html; charset=utf-8\r\n"
-                       "Content-Length: %zu\r\n"
-                       "Cache-Control: no-store\r\n"
-                       "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n"
-                       "X-Content-Type-Options: nosniff\r\n",
-                       page->http10 ? 0 : 1, page->status, status_phrase(page->status),
-                       body.size);
+    if (page->content_type.at) {
+        type = page->content_type;
+    } else {
+        ok = write_body(&own, page, title);
+        body = buffer_span(&own);
+    }
+    ok = ok && buffer_printf(out, "HTTP/1.%d %u %s\r\n", page->http10 ? 0 : 1, page->status,
+                             status_phrase(page->status));
+    if (ok && type.size)
+        ok = buffer_printf(out, "Content-Type: %.*s\r\n", SPAN_PRINT(type));
+    ok = ok && buffer_printf(out,
+                             "Content-Length: %zu\r\n"
+                             "Cache-Control: no-store\r\n"
+                             "X-Content-Type-Options: nosniff\r\n",
+                             body.size);
+    if (ok && !page->content_type.at)
+        ok = buffer_append(out, SPAN("Content-Security-Policy: default-src 'none'; "
+                                     "style-src 'unsafe-inline'; form-action 'self'\r\n"));
     if (ok && page->proxy_status.at)
         ok = buffer_printf(out, "Proxy-Status: dejunk; error=%.*s\r\n",
                            SPAN_PRINT(page->proxy_status));
@@ -100,7 +109,7 @@ bool page_write(struct buffer *out, const struct page *page)
         ok = buffer_append(out, SPAN("Connection: keep-alive\r\n"));
     ok = ok && buffer_append(out, SPAN("\r\n"));
     if (ok && page->answers != METHOD_HEAD)
-        ok = buffer_append(out, buffer_span(&body));
-    buffer_release(&body);
+        ok = buffer_append(out, body);
+    buffer_release(&own);
     return ok;
 }

@@ -9,6 +9,7 @@
 #include "proxy/auth.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
+#include "proxy/judge.h"
 #include "proxy/outgoing.h"
 #include "proxy/session.h"
 
@@ -150,6 +151,7 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
     loop_timer_init(&proxy->drain_timer, proxy->loop, on_drain_over, proxy);
     proxy->drained.run = on_drained;
     proxy->drained.owner = proxy;
+    proxy->judge = judge_new(proxy->loop);
     kind = resolver_new(&proxy->resolver, proxy->loop, error);
     if (!kind)
         kind = resolver_configure(proxy->resolver, setup->resolv_conf, setup->hosts, error);
@@ -187,6 +189,7 @@ void proxy_free(struct proxy **pointer)
     auth_stop(proxy);
     loop_dig(proxy->loop);
     exchange_free_all(proxy);
+    judge_free(&proxy->judge);
     gate_done(&proxy->total_gate);
     resolver_free(&proxy->resolver);
     table_done(&proxy->origins);
@@ -222,6 +225,11 @@ enum error_kind proxy_check_config(struct config *config, struct error *error)
     if (!kind)
         settings_unref(&settings);
     return kind;
+}
+
+void proxy_use_rules(struct proxy *proxy, struct database *database)
+{
+    judge_use(proxy->judge, database);
 }
 
 void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts)

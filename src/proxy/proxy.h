@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/metrics.h"
+#include "filter/database.h"
 #include "io/loop.h"
 #include "state/config.h"
 
@@ -49,6 +50,8 @@ void proxy_unlisten(struct proxy *proxy, int fd);
  * parents), and then the old one stays. proxy_check_config() is the same without a proxy. */
 enum error_kind proxy_configure(struct proxy *proxy, struct config *config, struct error *error);
 enum error_kind proxy_check_config(struct config *config, struct error *error);
+/* The rules for requests from now on, referenced; NULL: none. */
+void proxy_use_rules(struct proxy *proxy, struct database *database);
 /* New texts of resolv.conf and hosts. */
 void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts);
 

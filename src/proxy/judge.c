@@ -1,0 +1,259 @@
+#include "proxy/judge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+
+struct judge {
+    struct loop *loop;
+    struct matcher *matcher;
+    struct kind_memory *memory;
+};
+
+struct judge *judge_new(struct loop *loop)
+{
+    struct judge *judge = calloc(1, sizeof *judge);
+
+    if (!judge)
+        abort(); // out of memory ends the worker; the master starts another
+    judge->loop = loop;
+    judge->matcher = matcher_new(NULL);
+    judge->memory = kind_memory_new();
+    return judge;
+}
+
+void judge_free(struct judge **judge)
+{
+    if (!*judge)
+        return;
+    matcher_free(&(*judge)->matcher);
+    kind_memory_free(&(*judge)->memory);
+    free(*judge);
+    *judge = NULL;
+}
+
+void judge_use(struct judge *judge, struct database *database)
+{
+    matcher_use(judge->matcher, database);
+}
+
+struct database *judge_database(const struct judge *judge)
+{
+    return matcher_database(judge->matcher);
+}
+
+/* ---- switches ------------------------------------------------------------------------------------- */
+
+/* The host of a URL, or the whole text where it is none. */
+static struct span host_of(struct span url)
+{
+    size_t scheme = span_find(url, SPAN("://"));
+    struct span rest = scheme < url.size ? span_from(url, scheme + 3) : url;
+
+    for (size_t i = 0; i < rest.size; i++)
+        if (rest.at[i] == '/' || rest.at[i] == '?' || rest.at[i] == '#' ||
+            (rest.at[i] == ':' && rest.at[0] != '['))
+            return span_slice(rest, 0, i);
+    return rest;
+}
+
+static void flip(enum config_switch by, bool *what)
+{
+    if (by != SWITCH_UNSET)
+        *what = by == SWITCH_YES;
+}
+
+static bool client_is(const struct config_client *section, const struct case_file *file)
+{
+    struct address_range range;
+
+    if (file->user.size && span_equal(section->match, file->user))
+        return true;
+    return address_range_parse(&range, section->match) && address_range_has(&range, file->client);
+}
+
+/* Sections in their order, the last that says something wins; clients after sites. */
+static void ask_switches(const struct case_file *file, struct judgement *out)
+{
+    const struct config *config = file->settings->config;
+    struct span page = out->source.size ? host_of(out->source) : file->target->host;
+
+    out->is_filtered = config->filter;
+    out->wants_gpc = config->gpc;
+    for (size_t i = 0; i < config->site_count; i++) {
+        if (!span_matches_wildcard(page, config->sites[i].pattern))
+            continue;
+        flip(config->sites[i].filter, &out->is_filtered);
+        flip(config->sites[i].gpc, &out->wants_gpc);
+    }
+    for (size_t i = 0; i < config->client_count; i++) {
+        if (!client_is(&config->clients[i], file))
+            continue;
+        flip(config->clients[i].filter, &out->is_filtered);
+        flip(config->clients[i].gpc, &out->wants_gpc);
+    }
+}
+
+static bool policy_rejects(const struct config_policy *policy, struct span host)
+{
+    if (texts_match(&policy->accept, host))
+        return false;
+    return texts_match(&policy->reject, host) || policy->otherwise == POLICY_REJECT;
+}
+
+/* ---- rules ----------------------------------------------------------------------------------------- */
+
+static enum party party_of(enum kind_party party)
+{
+    if (party == KIND_PARTY_FIRST)
+        return PARTY_FIRST;
+    return party == KIND_PARTY_THIRD ? PARTY_THIRD : PARTY_BY_SOURCE;
+}
+
+static struct request question_of(const struct case_file *file, const struct judgement *judgement,
+                                  enum kind_party party, const char *client_text)
+{
+    return (struct request){
+        .url = file->url,
+        .source = judgement->source,
+        .type = judgement->type,
+        .party = party_of(party),
+        .method = file->request->method_name,
+        .client = span_text(client_text),
+        .client_name = file->user,
+    };
+}
+
+/* An exception for all of the page that the request is for. */
+static bool page_is_exempt(struct judge *judge, const struct judgement *judgement)
+{
+    struct request page = { .url = judgement->source, .type = TYPE_DOCUMENT };
+    char url[300];
+    struct rule_view view;
+    unsigned flags;
+    int size;
+
+    if (!judgement->source.size)
+        return false;
+    if (span_find(page.url, SPAN("://")) == page.url.size) {
+        size = snprintf(url, sizeof url, "http://%.*s/", SPAN_PRINT(page.url));
+        page.url = span_of(url, size > 0 && (size_t)size < sizeof url ? (size_t)size : 0);
+    }
+    flags = matcher_page(judge->matcher, &page);
+    if (flags & (PAGE_ALL | PAGE_URLBLOCK))
+        return true;
+    return (flags & PAGE_GENERICBLOCK) &&
+           database_rule(matcher_database(judge->matcher), judgement->verdict.rule, &view) &&
+           span_find(view.text, SPAN("domain=")) == view.text.size &&
+           span_find(view.text, SPAN("from=")) == view.text.size;
+}
+
+static void ask_rules(struct judge *judge, const struct case_file *file, enum kind_party party,
+                      struct judgement *out)
+{
+    char client[ADDRESS_TEXT_BYTES];
+    struct request question = question_of(file, out, party, address_text(file->client, client));
+
+    matcher_ask(judge->matcher, &question, &out->verdict);
+    out->is_stopped = (out->verdict.action == VERDICT_BLOCK ||
+                       out->verdict.action == VERDICT_REDIRECT) &&
+                      !page_is_exempt(judge, out);
+}
+
+/* A source that is a style sheet or a frame stands for the page behind it. */
+static void find_source(struct judge *judge, const struct case_file *file,
+                        const struct kind_source *source, struct judgement *out)
+{
+    uint64_t now_ms = loop_now_ms(judge->loop);
+    struct span behind;
+
+    out->source = source->page;
+    if (!out->source.size)
+        return;
+    behind = kind_memory_find(judge->memory, file->client, out->source, now_ms);
+    if (behind.at) {
+        struct span copy = arena_copy(file->request->arena, behind);
+        if (copy.at)
+            out->source = copy;
+    }
+    if (out->type == TYPE_STYLESHEET || out->type == TYPE_SUBDOCUMENT)
+        kind_memory_keep(judge->memory, file->client, file->url, out->source, now_ms);
+}
+
+void judge_request(struct judge *judge, const struct case_file *file, struct judgement *out)
+{
+    struct kind kind = kind_of_request(file->request, file->target->path_and_query);
+    struct kind_source source = kind_source_of(file->request, file->target, kind.type);
+
+    *out = (struct judgement){ .type = kind.type, .type_is_guess = kind.is_guess };
+    find_source(judge, file, &source, out);
+    ask_switches(file, out);
+    if (policy_rejects(&file->settings->config->connect_policy, file->target->host)) {
+        out->is_stopped = out->by_policy = true;
+        return;
+    }
+    if (out->is_filtered)
+        ask_rules(judge, file, source.party, out);
+}
+
+void judge_connect(struct judge *judge, const struct case_file *file, struct judgement *out)
+{
+    *out = (struct judgement){ .type = TYPE_OTHER };
+    ask_switches(file, out);
+    if (policy_rejects(&file->settings->config->connect_policy, file->target->host)) {
+        out->is_stopped = out->by_policy = true;
+        return;
+    }
+    if (!out->is_filtered)
+        return;
+    matcher_connect(judge->matcher, file->target->host, &out->verdict);
+    out->is_stopped = out->verdict.action == VERDICT_BLOCK;
+}
+
+bool judge_response(struct judge *judge, const struct case_file *file,
+                    const struct message *response, struct judgement *now)
+{
+    struct span content_type = message_value(response, FIELD_CONTENT_TYPE);
+
+    if (!content_type.at)
+        return false;
+    if (now->type_is_guess) {
+        now->type = kind_of_response(content_type);
+        now->type_is_guess = false;
+        if (now->is_filtered && now->type != TYPE_OTHER) {
+            struct kind_source source =
+                kind_source_of(file->request, file->target, now->type);
+            ask_rules(judge, file, source.party, now);
+            if (now->is_stopped)
+                return true;
+        }
+    }
+    if (span_starts_nocase(content_type, SPAN("image/")) &&
+        policy_rejects(&file->settings->config->image_policy, file->target->host)) {
+        now->type = TYPE_IMAGE;
+        now->is_stopped = now->by_policy = now->by_image_policy = true;
+        return true;
+    }
+    return false;
+}
+
+bool judge_drops_cookies(const struct case_file *file)
+{
+    return policy_rejects(&file->settings->config->cookie_policy, file->target->host);
+}
+
+const char *judge_reason(const struct judge *judge, const struct judgement *judgement, char *to)
+{
+    struct rule_view view;
+
+    if (judgement->by_policy)
+        snprintf(to, JUDGE_REASON_BYTES, "the %s policy of the configuration",
+                 judgement->by_image_policy ? "image" : "connect");
+    else if (database_rule(matcher_database(judge->matcher), judgement->verdict.rule, &view))
+        snprintf(to, JUDGE_REASON_BYTES, "%.*s (%.*s, line %u)",
+                 view.text.size > 300 ? 300 : (int)view.text.size, view.text.at,
+                 view.list.size > 100 ? 100 : (int)view.list.size, view.list.at, view.line);
+    else
+        snprintf(to, JUDGE_REASON_BYTES, "a rule");
+    return to;
+}

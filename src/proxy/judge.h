@@ -1,0 +1,61 @@
+/*
+ * judge.h - may this request go on? The rules, the host policies and the switches, joined.
+ *
+ * Gathers what the matcher wants to know of a request (type, source, party, client), asks it, and
+ * takes off what sites, clients, pauses and whole-page exceptions take off. One for each proxy,
+ * with the worker's matcher and its memory of which page loaded what. Answers nobody: exchange.c
+ * does.
+ */
+#ifndef DEJUNK_PROXY_JUDGE_H
+#define DEJUNK_PROXY_JUDGE_H
+
+#include "filter/match.h"
+#include "io/loop.h"
+#include "proxy/kind.h"
+#include "proxy/settings.h"
+
+struct judge; // opaque
+
+struct judge *judge_new(struct loop *loop);
+void judge_free(struct judge **judge);
+/* Another rule database from now on (NULL: no rules); referenced. */
+void judge_use(struct judge *judge, struct database *database);
+struct database *judge_database(const struct judge *judge);
+
+struct case_file { // what is to be judged; all borrowed
+    struct settings *settings;
+    const struct message *request;
+    const struct target *target;
+    struct span url; // absolute
+    const struct address *client;
+    struct span user; // may be empty
+};
+
+struct judgement {
+    bool is_filtered;  // false: a switch, a pause or the config takes filtering off here
+    bool is_stopped;   // by verdict.rule
+    bool by_policy;    // by a host policy, not by a rule
+    bool by_image_policy;
+    bool type_is_guess;
+    bool wants_gpc;
+    enum request_type type;
+    struct verdict verdict;
+    struct span source; // the page that it is for; in the arena or the request; may be empty
+};
+
+/* Before a connection is asked for. */
+void judge_request(struct judge *judge, const struct case_file *file, struct judgement *out);
+/* At CONNECT. */
+void judge_connect(struct judge *judge, const struct case_file *file, struct judgement *out);
+/* When the response's type is known, for a request whose own was a guess, and by the image policy.
+ * True: the response is to be dropped; *now says why. */
+bool judge_response(struct judge *judge, const struct case_file *file,
+                    const struct message *response, struct judgement *now);
+/* Does the cookie policy drop Set-Cookie from this host? */
+bool judge_drops_cookies(const struct case_file *file);
+
+/* "||ads.example^ (easylist, line 123)" into `to`; cut to fit. */
+enum { JUDGE_REASON_BYTES = 512 };
+const char *judge_reason(const struct judge *judge, const struct judgement *judgement, char *to);
+
+#endif
