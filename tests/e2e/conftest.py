@@ -1,13 +1,12 @@
 """Fixtures: start_proxy, start_nginx, start_origin, start_names. What they start ends with the
 test, the proxy in order: its exit code is 0 and its log has no report of a sanitizer."""
 import os
-import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from house import DEJUNK, REPORT, NameServer, Nginx, Origin, Proxy  # noqa: E402
+from house import REPORT, NameServer, Nginx, Origin, Proxy  # noqa: E402
 
 
 def stop_in_order(proxy):
@@ -18,16 +17,9 @@ def stop_in_order(proxy):
     assert code == 0, "the proxy ended with %s" % code
 
 
-def can_run():
-    told = subprocess.run([str(DEJUNK), "help"], stdout=subprocess.PIPE, text=True, check=False)
-    return "\n  run " in told.stdout
-
-
 @pytest.fixture
 def start_proxy(tmp_path):
     started = []
-    if not can_run():
-        pytest.skip("dejunk cannot run yet")
 
     def start(more="", **options):
         proxy = Proxy(tmp_path / ("proxy%d" % len(started)), more, **options)

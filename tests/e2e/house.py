@@ -237,7 +237,7 @@ http {
   server {
     listen 127.0.0.1:%(port)d backlog=1024;
     root %(dir)s/www;
-    location /gz/ { alias %(dir)s/www/; gzip on; gzip_types *; gzip_min_length 1; }
+    location /gz/ { alias %(dir)s/www/; gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; }
     location /chunked/ { alias %(dir)s/www/; ssi on; ssi_types *; }
     location /put/ { dav_methods PUT DELETE; create_full_put_path on; }
     location /private/ { alias %(dir)s/www/; auth_basic "private"; auth_basic_user_file %(dir)s/users; }
@@ -478,6 +478,7 @@ class Origin:
         self.lock = threading.Lock()
         self.accepted = 0
         self.open = set()
+        self.peers = []
         self.most_open = 0
         self.requests = []
         self.failures = []
@@ -501,6 +502,7 @@ class Origin:
                 self.accepted += 1
                 peer = Peer(sock, self.accepted)
                 self.open.add(peer)
+                self.peers.append(peer)
                 self.most_open = max(self.most_open, len(self.open))
                 thread = threading.Thread(target=self._serve, args=(peer,), daemon=True)
                 self.threads.append(thread)
@@ -518,6 +520,11 @@ class Origin:
                 self.open.discard(peer)
             peer.close()
 
+    def let_go(self, peer):
+        """For most_open: from now on the other side may close this connection and open another."""
+        with self.lock:
+            self.open.discard(peer)
+
     def seen(self, request):
         with self.lock:
             self.requests.append(request)
@@ -528,7 +535,7 @@ class Origin:
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         with self.lock:
-            peers = list(self.open)
+            peers = list(self.peers)
         for peer in peers:
             with contextlib.suppress(OSError):
                 peer.sock.shutdown(socket.SHUT_RDWR)
@@ -564,6 +571,8 @@ class NameServer:
         while True:
             try:
                 question, asker = self.sock.recvfrom(4096)
+                if not question:
+                    return
                 self.sock.sendto(self._answer(question), asker)
             except OSError:
                 return

@@ -26,6 +26,7 @@ class SlowOrigin:
             self.arrivals.put((int(request.target.rpartition("/")[2]), go_on))
             assert go_on.wait(30)
             if self.closes:
+                origin.let_go(peer)
                 peer.send(reply(b"done\n", headers=[("Connection", "close")]))
                 return
             peer.send(reply(b"done\n"))
@@ -131,8 +132,9 @@ def test_users_never_share_a_connection_that_knows_one_of_them(start_proxy, star
 
 @pytest.mark.parametrize("way", ["renamed", "overwritten"])
 def test_new_resolv_conf_is_in_force_within_a_second(start_proxy, start_origin, start_names, way):
-    home = start_origin(answering(lambda request: reply(b"home\n")), address="127.0.0.1")
-    start_origin(answering(lambda request: reply(b"road\n")), address="127.0.0.2",
+    close = [("Connection", "close")]
+    home = start_origin(answering(lambda request: reply(b"home\n", headers=close)))
+    start_origin(answering(lambda request: reply(b"road\n", headers=close)), address="127.0.0.2",
                  port=home.port)
     at_home = start_names({"printer.test": ["127.0.0.1"]}, ttl_s=3600)
     on_road = start_names({"printer.test": ["127.0.0.2"], "hotel.test": ["127.0.0.2"]}, ttl_s=3600)

@@ -10,8 +10,8 @@ import threading
 import time
 
 import pytest
-from house import (SANITIZED, Growth, Peer, answering, ask, read_request, read_response, reply,
-                   wait_for)
+from house import (SANITIZED, Growth, Peer, answering, ask, free_port, read_request, read_response,
+                   reply, wait_for)
 
 REQUESTS = int(os.environ.get("DEJUNK_REQUESTS", "1000" if SANITIZED else "10000"))
 GIGABYTE = 1 << 30
@@ -202,7 +202,7 @@ def test_a_gigabyte_up_in_bounded_memory(start_proxy, start_origin, framing):
     origin = start_origin(script)
     proxy = start_proxy()
     block = random.Random(4).randbytes(1 << 20)
-    assert ask(proxy, "http://127.0.0.1:1/").status == 502
+    assert ask(proxy, "http://127.0.0.1:%d/" % free_port()).status == 502
     with Growth(proxy.pid) as growth:
         peer = Peer(proxy.connect(120))
         framed = "Content-Length: %d" % size if framing == "length" else "Transfer-Encoding: chunked"
