@@ -16,6 +16,7 @@
 #include "daemon/installation.h"
 #include "daemon/notify.h"
 #include "daemon/parcel.h"
+#include "daemon/rules.h"
 #include "daemon/worker.h"
 #include "proxy/proxy.h"
 
@@ -34,6 +35,7 @@ struct master {
     struct config *config;
     struct listeners listeners;
     struct names *names;
+    struct rules *rules;
     struct notify notify;
     struct crew_begin begin; // what the next worker begins with; borrows from all of this
     struct crew *crew;
@@ -43,6 +45,8 @@ struct master {
 
     // reloads
     uint64_t generation, failed_reloads;
+    uint64_t rules_generation;
+    bool has_crew; // workers were started
     bool is_reloading, reload_again;
     struct loop_timer reload_patience;
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
@@ -196,6 +200,36 @@ static void on_names_changed(void *owner)
     send_names(master);
 }
 
+/* ---- rules ---- */
+
+static void on_rules_built(void *owner, bool is_new, const char *problem)
+{
+    struct master *master = owner;
+    struct message message = message_of(MESSAGE_RULES);
+    uint64_t size_bytes;
+
+    if (problem)
+        log_error("%s: %s", rules_fd(master->rules, &size_bytes) >= 0
+                                ? "the last good rules stay in force"
+                                : "without rules, everything is only relayed",
+                  problem);
+    master->begin.rules = rules_fd(master->rules, &message.parcel.size_bytes);
+    if (!master->has_crew) { // the start waits for this, so that nothing passes unjudged
+        master->has_crew = true;
+        if (master->phase == STARTING)
+            crew_set_size(master->crew, workers_wanted(master->config));
+        return;
+    }
+    if (!is_new)
+        return;
+    message.fd = master->begin.rules;
+    message.parcel.generation = ++master->rules_generation;
+    crew_tell_workers(master->crew, &message);
+    log_notice("new rules are in force");
+}
+
+static const struct rules_events rules_events = { on_rules_built };
+
 /* ---- reload ---- */
 
 struct plan { // the new state, built fully before anybody hears of it
@@ -294,6 +328,7 @@ static void plan_use(struct plan *plan, struct master *master)
     if (names_set_paths(master->names, master->config->resolv_conf, master->config->hosts_file))
         send_names(master);
     tell_listeners(master, &old_listeners);
+    rules_build(master->rules, master->config);
     crew_set_size(master->crew, workers);
     listeners_trim(&master->listeners, workers);
     listeners_done(&old_listeners);
@@ -662,6 +697,8 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->begin.listeners = &master->listeners;
     master->begin.names = names_texts(master->names);
     master->begin.via_pseudonym = span_text(master->pseudonym);
+    master->begin.rules = -1;
+    master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;
     master->crew = crew_new(master->loop, &master->begin, setup->roles, setup->role_count,
                             &crew_events, master);
@@ -677,7 +714,7 @@ int master_run(struct master *master)
         master->from_predecessor.data = master;
         ev_io_start(master->loop->ev, &master->from_predecessor);
     }
-    crew_set_size(master->crew, workers_wanted(master->config));
+    rules_build(master->rules, master->config);
     loop_run(master->loop);
     unwatch_signals(master);
     return master->exit_code;
@@ -694,6 +731,7 @@ void master_free(struct master **master)
         loop_timer_stop(&old->reload_patience);
         succession_free(&old->succession);
     }
+    rules_free(&old->rules);
     crew_free(&old->crew);
     names_free(&old->names);
     notify_close(&old->notify);

@@ -294,6 +294,21 @@ static void take_names(struct worker *worker, const struct message *message)
     parcel_close(&both);
 }
 
+/* Maps the database, which then outlives its descriptor. The old one stays on any error. */
+static void use_rules(struct worker *worker, int fd)
+{
+    struct database *database;
+    struct error error;
+
+    if (database_map(&database, fd, &error) != ERROR_NONE) {
+        log_error("the old rules stay: %s", error.text);
+        return;
+    }
+    log_debug("%zu rules of %zu lists", database_rules(database), database_lists(database));
+    proxy_use_rules(worker->proxy, database);
+    database_unref(&database);
+}
+
 /* ---- the end ---- */
 
 static void on_drained(void *owner)
@@ -338,6 +353,9 @@ static void obey(struct worker *worker, struct message *message)
         break;
     case MESSAGE_NAMES:
         take_names(worker, message);
+        break;
+    case MESSAGE_RULES:
+        use_rules(worker, message->fd);
         break;
     case MESSAGE_LISTEN:
         listen_message(worker, message);
@@ -400,7 +418,7 @@ static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
 /* What is ours stays open, all else of the master's is closed: its loop, its other children. */
 static void close_the_rest(const struct worker_setup *setup)
 {
-    int kept[LISTENERS_MOST + 3];
+    int kept[LISTENERS_MOST + 4];
     size_t count = 0;
 
     kept[count++] = setup->channel;
@@ -408,6 +426,8 @@ static void close_the_rest(const struct worker_setup *setup)
         kept[count++] = setup->access_log;
     if (setup->local >= 0)
         kept[count++] = setup->local;
+    if (setup->rules >= 0)
+        kept[count++] = setup->rules;
     for (size_t i = 0; i < setup->listeners->count; i++) {
         int fd = listener_fd(setup->listeners->items[i], setup->place);
         if (fd >= 0)
@@ -447,6 +467,10 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
 
         if (fd >= 0)
             kind = listen_on(worker, listener->name, &fd, error);
+    }
+    if (kind == ERROR_NONE && setup->rules >= 0) {
+        use_rules(worker, setup->rules);
+        close(setup->rules);
     }
     if (kind == ERROR_NONE && jail_is_wanted())
         kind = jail_enter(JAIL_WORKER, error);

@@ -22,6 +22,7 @@ struct worker_setup { // all borrowed from the master's memory as it was at fork
     struct span resolv_conf, hosts;
     struct span via_pseudonym;
     struct metrics *metrics;
+    int rules;        // the compiled database; -1: none
     int access_log;   // -1: none
     int local;        // a channel for CALLER messages to the admin process; -1: none
 };

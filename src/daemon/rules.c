@@ -1,0 +1,582 @@
+#include "daemon/rules.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "base/log.h"
+#include "daemon/child.h"
+#include "daemon/installation.h"
+#include "daemon/rulebook.h"
+
+enum {
+    LISTS = 256,
+    PROBLEM_BYTES = 400,
+    KEY_HEX = 32,
+    UNFILTERED_BYTES = 1024 * 1024,
+};
+
+/* Where Debian's webext-ublock-origin-firefox keeps its lists. */
+#define UBLOCK \
+    "/usr/share/mozilla/extensions/{ec8030f7-c20a-464f-9b0e-13a3a9e97384}/" \
+    "uBlock0@raymondhill.net/assets/"
+
+static const struct {
+    const char *name, *file;
+    bool is_trusted;
+} usual_lists[] = {
+    { "easylist", UBLOCK "thirdparties/easylist/easylist.txt", false },
+    { "easyprivacy", UBLOCK "thirdparties/easylist/easyprivacy.txt", false },
+    { "ublock-filters", UBLOCK "ublock/filters.min.txt", true },
+    { "ublock-badware", UBLOCK "ublock/badware.min.txt", true },
+    { "ublock-privacy", UBLOCK "ublock/privacy.min.txt", true },
+    { "ublock-quick-fixes", UBLOCK "ublock/quick-fixes.min.txt", true },
+    { "ublock-unbreak", UBLOCK "ublock/unbreak.min.txt", true },
+    { "urlhaus", UBLOCK "thirdparties/urlhaus-filter/urlhaus-filter-online.txt", false },
+};
+
+struct source {
+    char name[128];
+    char file[PATH_MAX];
+    bool is_trusted;
+    bool is_usual; // may be missing: a package that is not installed
+};
+
+struct plan { // what a database is made from
+    struct source sources[LISTS];
+    size_t count;
+    char unfiltered[PATH_MAX]; // empty: none
+    char directory[PATH_MAX - 32];
+    char key[KEY_HEX + 1];
+};
+
+struct rules {
+    struct loop *loop;
+    const struct rules_events *events;
+    void *owner;
+    int fd;
+    uint64_t size_bytes;
+    char key[KEY_HEX + 1]; // of what is in force
+    struct plan *plan;     // under way
+    struct config *next;   // to be built after it
+    pid_t pid;
+    ev_io report; // what the compiler says went wrong; it ends when the compiler does
+    char problem[PROBLEM_BYTES];
+    size_t problem_size;
+    struct loop_timer patience;
+    struct loop_task soon;
+};
+
+/* ---- what it is made from ------------------------------------------------------------------------- */
+
+static void add_source(struct plan *plan, struct span name, const char *file, bool is_trusted,
+                       bool is_usual)
+{
+    struct source *source;
+
+    if (plan->count == LISTS) {
+        log_error("more than %d lists; %s is left out", LISTS, file);
+        return;
+    }
+    source = &plan->sources[plan->count++];
+    snprintf(source->name, sizeof source->name, "%.*s", SPAN_PRINT(name));
+    snprintf(source->file, sizeof source->file, "%s", file);
+    source->is_trusted = is_trusted;
+    source->is_usual = is_usual;
+}
+
+static int is_rules_file(const struct dirent *entry)
+{
+    struct span name = span_text(entry->d_name);
+
+    return name.size > 4 && name.at[0] != '.' && span_ends(name, SPAN(".txt"));
+}
+
+static void add_own_rules(struct plan *plan, const struct config *config)
+{
+    char directory[PATH_MAX - 260], file[PATH_MAX];
+    struct dirent **entries;
+    int count;
+
+    if (config->rules_dir.size) {
+        if (config->rules_dir.size >= sizeof directory)
+            return; // the config's check has said so
+        snprintf(directory, sizeof directory, "%.*s", SPAN_PRINT(config->rules_dir));
+    } else if (!config_default_dir(CONFIG_RULES_DIR, directory, sizeof directory)) {
+        return;
+    }
+    count = scandir(directory, &entries, is_rules_file, alphasort);
+    for (int i = 0; i < count; i++) {
+        snprintf(file, sizeof file, "%s/%.255s", directory, entries[i]->d_name);
+        add_source(plan, span_text(file), file, true, false);
+        free(entries[i]);
+    }
+    if (count >= 0)
+        free(entries);
+}
+
+/* The installed list, or that of the source tree beside the program. */
+static void find_unfiltered(struct plan *plan, const struct config *config)
+{
+    static const char *const beside[] = { "/../share/dejunk/unfiltered-hosts",
+                                          "/../conf/unfiltered-hosts" };
+    char program[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 64);
+    char *slash;
+
+    if (config->unfiltered_hosts.size) {
+        snprintf(plan->unfiltered, sizeof plan->unfiltered, "%.*s",
+                 SPAN_PRINT(config->unfiltered_hosts));
+        return;
+    }
+    if (size <= 0)
+        return;
+    program[size] = '\0';
+    slash = strrchr(program, '/');
+    for (size_t i = 0; slash && i < sizeof beside / sizeof *beside; i++) {
+        snprintf(slash, 64, "%s", beside[i]);
+        if (access(program, R_OK) == 0) {
+            snprintf(plan->unfiltered, sizeof plan->unfiltered, "%s", program);
+            return;
+        }
+    }
+}
+
+/* Names, places, sizes and times of everything that is read. */
+static void make_key(struct plan *plan)
+{
+    XXH3_state_t *state = XXH3_createState();
+    XXH128_canonical_t canonical;
+
+    if (!state)
+        abort(); // out of memory
+    XXH3_128bits_reset(state);
+    XXH3_128bits_update(state, DEJUNK_VERSION, sizeof DEJUNK_VERSION);
+    for (size_t i = 0; i <= plan->count; i++) {
+        const char *file = i < plan->count ? plan->sources[i].file : plan->unfiltered;
+        struct stat about = { 0 };
+        char line[PATH_MAX + 300];
+        int size;
+
+        if (stat(file, &about) < 0)
+            about.st_size = -1;
+        size = snprintf(line, sizeof line, "%s\n%s\n%d\n%lld\n%lld.%ld\n%llu\n",
+                        i < plan->count ? plan->sources[i].name : "", file,
+                        i < plan->count && plan->sources[i].is_trusted, (long long)about.st_size,
+                        (long long)about.st_mtim.tv_sec, about.st_mtim.tv_nsec,
+                        (unsigned long long)about.st_ino);
+        XXH3_128bits_update(state, line, (size_t)size);
+    }
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+    XXH3_freeState(state);
+    for (size_t i = 0; i < sizeof canonical.digest; i++)
+        snprintf(plan->key + 2 * i, 3, "%02x", canonical.digest[i]);
+}
+
+static struct plan *plan_new(const struct config *config)
+{
+    struct plan *plan = calloc(1, sizeof *plan);
+    struct error error;
+
+    if (!plan)
+        abort(); // out of memory
+    if (installation_state_dir(plan->directory, sizeof plan->directory, config, &error)) {
+        log_error("%s", error.text);
+        plan->directory[0] = '\0';
+    }
+    for (size_t i = 0; i < config->list_count; i++) {
+        const struct config_list *list = &config->lists[i];
+        char file[PATH_MAX];
+
+        snprintf(file, sizeof file, "%.*s", SPAN_PRINT(list->file));
+        if (list->enabled)
+            add_source(plan, list->name, file, list->trusted, false);
+    }
+    for (size_t i = 0; config->list_count == 0 && i < sizeof usual_lists / sizeof *usual_lists;
+         i++)
+        add_source(plan, span_text(usual_lists[i].name), usual_lists[i].file,
+                   usual_lists[i].is_trusted, true);
+    add_own_rules(plan, config);
+    find_unfiltered(plan, config);
+    make_key(plan);
+    return plan;
+}
+
+/* ---- the compiler's process ------------------------------------------------------------------------- */
+
+/* Hosts one a line, `#` comments; "*.example" and "example" both stand for the host and all below
+ * it. */
+static void add_unfiltered(struct rulebook *rulebook, const struct plan *plan,
+                           struct buffer *text)
+{
+    struct list_summary summary;
+    struct error error;
+    char line[1024];
+    FILE *file;
+
+    if (plan->unfiltered[0] == '\0')
+        return;
+    file = fopen(plan->unfiltered, "re");
+    if (!file) {
+        log_warning("hosts that are never filtered: cannot read %s", plan->unfiltered);
+        return;
+    }
+    text->limit_bytes = UNFILTERED_BYTES;
+    while (fgets(line, sizeof line, file)) {
+        struct span host = span_text(line);
+
+        host.size = strcspn(line, "#\r\n");
+        host = span_trim(host);
+        if (span_starts(host, SPAN("*.")))
+            host = span_from(host, 2);
+        if (host.size && !buffer_printf(text, "@@||%.*s^$important,all\n", SPAN_PRINT(host)))
+            break;
+    }
+    fclose(file);
+    if (rulebook_add_text(rulebook, buffer_span(text), "hosts that are never filtered", true,
+                          &summary, &error))
+        log_warning("%s", error.text);
+}
+
+static void report_list(FILE *report, const struct source *source,
+                        const struct list_summary *summary)
+{
+    fprintf(report, "%s\t%s\t%s\t%u\t%u\t%u\t%u\t%u\n", source->name, source->file,
+            source->is_trusted ? "trusted" : "untrusted", summary->lines,
+            summary->network + summary->hosts, summary->cosmetic, summary->idle, summary->bad);
+}
+
+static bool write_all(int fd, struct span bytes)
+{
+    while (bytes.size) {
+        ssize_t put = write(fd, bytes.at, bytes.size);
+        if (put < 0) {
+            if (errno == EINTR)
+                continue;
+            return false;
+        }
+        bytes = span_from(bytes, (size_t)put);
+    }
+    return true;
+}
+
+static enum error_kind keep_database(const struct plan *plan, struct span image,
+                                     struct error *error)
+{
+    char beside[PATH_MAX], place[PATH_MAX];
+    bool is_kept;
+    int fd;
+
+    snprintf(place, sizeof place, "%s/rules.db", plan->directory);
+    snprintf(beside, sizeof beside, "%s/rules.db.new", plan->directory);
+    fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot write %s", beside);
+    is_kept = write_all(fd, image) && fsync(fd) == 0;
+    is_kept = close(fd) == 0 && is_kept && rename(beside, place) == 0;
+    if (is_kept)
+        return ERROR_NONE;
+    error_errno(error, ERROR_SYSTEM, "cannot keep %s", place);
+    unlink(beside);
+    return ERROR_SYSTEM;
+}
+
+/* The key goes last: without it the database is made again. */
+static FILE *open_report(const struct plan *plan, char *beside, size_t size)
+{
+    FILE *report;
+
+    snprintf(beside, size, "%s/rules.txt.new", plan->directory);
+    report = fopen(beside, "we");
+    if (report)
+        fprintf(report, "%s\n", plan->key);
+    return report;
+}
+
+static enum error_kind compile(const struct plan *plan, struct error *error)
+{
+    struct rulebook *rulebook = rulebook_new(NULL, NULL);
+    struct buffer unfiltered = { 0 };
+    struct compile_counts counts;
+    struct span image;
+    char beside[PATH_MAX], place[PATH_MAX];
+    FILE *report = open_report(plan, beside, sizeof beside);
+    enum error_kind kind;
+    size_t used = 0;
+
+    if (!report)
+        return error_errno(error, ERROR_SYSTEM, "cannot write %s", beside);
+    if (rulebook_add_suffixes(rulebook, NULL, error))
+        log_warning("%s", error->text);
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct source *source = &plan->sources[i];
+        struct list_summary summary;
+
+        if (source->is_usual && access(source->file, R_OK) < 0)
+            continue;
+        if (rulebook_add(rulebook, source->file, source->name, source->is_trusted, &summary,
+                         error)) {
+            log_warning("list %s: %s", source->name, error->text);
+            continue;
+        }
+        report_list(report, source, &summary);
+        used++;
+    }
+    add_unfiltered(rulebook, plan, &unfiltered);
+    if (used == 0)
+        log_warning("no filter list could be read: everything is only relayed");
+    kind = rulebook_compile(rulebook, &image, &counts, error);
+    if (kind == ERROR_NONE)
+        kind = keep_database(plan, image, error);
+    fprintf(report, "# %u hosts, %u other rules\n", counts.plain_hosts, counts.rules);
+    snprintf(place, sizeof place, "%s/rules.txt", plan->directory);
+    if ((fclose(report) != 0 || kind || rename(beside, place) < 0) && !kind)
+        kind = error_errno(error, ERROR_SYSTEM, "cannot keep %s", place);
+    return kind; // memory goes with the process
+}
+
+static _Noreturn void run_compiler(const struct plan *plan, int report)
+{
+    struct rlimit memory = { RULES_MEMORY_BYTES, RULES_MEMORY_BYTES };
+    struct rlimit cpu = { RULES_CPU_S, RULES_CPU_S };
+    struct error error = { .kind = ERROR_NONE };
+
+    child_keep_only(&report, 1);
+    log_start("compiler", log_is_on(LOG_LEVEL_DEBUG) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+#if !defined(__SANITIZE_ADDRESS__)
+    setrlimit(RLIMIT_AS, &memory);
+#else
+    (void)memory; // the sanitizer maps terabytes
+#endif
+    setrlimit(RLIMIT_CPU, &cpu);
+    if (compile(plan, &error) == ERROR_NONE)
+        _exit(EX_OK);
+    write_all(report, span_of(error.text, strnlen(error.text, PROBLEM_BYTES - 1)));
+    _exit(EX_CANTCREAT);
+}
+
+/* ---- the master's side -------------------------------------------------------------------------------- */
+
+/* Is the database in the state directory made from just this? */
+static bool is_kept(const struct plan *plan)
+{
+    char path[PATH_MAX], key[KEY_HEX + 2] = "";
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/rules.txt", plan->directory);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    if (!fgets(key, sizeof key, file))
+        key[0] = '\0';
+    fclose(file);
+    key[strcspn(key, "\n")] = '\0';
+    return strcmp(key, plan->key) == 0;
+}
+
+/* Opens what is in the state directory. False: nothing usable is there. */
+static bool take_database(struct rules *rules, const struct plan *plan)
+{
+    char path[PATH_MAX];
+    struct stat about;
+    int fd;
+
+    snprintf(path, sizeof path, "%s/rules.db", plan->directory);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &about) < 0 || !S_ISREG(about.st_mode)) {
+        close(fd);
+        return false;
+    }
+    if (rules->fd >= 0)
+        close(rules->fd);
+    rules->fd = fd;
+    rules->size_bytes = (uint64_t)about.st_size;
+    return true;
+}
+
+static void start_build(struct rules *rules, struct config *config);
+
+static void finish(struct rules *rules, bool is_new, const char *problem)
+{
+    struct config *next = rules->next;
+
+    free(rules->plan);
+    rules->plan = NULL;
+    rules->next = NULL;
+    rules->events->on_built(rules->owner, is_new, problem);
+    if (next) {
+        start_build(rules, next);
+        config_unref(&next);
+    }
+}
+
+static void use_new(struct rules *rules, const char *problem)
+{
+    bool is_new = false;
+
+    if (!problem && strcmp(rules->key, rules->plan->key) != 0) {
+        is_new = take_database(rules, rules->plan);
+        if (is_new)
+            memcpy(rules->key, rules->plan->key, sizeof rules->key);
+        else
+            problem = "the compiled rules cannot be opened";
+    } else if (problem && rules->fd < 0) { // at the start: an older one is better than none
+        is_new = take_database(rules, rules->plan);
+    }
+    finish(rules, is_new, problem);
+}
+
+static void on_kept(void *owner)
+{
+    use_new(owner, NULL);
+}
+
+static void on_compiler_ended(struct rules *rules)
+{
+    int status = 0;
+
+    ev_io_stop(rules->loop->ev, &rules->report);
+    loop_timer_stop(&rules->patience);
+    close(rules->report.fd);
+    waitpid(rules->pid, &status, 0);
+    rules->pid = 0;
+    rules->problem[rules->problem_size] = '\0';
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
+        use_new(rules, NULL);
+        return;
+    }
+    if (WIFSIGNALED(status))
+        snprintf(rules->problem, sizeof rules->problem,
+                 "the compiler was ended by signal %d: out of memory or time", WTERMSIG(status));
+    else if (rules->problem_size == 0)
+        snprintf(rules->problem, sizeof rules->problem, "the compiler ended with exit code %d",
+                 WEXITSTATUS(status));
+    use_new(rules, rules->problem);
+}
+
+static void on_report(struct ev_loop *ev, ev_io *watch, int events)
+{
+    struct rules *rules = watch->data;
+    ssize_t size = read(watch->fd, rules->problem + rules->problem_size,
+                        sizeof rules->problem - 1 - rules->problem_size);
+
+    (void)ev;
+    (void)events;
+    if (size > 0)
+        rules->problem_size += (size_t)size;
+    else if (size == 0 || (errno != EAGAIN && errno != EINTR))
+        on_compiler_ended(rules);
+}
+
+static void on_patience_over(void *owner)
+{
+    struct rules *rules = owner;
+
+    kill(rules->pid, SIGKILL); // the end of its report follows
+}
+
+static void start_compiler(struct rules *rules)
+{
+    int report[2];
+
+    if (pipe2(report, O_CLOEXEC) < 0) {
+        use_new(rules, "no pipe to the compiler");
+        return;
+    }
+    rules->pid = fork();
+    if (rules->pid == 0) {
+        close(report[0]);
+        run_compiler(rules->plan, report[1]);
+    }
+    close(report[1]);
+    if (rules->pid < 0) {
+        rules->pid = 0;
+        close(report[0]);
+        use_new(rules, "no process for the compiler");
+        return;
+    }
+    fcntl(report[0], F_SETFL, O_NONBLOCK);
+    rules->problem_size = 0;
+    ev_io_init(&rules->report, on_report, report[0], EV_READ);
+    rules->report.data = rules;
+    ev_io_start(rules->loop->ev, &rules->report);
+    loop_timer_set(&rules->patience, RULES_PATIENCE_MS);
+}
+
+static void start_build(struct rules *rules, struct config *config)
+{
+    rules->plan = plan_new(config);
+    if (is_kept(rules->plan))
+        loop_later(rules->loop, &rules->soon);
+    else
+        start_compiler(rules);
+}
+
+struct rules *rules_new(struct loop *loop, const struct rules_events *events, void *owner)
+{
+    struct rules *rules = calloc(1, sizeof *rules);
+
+    if (!rules)
+        abort(); // out of memory
+    rules->loop = loop;
+    rules->events = events;
+    rules->owner = owner;
+    rules->fd = -1;
+    loop_timer_init(&rules->patience, loop, on_patience_over, rules);
+    rules->soon.run = on_kept;
+    rules->soon.owner = rules;
+    return rules;
+}
+
+void rules_free(struct rules **rules)
+{
+    struct rules *old = *rules;
+
+    *rules = NULL;
+    if (!old)
+        return;
+    if (old->pid > 0) {
+        kill(old->pid, SIGKILL);
+        waitpid(old->pid, NULL, 0);
+        ev_io_stop(old->loop->ev, &old->report);
+        close(old->report.fd);
+    }
+    loop_timer_stop(&old->patience);
+    loop_later_cancel(old->loop, &old->soon);
+    config_unref(&old->next);
+    free(old->plan);
+    if (old->fd >= 0)
+        close(old->fd);
+    free(old);
+}
+
+void rules_build(struct rules *rules, struct config *config)
+{
+    if (rules->plan) {
+        config_unref(&rules->next);
+        rules->next = config;
+        config_ref(config);
+        return;
+    }
+    start_build(rules, config);
+}
+
+int rules_fd(const struct rules *rules, uint64_t *size_bytes)
+{
+    *size_bytes = rules->size_bytes;
+    return rules->fd;
+}
