@@ -40,9 +40,9 @@ static const struct block v6_blocks[] = {
     { { 0 }, 128, ADDRESS_UNSPECIFIED },
     { { [15] = 1 }, 128, ADDRESS_LOOPBACK },
     { { 0x20, 0x01, 0x00, 0x04, 0x01, 0x12 }, 48, ADDRESS_PUBLIC }, // AS112
-    { { 0x20, 0x01, 0x00 }, 23, ADDRESS_RESERVED },             // protocols, Teredo, ORCHID
-    { { 0x20, 0x01, 0x0d, 0xb8 }, 32, ADDRESS_RESERVED },       // documentation
-    { { 0x3f, 0xff }, 20, ADDRESS_RESERVED },                   // documentation
+    { { 0x20, 0x01, 0x00 }, 23, ADDRESS_RESERVED },                 // protocols, Teredo, ORCHID
+    { { 0x20, 0x01, 0x0d, 0xb8 }, 32, ADDRESS_RESERVED },           // documentation
+    { { 0x3f, 0xff }, 20, ADDRESS_RESERVED },                       // documentation
     { { 0x20 }, 3, ADDRESS_PUBLIC },
     { { 0xfc }, 7, ADDRESS_PRIVATE },
     { { 0xfe, 0x80 }, 10, ADDRESS_LINK_LOCAL },
@@ -52,9 +52,9 @@ static const struct block v6_blocks[] = {
 };
 
 static const char *const class_names[] = {
-    [ADDRESS_PUBLIC] = "public",         [ADDRESS_PRIVATE] = "private",
-    [ADDRESS_LOOPBACK] = "loopback",     [ADDRESS_LINK_LOCAL] = "link-local",
-    [ADDRESS_MULTICAST] = "multicast",   [ADDRESS_UNSPECIFIED] = "unspecified",
+    [ADDRESS_PUBLIC] = "public",       [ADDRESS_PRIVATE] = "private",
+    [ADDRESS_LOOPBACK] = "loopback",   [ADDRESS_LINK_LOCAL] = "link-local",
+    [ADDRESS_MULTICAST] = "multicast", [ADDRESS_UNSPECIFIED] = "unspecified",
     [ADDRESS_RESERVED] = "reserved",
 };
 
@@ -100,10 +100,10 @@ static const struct hideout {
     uint8_t bytes[16];
     uint8_t bits, offset; // the address follows `offset` bytes
 } hideouts[] = {
-    { { [10] = 0xff, [11] = 0xff }, 96, 12 },                                 // mapped
-    { { 0x00, 0x64, 0xff, 0x9b }, 96, 12 },                                   // NAT64, RFC 6052
-    { { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48, 12 },                       // NAT64, RFC 8215
-    { { 0x20, 0x02 }, 16, 2 },                                                // 6to4, RFC 3056
+    { { [10] = 0xff, [11] = 0xff }, 96, 12 },           // mapped
+    { { 0x00, 0x64, 0xff, 0x9b }, 96, 12 },             // NAT64, RFC 6052
+    { { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48, 12 }, // NAT64, RFC 8215
+    { { 0x20, 0x02 }, 16, 2 },                          // 6to4, RFC 3056
 };
 
 static const struct hideout *hideout_of(const struct address *address)
@@ -139,9 +139,9 @@ static enum address_class classify_local_nat64(const uint8_t *b)
     static const struct {
         uint8_t at[4], end; // where the IPv4 address stands; from `end` on, and at 8, it is zero
     } readings[] = {
-        { { 6, 7, 9, 10 }, 11 },  // /48
-        { { 7, 9, 10, 11 }, 12 }, // /56
-        { { 9, 10, 11, 12 }, 13 }, // /64
+        { { 6, 7, 9, 10 }, 11 },    // /48
+        { { 7, 9, 10, 11 }, 12 },   // /56
+        { { 9, 10, 11, 12 }, 13 },  // /64
         { { 12, 13, 14, 15 }, 16 }, // /96, where 8 may be anything
     };
     static const uint8_t zeros[16];

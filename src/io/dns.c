@@ -16,7 +16,7 @@ enum {
     CLASS_IN = 1,
     RCODE_OK = 0,
     RCODE_NO_NAME = 3,
-    NAME_JUMPS = 32, // compression pointers followed in one name
+    NAME_JUMPS = 32,         // compression pointers followed in one name
     TTL_MOST_S = 0x7fffffff, // above it counts as 0, RFC 2181 section 8
 };
 
@@ -149,10 +149,13 @@ static bool walk(struct dns_reply *reply, struct reader reader, unsigned records
 {
     struct record record;
 
+    reply->outcome = DNS_NO_DATA;
     for (unsigned i = 0; i < records; i++) {
         read_record(&reader, &record);
-        if (reader.is_broken)
-            return false; // what came before it stands
+        if (reader.is_broken) {
+            reply->outcome = DNS_FAILED; // but addresses that came before stand
+            return false;
+        }
         if (record.class_of != CLASS_IN || strcmp(record.owner, wanted) != 0)
             continue;
         if (record.type == type && record.size == (type == TYPE_AAAA ? 16 : 4)) {
@@ -185,8 +188,8 @@ void dns_parse(struct dns_reply *reply, struct span packet, const char *name, bo
     if (reader.is_broken || !(flags & 0x8000) || questions != 1)
         return;
     read_name(&reader, wanted);
-    if (read_bytes(&reader, 2) != type || read_bytes(&reader, 2) != CLASS_IN ||
-        reader.is_broken || strcmp(wanted, name) != 0)
+    if (read_bytes(&reader, 2) != type || read_bytes(&reader, 2) != CLASS_IN || reader.is_broken ||
+        strcmp(wanted, name) != 0)
         return;
     if ((flags & 0xf) == RCODE_NO_NAME)
         reply->outcome = DNS_NO_NAME;
@@ -196,11 +199,14 @@ void dns_parse(struct dns_reply *reply, struct span packet, const char *name, bo
     if (records > DNS_RECORDS)
         records = DNS_RECORDS;
     while (walk(reply, reader, records, type, wanted)) {
-        if (reply->alias_count == DNS_ALIASES)
-            return; // a chain that long, or a ring, leads nowhere
+        if (reply->alias_count == DNS_ALIASES) { // a chain that long, or a ring, leads nowhere
+            reply->outcome = DNS_FAILED;
+            return;
+        }
         memcpy(reply->aliases[reply->alias_count++], wanted, sizeof wanted);
     }
-    reply->outcome = reply->count > 0 ? DNS_FOUND : DNS_NO_DATA;
+    if (reply->count > 0)
+        reply->outcome = DNS_FOUND;
 }
 
 /* sockets: c-ares says what it waits for, the loop waits */
@@ -234,8 +240,8 @@ static void set_timer(struct dns *dns)
     struct timeval room, *wait = ares_timeout(dns->channel, NULL, &room);
 
     if (wait)
-        loop_timer_set(&dns->timer, (uint64_t)wait->tv_sec * 1000 +
-                                        (uint64_t)wait->tv_usec / 1000 + 1);
+        loop_timer_set(&dns->timer,
+                       (uint64_t)wait->tv_sec * 1000 + (uint64_t)wait->tv_usec / 1000 + 1);
 }
 
 static void on_timer(void *owner)
@@ -377,11 +383,11 @@ static int open_channel(struct dns *dns)
         .ednspsz = EDNS_BYTES,
     };
 
-    return ares_init_options(
-        &dns->channel, &options,
-        ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SERVERS |
-            ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_SORTLIST |
-            ARES_OPT_EDNSPSZ | (dns->conf.rotate ? ARES_OPT_ROTATE : ARES_OPT_NOROTATE));
+    return ares_init_options(&dns->channel, &options,
+                             ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS |
+                                 ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS |
+                                 ARES_OPT_SOCK_STATE_CB | ARES_OPT_SORTLIST | ARES_OPT_EDNSPSZ |
+                                 (dns->conf.rotate ? ARES_OPT_ROTATE : ARES_OPT_NOROTATE));
 }
 
 static int set_servers(struct dns *dns)
@@ -432,8 +438,7 @@ enum error_kind dns_new(struct dns **out, struct loop *loop, const struct resolv
     status = set_servers(dns);
     if (status != ARES_SUCCESS) {
         dns_free(&dns);
-        return error_set(error, ERROR_SYSTEM, "c-ares takes no servers: %s",
-                         ares_strerror(status));
+        return error_set(error, ERROR_SYSTEM, "c-ares takes no servers: %s", ares_strerror(status));
     }
     *out = dns;
     return ERROR_NONE;

@@ -15,7 +15,7 @@
 enum {
     DNS_ADDRESSES = 16, // kept of an answer, as is the next
     DNS_ALIASES = 8,
-    DNS_RECORDS = 512,  // looked at in an answer
+    DNS_RECORDS = 512,     // looked at in an answer
     DNS_TIMEOUT_MS = 2000, // for the first try, when resolv.conf says nothing; then it doubles
     DNS_ATTEMPTS = 3,
 };
@@ -24,8 +24,8 @@ enum dns_outcome {
     DNS_FOUND,
     DNS_NO_DATA, // the name exists without an address of this kind
     DNS_NO_NAME,
-    DNS_FAILED,  // the servers said no, made no sense or cannot be reached
-    DNS_SILENT,  // no server answered in time
+    DNS_FAILED, // the servers said no, made no sense or cannot be reached
+    DNS_SILENT, // no server answered in time
 };
 
 struct dns_reply {

@@ -39,7 +39,9 @@ static void grant_next(void *owner)
 void gate_init(struct gate *gate, struct loop *loop, size_t places)
 {
     assert(places > 0);
-    *gate = (struct gate){ .loop = loop, .places = places, .last = &gate->first,
+    *gate = (struct gate){ .loop = loop,
+                           .places = places,
+                           .last = &gate->first,
                            .grant = { .run = grant_next, .owner = gate } };
 }
 

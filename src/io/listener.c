@@ -118,7 +118,11 @@ void acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd,
                     const struct acceptor_events *events, void *owner, unsigned per_wake_up)
 {
     *acceptor = (struct acceptor){
-        .loop = loop, .events = events, .owner = owner, .is_started = true, .batch = 1,
+        .loop = loop,
+        .events = events,
+        .owner = owner,
+        .is_started = true,
+        .batch = 1,
         .per_wake_up = per_wake_up ? per_wake_up : ACCEPTOR_PER_WAKE_UP,
     };
     switch_on(fd, IPPROTO_TCP, TCP_NODELAY); // fails on a unix socket, which needs none

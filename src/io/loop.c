@@ -255,7 +255,7 @@ void loop_timer_set(struct loop_timer *timer, uint64_t after_ms)
             return;
         ev_timer_stop(loop->ev, &timer->watcher);
     } else if (ev_is_pending(&timer->watcher)) {
-        ev_clear_pending(loop->ev, &timer->watcher); // went off in this round, set anew before it ran
+        ev_clear_pending(loop->ev, &timer->watcher); // went off, but set anew before it ran
     }
     if (!loop->is_running)
         ev_now_update(loop->ev);

@@ -11,9 +11,9 @@
 #include "io/stream.h"
 
 enum {
-    PIPES_KEPT = 32,              // idle ones in a pool
+    PIPES_KEPT = 32,                // idle ones in a pool
     PIPES_SIZE_BYTES = 1024 * 1024, // asked for
-    PIPES_MIN_BYTES = 64 * 1024,  // a smaller one is slower than copying
+    PIPES_MIN_BYTES = 64 * 1024,    // a smaller one is slower than copying
 };
 
 struct pipe_pair {

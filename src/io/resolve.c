@@ -10,14 +10,14 @@ enum { IPV6, IPV4, FAMILIES }; // in the order of an answer
 /* An entry of the cache is on the list of what may be dropped while nobody waits for it and it
  * asks for nothing. */
 struct resolve_entry {
-    struct table_node node;           // first
+    struct table_node node;              // first
     struct resolve_entry *older, *newer; // in the list; both NULL: not in it
-    struct resolve_answer *answer;    // our reference; NULL: a failure, or nothing yet
-    enum dns_outcome failure;         // good with no answer, until it expires
-    uint64_t expires_ms;              // 0: always expired
-    struct inquiry *inquiry;          // NULL: asks for nothing
+    struct resolve_answer *answer;       // our reference; NULL: a failure, or nothing yet
+    enum dns_outcome failure;            // good with no answer, until it expires
+    uint64_t expires_ms;                 // 0: always expired
+    struct inquiry *inquiry;             // NULL: asks for nothing
     struct resolve_query *waiting, **last_waiting;
-    struct resolve_entry *next_due;   // what is known now is to be told to the waiting
+    struct resolve_entry *next_due; // what is known now is to be told to the waiting
     bool is_due;
     uint8_t size;
     char name[]; // folded, and NUL; with a dot at the end when it was given with one
@@ -32,9 +32,9 @@ struct inquiry {
         struct inquiry *inquiry;
         struct dns_reply reply;
     } sides[FAMILIES];
-    unsigned open;       // sides without a reply
-    size_t candidate;    // search domain under way; domain_count: the name itself
-    bool had_failure;    // of a server, for a candidate before this
+    unsigned open;    // sides without a reply
+    size_t candidate; // search domain under way; domain_count: the name itself
+    bool had_failure; // of a server, for a candidate before this
     bool had_no_data;
     struct loop_timer patience;
     char name[RESOLVE_NAME_BYTES + 1]; // asked for
@@ -108,8 +108,8 @@ void resolve_answer_unref(struct resolve_answer *answer)
 
 static void dig_answer(struct loop_grave *grave)
 {
-    resolve_answer_unref((struct resolve_answer *)((char *)grave -
-                                                   offsetof(struct kept_answer, grave)));
+    resolve_answer_unref(
+        (struct resolve_answer *)((char *)grave - offsetof(struct kept_answer, grave)));
 }
 
 /* Gives our reference up when the loop goes on: somebody may hold a borrowed one until then. */
@@ -257,6 +257,7 @@ static void unlink_query(struct resolve_query *query)
 {
     struct resolve_entry *entry = query->entry;
 
+    assert(query->link);
     *query->link = query->next;
     if (query->next)
         query->next->link = query->link;
@@ -370,9 +371,9 @@ static void publish(struct inquiry *inquiry)
 
     for (unsigned family = 0; family < FAMILIES; family++) {
         const struct dns_reply *reply = &inquiry->sides[family].reply;
-        uint64_t limit_s = reply->outcome == DNS_FOUND    ? reply->ttl_s
+        uint64_t limit_s = reply->outcome == DNS_FOUND   ? reply->ttl_s
                            : reply->outcome < DNS_FAILED ? RESOLVE_TTL_MOST_S
-                                                          : RESOLVE_HALF_S;
+                                                         : RESOLVE_HALF_S;
         if (limit_s < ttl_s)
             ttl_s = limit_s;
     }

@@ -26,8 +26,8 @@ enum {
     RESOLVE_ALIASES = 8,         // of the CNAME chain
     RESOLVE_TTL_LEAST_S = 1,
     RESOLVE_TTL_MOST_S = 3600,
-    RESOLVE_FAILURE_S = 5,   // a failure is remembered for this long
-    RESOLVE_HALF_S = 30,     // an answer of which one family is missing because its servers failed
+    RESOLVE_FAILURE_S = 5,    // a failure is remembered for this long
+    RESOLVE_HALF_S = 30,      // an answer of which one family is missing because its servers failed
     RESOLVE_PATIENCE_MS = 50, // one family waits for the other, RFC 8305 section 3
 };
 

@@ -166,8 +166,7 @@ static void read_options(struct resolve_conf *conf, struct span words)
     }
 }
 
-enum error_kind resolve_conf_parse(struct resolve_conf *out, struct span text,
-                                   struct error *error)
+enum error_kind resolve_conf_parse(struct resolve_conf *out, struct span text, struct error *error)
 {
     struct resolve_conf conf = { .ndots = 1 };
     struct span line, word;
@@ -263,8 +262,7 @@ static bool add_name(struct hosts *hosts, struct span folded, const struct hosts
 }
 
 /* The address at the front of a line; *last when it says the same, false when it is none. */
-static bool read_address(struct hosts *hosts, struct span word,
-                         const struct hosts_address **last)
+static bool read_address(struct hosts *hosts, struct span word, const struct hosts_address **last)
 {
     struct hosts_address *address, found = { 0 };
     struct address parsed;
@@ -341,15 +339,15 @@ static struct address as_address(const struct hosts_address *from)
     return address;
 }
 
-size_t hosts_find(const struct hosts *hosts, struct span folded, struct address *to, size_t room)
+size_t hosts_find(const struct hosts *hosts, struct span name, struct address *to, size_t room)
 {
-    const struct hosts_name *name = find_name(hosts, folded, table_hash(&hosts->names, folded));
+    const struct hosts_name *found = find_name(hosts, name, table_hash(&hosts->names, name));
     size_t count = 0;
 
-    if (!name || room == 0)
+    if (!found || room == 0)
         return 0;
-    to[count++] = as_address(name->address);
-    for (const struct hosts_more *more = name->more; more && count < room; more = more->next)
+    to[count++] = as_address(found->address);
+    for (const struct hosts_more *more = found->more; more && count < room; more = more->next)
         to[count++] = as_address(more->address);
     return count;
 }

@@ -13,14 +13,14 @@
 #include "io/address.h"
 
 enum {
-    RESOLVE_NAME_BYTES = 253,   // of a host name, RFC 1035 section 2.3.4, without the last dot
+    RESOLVE_NAME_BYTES = 253, // of a host name, RFC 1035 section 2.3.4, without the last dot
     RESOLVE_LABEL_BYTES = 63,
     RESOLVE_CONF_BYTES = 64 * 1024,
-    RESOLVE_SERVERS = 8,        // the rest is passed over, as is what is beyond the next
+    RESOLVE_SERVERS = 8, // the rest is passed over, as is what is beyond the next
     RESOLVE_DOMAINS = 16,
     HOSTS_BYTES = 64 * 1024 * 1024,
     HOSTS_LINES = 1000 * 1000,
-    HOSTS_ADDRESSES = 16,       // of one name and one family; the rest is passed over
+    HOSTS_ADDRESSES = 16, // of one name and one family; the rest is passed over
 };
 
 /* Folds a host name into `to` (RESOLVE_NAME_BYTES + 1, ended with NUL): letters, digits, hyphens
@@ -41,8 +41,7 @@ struct resolve_conf {
 
 /* nameserver ADDRESS, ADDRESS%SCOPE, IPV4:PORT, [ADDRESS]:PORT; search; domain (the last of both
  * counts); options ndots timeout attempts rotate. ERROR_LIMIT past RESOLVE_CONF_BYTES. */
-enum error_kind resolve_conf_parse(struct resolve_conf *out, struct span text,
-                                   struct error *error);
+enum error_kind resolve_conf_parse(struct resolve_conf *out, struct span text, struct error *error);
 
 struct hosts { // lives inside its owner; resolve_files.c only
     struct arena arena;

@@ -45,7 +45,7 @@ struct stream_ops {
     void (*shutdown)(struct stream *stream);
     void (*close)(struct stream *stream, enum stream_ending ending);
     void (*move)(struct stream *to, struct stream *from); // ops to fd are already copied
-    int (*splice_fd)(const struct stream *stream); // NULL: bytes cannot be spliced
+    int (*splice_fd)(const struct stream *stream);        // NULL: bytes cannot be spliced
 };
 
 struct stream {
@@ -58,7 +58,7 @@ struct stream {
     bool has_ended;   // the peer has finished sending, or it is lost
     bool was_emptied; // the last read took all there was
     ev_io watch;
-    void *layer;      // stream_tls.c: its session
+    void *layer; // stream_tls.c: its session
 };
 
 /* Takes over a non-blocking connected stream socket. Nothing is wanted yet. TCP_NODELAY is the

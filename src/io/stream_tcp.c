@@ -246,9 +246,14 @@ void stream_hand_over(struct stream *to, struct stream *from, const struct strea
                       void *owner)
 {
     assert(stream_is_open(from) && !stream_is_open(to));
-    *to = (struct stream){ .ops = from->ops, .loop = from->loop, .events = events, .owner = owner,
-                           .fd = from->fd, .has_ended = from->has_ended,
-                           .was_emptied = from->was_emptied, .layer = from->layer };
+    *to = (struct stream){ .ops = from->ops,
+                           .loop = from->loop,
+                           .events = events,
+                           .owner = owner,
+                           .fd = from->fd,
+                           .has_ended = from->has_ended,
+                           .was_emptied = from->was_emptied,
+                           .layer = from->layer };
     to->ops->move(to, from);
     from->ops = NULL;
     from->layer = NULL;

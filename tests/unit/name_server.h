@@ -334,8 +334,8 @@ static void on_connection(struct ev_loop *ev, ev_io *watch, int events)
 }
 
 /* The loop does not stay for it. */
-static void name_server_start(struct name_server *server, struct loop *loop,
-                              const struct zone_row *zone, size_t zone_size)
+__attribute__((unused)) static void name_server_start(struct name_server *server, struct loop *loop,
+                                                      const struct zone_row *zone, size_t zone_size)
 {
     struct address at;
     socklen_t size = sizeof at;
@@ -366,7 +366,7 @@ static void name_server_start(struct name_server *server, struct loop *loop,
     ev_unref(loop->ev);
 }
 
-static void name_server_stop(struct name_server *server)
+__attribute__((unused)) static void name_server_stop(struct name_server *server)
 {
     struct ev_loop *ev = server->loop->ev;
 

@@ -7,7 +7,10 @@
 
 #include "io/address.h"
 
-#define EACH(row, table) size_t row = 0; row < sizeof table / sizeof *table; row++
+#define EACH(row, table)                                                                           \
+    size_t row = 0;                                                                                \
+    row < sizeof table / sizeof *table;                                                            \
+    row++
 
 static const struct {
     const char *text, *want; // NULL: no address
@@ -188,13 +191,13 @@ static const struct {
     { "64:ff9b::1:0:0", ADDRESS_RESERVED },
     { "64:ff9b:1::127.0.0.1", ADDRESS_LOOPBACK },
     { "64:ff9b:1::8.8.8.8", ADDRESS_PUBLIC },
-    { "64:ff9b:1:7f00:0:100::", ADDRESS_LOOPBACK },           // 127.0.0.1 at /48
-    { "64:ff9b:1:a9fe:a9:fe00::", ADDRESS_LINK_LOCAL },       // 169.254.169.254 at /48
-    { "64:ff9b:1:ab0a:1:200::", ADDRESS_PRIVATE },            // 10.0.1.2 at /56
-    { "64:ff9b:1:abcd:c0:a801:200:0", ADDRESS_PRIVATE },      // 192.168.1.2 at /64
-    { "64:ff9b:1:808:8:800::", ADDRESS_PUBLIC },              // 8.8.8.8 at /48
-    { "64:ff9b:1:abcd:1:200:7f00:1", ADDRESS_LOOPBACK },      // 127.0.0.1 at /96
-    { "64:ff9b:1:abcd:8:808:a00:0", ADDRESS_PRIVATE },        // 8.8.8.10 at /64, 10.0.0.0 at /96
+    { "64:ff9b:1:7f00:0:100::", ADDRESS_LOOPBACK },      // 127.0.0.1 at /48
+    { "64:ff9b:1:a9fe:a9:fe00::", ADDRESS_LINK_LOCAL },  // 169.254.169.254 at /48
+    { "64:ff9b:1:ab0a:1:200::", ADDRESS_PRIVATE },       // 10.0.1.2 at /56
+    { "64:ff9b:1:abcd:c0:a801:200:0", ADDRESS_PRIVATE }, // 192.168.1.2 at /64
+    { "64:ff9b:1:808:8:800::", ADDRESS_PUBLIC },         // 8.8.8.8 at /48
+    { "64:ff9b:1:abcd:1:200:7f00:1", ADDRESS_LOOPBACK }, // 127.0.0.1 at /96
+    { "64:ff9b:1:abcd:8:808:a00:0", ADDRESS_PRIVATE },   // 8.8.8.10 at /64, 10.0.0.0 at /96
     { "64:ff9b:2::8.8.8.8", ADDRESS_RESERVED },
     { "100::", ADDRESS_RESERVED },
     { "100:0:0:1::", ADDRESS_RESERVED },
@@ -337,10 +340,29 @@ static void ranges_have_what_they_say(void **state)
 static void broken_ranges_are_refused(void **state)
 {
     static const char *const broken[] = {
-        "", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/08888", "10.0.0.0/-1",
-        "10.0.0.0/8:", "10.0.0.0/8:65536", "10.0.0.0/8:9-8", "10.0.0.0/8:1-", "10.0.0.0/8:-1",
-        "10.0.0.0/8:1-2-3", "10.0.0.0/8/8", "10.0.0.0:80/8", "10.0.0/8", "[10.0.0.0]/8", "[::1",
-        "[::1]80", "example.com", "10.0.0.0/8 ", "*", "10.0.0.*",
+        "",
+        "/8",
+        "10.0.0.0/",
+        "10.0.0.0/33",
+        "::/129",
+        "10.0.0.0/08888",
+        "10.0.0.0/-1",
+        "10.0.0.0/8:",
+        "10.0.0.0/8:65536",
+        "10.0.0.0/8:9-8",
+        "10.0.0.0/8:1-",
+        "10.0.0.0/8:-1",
+        "10.0.0.0/8:1-2-3",
+        "10.0.0.0/8/8",
+        "10.0.0.0:80/8",
+        "10.0.0/8",
+        "[10.0.0.0]/8",
+        "[::1",
+        "[::1]80",
+        "example.com",
+        "10.0.0.0/8 ",
+        "*",
+        "10.0.0.*",
     };
     (void)state;
     for (EACH(i, broken)) {
@@ -356,9 +378,12 @@ static void addresses_compare_with_ports(void **state)
         const char *a, *b;
         bool want;
     } pairs[] = {
-        { "1.2.3.4:80", "1.2.3.4:80", true },   { "1.2.3.4:80", "1.2.3.4:81", false },
-        { "1.2.3.4:80", "1.2.3.5:80", false },  { "[::1]:80", "[::1]:80", true },
-        { "[::1]:80", "[::2]:80", false },      { "[::1]:80", "[::1]:81", false },
+        { "1.2.3.4:80", "1.2.3.4:80", true },
+        { "1.2.3.4:80", "1.2.3.4:81", false },
+        { "1.2.3.4:80", "1.2.3.5:80", false },
+        { "[::1]:80", "[::1]:80", true },
+        { "[::1]:80", "[::2]:80", false },
+        { "[::1]:80", "[::1]:81", false },
         { "[::ffff:1.2.3.4]:80", "1.2.3.4:80", false },
     };
     (void)state;

@@ -21,7 +21,7 @@ static struct loop_timer limit;
 static struct {
     struct connector connector;
     unsigned calls, shown;
-    char order[4000]; // addresses shown to the policy
+    char order[4000];   // addresses shown to the policy
     const char *forbid; // addresses that contain this; "": all
     int fd;
     enum error_kind failed;
@@ -169,8 +169,9 @@ static void fill_black_hole(struct black_hole *hole)
 
 static void set_hosts(const char *hosts)
 {
-    assert_int_equal(resolver_configure(resolver, SPAN("nameserver 127.0.0.1:1\n"),
-                                        span_text(hosts), NULL), ERROR_NONE);
+    assert_int_equal(
+        resolver_configure(resolver, SPAN("nameserver 127.0.0.1:1\n"), span_text(hosts), NULL),
+        ERROR_NONE);
 }
 
 static int set_up(void **state)
@@ -225,8 +226,8 @@ static void a_closed_port_refuses(void **state)
     (void)state;
     go("127.0.0.1", port, 5000);
     assert_int_equal(room.failed, ERROR_REFUSED);
-    snprintf(want, sizeof want,
-             "cannot connect to 127.0.0.1 at 127.0.0.1:%u: Connection refused", port);
+    snprintf(want, sizeof want, "cannot connect to 127.0.0.1 at 127.0.0.1:%u: Connection refused",
+             port);
     assert_string_equal(room.text, want);
 }
 
@@ -503,8 +504,8 @@ int main(void)
     int failures = cmocka_run_group_tests_name("connect", tests, NULL, NULL);
 
     if (has_ipv6())
-        failures += cmocka_run_group_tests_name("connect, both families", both_families, NULL,
-                                                NULL);
+        failures +=
+            cmocka_run_group_tests_name("connect, both families", both_families, NULL, NULL);
     else
         print_message("no ::1 here: the races between families are not tested\n");
     return failures;

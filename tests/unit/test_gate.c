@@ -83,9 +83,9 @@ static void plays_come_out_as_written(void **state)
         inside = most_inside = 0;
         gate_init(&gate, loop, rows[i].places);
         for (size_t n = 0; n < GUESTS; n++)
-            guests[n] = (struct guest){ .name = (char)('a' + n),
-                                        .ticket = { .on_granted = on_granted,
-                                                    .owner = &guests[n] } };
+            guests[n] =
+                (struct guest){ .name = (char)('a' + n),
+                                .ticket = { .on_granted = on_granted, .owner = &guests[n] } };
         for (const char *c = rows[i].play; *c; c++) {
             if (*c == '.')
                 loop_run(loop);

@@ -205,7 +205,7 @@ static const struct {
     { "nodata.example", "nodata.example has no address" },
     { "broken.example", "the name servers cannot tell the address of broken.example" },
     { "refused.example", "the name servers cannot tell the address of refused.example" },
-    { "nonsense.example", "nonsense.example has no address" },
+    { "nonsense.example", "the name servers cannot tell the address of nonsense.example" },
     { "garbage.example", "192.0.2.11" },
     { "badid.example", "192.0.2.12" },
     { "badname.example", "192.0.2.13" },
@@ -300,14 +300,13 @@ static const struct {
     const char *name;
     uint64_t good_ms, bad_ms;
 } lives[] = {
-    { "both.example", 59900, 60000 },        // the least of the TTLs
-    { "alias.example", 19900, 20000 },       // of the aliases, too
-    { "six.example", 900, 1000 },            // TTL 0
-    { "second.example", 900, 1000 },         // TTL 1
-    { "four.example", 3599900, 3600000 },    // TTL above an hour
-    { "half.example", 29900, 30000 },        // the other family failed
-    { "nx.example", 4900, 5000 },
-    { "broken.example", 4900, 5000 },
+    { "both.example", 59900, 60000 },     // the least of the TTLs
+    { "alias.example", 19900, 20000 },    // of the aliases, too
+    { "six.example", 900, 1000 },         // TTL 0
+    { "second.example", 900, 1000 },      // TTL 1
+    { "four.example", 3599900, 3600000 }, // TTL above an hour
+    { "half.example", 29900, 30000 },     // the other family failed
+    { "nx.example", 4900, 5000 },         { "broken.example", 4900, 5000 },
 };
 static unsigned life;
 
@@ -392,9 +391,9 @@ static void an_unwanted_answer_fills_the_cache(void **state)
 static void meddle(struct asker *asker)
 {
     (void)asker;
-    resolve_cancel(&askers[1].query);                     // in the same line
-    assert_true(ask(3, "both.example"));                  // the same name again
-    assert_false(ask(4, "nx.example"));                   // another
+    resolve_cancel(&askers[1].query);    // in the same line
+    assert_true(ask(3, "both.example")); // the same name again
+    assert_false(ask(4, "nx.example"));  // another
     assert_false(ask(5, "not a name"));
 }
 
@@ -453,7 +452,8 @@ static const struct {
       "6 nothing.corp.example, 4 nothing.corp.example, 6 nothing, 4 nothing" },
     { "search corp.example", "nx.example", "there is no host nx.example",
       "6 nx.example, 4 nx.example" },
-    { "search corp.example\noptions attempts:1", "shy", "the name servers cannot tell the address of shy",
+    { "search corp.example\noptions attempts:1", "shy",
+      "the name servers cannot tell the address of shy",
       "6 shy.corp.example, 4 shy.corp.example, 6 shy, 4 shy" },
 };
 
@@ -544,16 +544,16 @@ static void nobody_at_the_port_is_a_failure(void **state)
     name_server_stop(&gone);
     snprintf(conf, sizeof conf, "nameserver 127.0.0.1:%u\nsearch a.example b.example", gone.port);
     assert_int_equal(resolver_configure(resolver, span_text(conf), SPAN_NONE, NULL), ERROR_NONE);
-    assert_string_equal(resolve("printer"),
-                        "the name servers cannot tell the address of printer");
+    assert_string_equal(resolve("printer"), "the name servers cannot tell the address of printer");
     assert_int_equal(askers[0].failed, ERROR_NO_HOST);
 }
 
 static void a_server_that_cannot_be_asked_is_a_failure(void **state)
 {
     (void)state; // no route to a documentation address of a link that is not there
-    assert_int_equal(resolver_configure(resolver, SPAN("nameserver fe80::1%4000000\n"), SPAN_NONE,
-                                        NULL), ERROR_NONE);
+    assert_int_equal(
+        resolver_configure(resolver, SPAN("nameserver fe80::1%4000000\n"), SPAN_NONE, NULL),
+        ERROR_NONE);
     assert_string_equal(resolve("four.example"),
                         "the name servers cannot tell the address of four.example");
 }

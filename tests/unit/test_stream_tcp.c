@@ -16,7 +16,7 @@
 struct side {
     struct stream stream;
     size_t got, put;
-    size_t to_send;      // bytes still to be written
+    size_t to_send; // bytes still to be written
     unsigned reads, writes;
     enum stream_outcome last;
     int error;
@@ -62,9 +62,7 @@ static void send_some(struct side *side)
 {
     static char zeros[32 * 1024];
     size_t put = 0;
-    struct iovec parts[3] = {
-        { zeros, 1000 }, { zeros, 0 }, { zeros, sizeof zeros }
-    };
+    struct iovec parts[3] = { { zeros, 1000 }, { zeros, 0 }, { zeros, sizeof zeros } };
 
     while (side->to_send > 0) {
         int count = side->to_send >= 1000 + sizeof zeros ? 3 : 1;
