@@ -125,7 +125,7 @@ unit: $(or $(ONE_UNIT),$(UNIT_TESTS)) $(if $(T),,$(REPLAYS))
 	@$(TEST_ENV) tests/unit/run $(filter-out %/libdejunk.a,$^)
 
 # After the unit tests where both are asked for.
-e2e: $(BUILD)/dejunk $(if $(filter-out e2e,$(if $(T),,$(GOALS))),unit)
+e2e: $(BUILD)/dejunk $(TOOLS) $(if $(filter-out e2e,$(if $(T),,$(GOALS))),unit)
 	@$(TEST_ENV) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(T),-k '$(T)') tests/e2e tests/lint
 
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(BUILD)/libdejunk.a

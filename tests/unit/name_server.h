@@ -61,7 +61,7 @@ struct name_server {
 
 static void put(struct packet *packet, const void *bytes, size_t size)
 {
-    if (packet->size + size <= sizeof packet->bytes) {
+    if (size > 0 && packet->size + size <= sizeof packet->bytes) {
         memcpy(packet->bytes + packet->size, bytes, size);
         packet->size += size;
     }
