@@ -20,6 +20,8 @@ struct outgoing;
 struct exchange;
 struct tunnel;
 struct checker;
+struct access_clock;
+struct passes;
 struct judge;
 
 enum {
@@ -64,7 +66,10 @@ struct proxy {
     size_t free_exchange_count;
     uint64_t exchange_number; // counts up, for the log
 
+    struct passes *passes;
     struct judge *judge;
+    struct access_clock *access_clock;
+    bool is_followed; // somebody reads the access log as it is written
 
     struct checker *checker; // passwords; NULL until one is asked for
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "proxy/access_log.h"
 #include "proxy/destination.h"
 #include "proxy/pages.h"
 #include "proxy/tunnel.h"
@@ -107,8 +108,10 @@ static void bury(struct exchange *x)
     if (x->outgoing)
         outgoing_close(x->outgoing, true);
     x->outgoing = NULL;
-    if (x->head_finished)
+    if (x->head_finished) {
         count_action(x);
+        access_log_exchange(x);
+    }
     settings_unref(&x->settings);
     loop_bury(x->proxy->loop, &x->grave, dig);
 }
@@ -376,14 +379,31 @@ static bool is_loop(const struct exchange *x)
     return false;
 }
 
+/* When there is nobody behind our own name, or it does not answer. */
 static void answer_local(struct exchange *x)
 {
+    bool is_home = !x->is_local || span_equal(x->target.path_and_query, SPAN("/"));
+
     answer(x, &(struct answer){
-                  .status = 200,
+                  .status = is_home ? 200 : 503,
                   .action = ACTION_LOCAL,
                   .title = SPAN("This is dejunk"),
-                  .text = SPAN("The proxy works. Whoever sees this page through it is served."),
+                  .text = is_home
+                              ? SPAN("The proxy works. Whoever sees this page through it is served.")
+                              : SPAN("The proxy works, but its own pages are not there now."),
               });
+}
+
+/* Our own pages: asked of whoever answers for our name, like any origin. */
+static void ask_local(struct exchange *x)
+{
+    x->action = ACTION_LOCAL;
+    if (!x->proxy->seams.connect_local) {
+        answer_local(x);
+        return;
+    }
+    x->is_local = true;
+    claim_connection(x, false);
 }
 
 /* Max-Forwards ends TRACE and OPTIONS here (RFC 9110 section 7.6.2). True: answered. */
@@ -527,12 +547,14 @@ static void after_admission(struct exchange *x)
             answer_bad_request(x, 421, &error);
             return;
         }
-        answer_local(x);
-        return;
     }
     kind = target_split(&x->target, &x->request, &error);
     if (kind) {
         answer_bad_request(x, 400, &error);
+        return;
+    }
+    if (x->request.target_form == TARGET_ORIGIN && !scope) {
+        ask_local(x);
         return;
     }
     if (scope && !take_scope(x))
@@ -551,7 +573,7 @@ static void after_admission(struct exchange *x)
     if (ends_here(x))
         return;
     if (is_own_name(x->target.host) && x->request.method != METHOD_CONNECT) {
-        answer_local(x);
+        ask_local(x);
         return;
     }
     to = (struct destination){ .host = x->target.host,
@@ -670,17 +692,21 @@ static void claim_connection(struct exchange *x, bool fresh_only)
                 .port = x->target.port,
                 .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6 },
         .settings = x->settings,
-        .parent = x->settings->parent_count ? settings_parent_for(x->settings, x->target.host)
-                                            : NULL,
+        .parent = x->settings->parent_count && !x->is_local
+                      ? settings_parent_for(x->settings, x->target.host)
+                      : NULL,
+        .is_local = x->is_local,
         .is_tunnel = x->request.method == METHOD_CONNECT,
         .fresh_only = fresh_only,
     };
     struct outgoing *outgoing = NULL;
 
+    if (x->is_local) // one place, by whatever name it was asked for
+        target.to = (struct destination){ .host = SPAN("dejunk"), .port = 80 };
     x->claim.on_ready = on_outgoing_ready;
     x->claim.on_failed = on_outgoing_failed;
     x->claim.owner = x;
-    if (!fresh_only && !target.is_tunnel)
+    if (!fresh_only && !target.is_tunnel && !x->is_local)
         outgoing = take_bound(x);
     if (!outgoing)
         outgoing = outgoing_claim(x->proxy, &x->claim, &target);
@@ -701,6 +727,7 @@ static void become_tunnel(struct exchange *x, struct span first, bool sniff)
     x->action = ACTION_TUNNELED;
     x->outgoing = NULL;
     session_start_tunnel(session);
+    session->note = access_log_keep(x);
     tunnel_start(session, outgoing, first, sniff, x->target.host, x->target.port, idle_ms);
     bury(x);
 }
@@ -738,7 +765,10 @@ static void on_outgoing_failed(void *owner, const struct error *error)
         error->kind == ERROR_FORBIDDEN ? ACTION_REFUSED : ACTION_ERROR;
 
     let_body_go(x);
-    answer_error(x, action, 0, error);
+    if (x->is_local)
+        answer_local(x);
+    else
+        answer_error(x, action, 0, error);
     if (session->state != SESSION_CLOSED)
         session_resume(session);
 }
@@ -775,6 +805,20 @@ static void add_via(struct exchange *x, struct message *message)
         message_set(message, FIELD_VIA, value);
 }
 
+/* Who asks, in fields that no browser can send. */
+static void add_caller(struct exchange *x)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    struct span client = arena_printf(&x->arena, "%s", address_text(&x->session->peer, text));
+
+    for (size_t i = 0; i < x->request.field_count; i++)
+        if (span_starts_nocase(x->request.fields[i].name, SPAN("X-Dejunk-")))
+            x->request.fields[i].is_dropped = true;
+    message_add(&x->request, SPAN("X-Dejunk-Client"), client);
+    if (x->user.size)
+        message_add(&x->request, SPAN("X-Dejunk-User"), x->user);
+}
+
 /* What the request becomes on its way; once, however often it is sent. */
 static void prepare_request(struct exchange *x)
 {
@@ -786,6 +830,8 @@ static void prepare_request(struct exchange *x)
             x->outgoing->is_tainted = true;
     message_drop_hop_by_hop(&x->request);
     add_via(x, &x->request);
+    if (x->is_local)
+        add_caller(x);
     if (x->judgement.wants_gpc)
         message_set(&x->request, FIELD_SEC_GPC, SPAN("1"));
 }
@@ -860,7 +906,10 @@ static void origin_failed(struct exchange *x, const struct error *error)
         cut(x);
         return;
     }
-    answer_error(x, ACTION_ERROR, 0, error);
+    if (x->is_local)
+        answer_local(x);
+    else
+        answer_error(x, ACTION_ERROR, 0, error);
     if (session->state != SESSION_CLOSED)
         session_resume(session);
 }
@@ -1064,7 +1113,7 @@ static void on_response_headers(void *owner)
         origin_failed(x, &error);
         return;
     }
-    if (!judge_answer(x))
+    if (!x->is_local && !judge_answer(x))
         return;
     note_authentication(x);
     x->status = response->status;

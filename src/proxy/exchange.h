@@ -52,6 +52,7 @@ struct exchange {
     struct auth_question question;
     struct judgement judgement; // once it was judged
 
+    bool is_local;         // for our own name, asked of proxy_seams.connect_local
     bool is_over;          // buried: whatever still comes is not heard
     bool head_finished;    // the request's head is parsed
     bool request_finished; // the request is parsed to its end

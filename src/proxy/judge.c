@@ -3,20 +3,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 struct judge {
     struct loop *loop;
+    const struct passes *passes;
     struct matcher *matcher;
     struct kind_memory *memory;
 };
 
-struct judge *judge_new(struct loop *loop)
+struct judge *judge_new(struct loop *loop, const struct passes *passes)
 {
     struct judge *judge = calloc(1, sizeof *judge);
 
     if (!judge)
         abort(); // out of memory ends the worker; the master starts another
     judge->loop = loop;
+    judge->passes = passes;
     judge->matcher = matcher_new(NULL);
     judge->memory = kind_memory_new();
     return judge;
@@ -72,8 +73,22 @@ static bool client_is(const struct config_client *section, const struct case_fil
     return address_range_parse(&range, section->match) && address_range_has(&range, file->client);
 }
 
-/* Sections in their order, the last that says something wins; clients after sites. */
-static void ask_switches(const struct case_file *file, struct judgement *out)
+/* A pass for the page's host lets everything on the page through, one for the request's own host
+ * lets it through wherever it is used. */
+static bool has_pass(const struct judge *judge, const struct case_file *file, struct span page)
+{
+    uint64_t now_ms;
+
+    if (passes_are_empty(judge->passes))
+        return false;
+    now_ms = passes_clock_ms();
+    return passes_allow(judge->passes, file->target->host, file->client, now_ms) ||
+           passes_allow(judge->passes, page, file->client, now_ms);
+}
+
+/* Sections in their order, the last that says something wins; clients after sites; passes last. */
+static void ask_switches(const struct judge *judge, const struct case_file *file,
+                         struct judgement *out)
 {
     const struct config *config = file->settings->config;
     struct span page = out->source.size ? host_of(out->source) : file->target->host;
@@ -92,6 +107,8 @@ static void ask_switches(const struct case_file *file, struct judgement *out)
         flip(config->clients[i].filter, &out->is_filtered);
         flip(config->clients[i].gpc, &out->wants_gpc);
     }
+    if (out->is_filtered && has_pass(judge, file, page))
+        out->is_filtered = false;
 }
 
 static bool policy_rejects(const struct config_policy *policy, struct span host)
@@ -187,7 +204,7 @@ void judge_request(struct judge *judge, const struct case_file *file, struct jud
 
     *out = (struct judgement){ .type = kind.type, .type_is_guess = kind.is_guess };
     find_source(judge, file, &source, out);
-    ask_switches(file, out);
+    ask_switches(judge, file, out);
     if (policy_rejects(&file->settings->config->connect_policy, file->target->host)) {
         out->is_stopped = out->by_policy = true;
         return;
@@ -199,7 +216,7 @@ void judge_request(struct judge *judge, const struct case_file *file, struct jud
 void judge_connect(struct judge *judge, const struct case_file *file, struct judgement *out)
 {
     *out = (struct judgement){ .type = TYPE_OTHER };
-    ask_switches(file, out);
+    ask_switches(judge, file, out);
     if (policy_rejects(&file->settings->config->connect_policy, file->target->host)) {
         out->is_stopped = out->by_policy = true;
         return;

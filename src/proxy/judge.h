@@ -12,11 +12,13 @@
 #include "filter/match.h"
 #include "io/loop.h"
 #include "proxy/kind.h"
+#include "proxy/passes.h"
 #include "proxy/settings.h"
 
 struct judge; // opaque
 
-struct judge *judge_new(struct loop *loop);
+/* `passes` is borrowed for the judge's life. */
+struct judge *judge_new(struct loop *loop, const struct passes *passes);
 void judge_free(struct judge **judge);
 /* Another rule database from now on (NULL: no rules); referenced. */
 void judge_use(struct judge *judge, struct database *database);

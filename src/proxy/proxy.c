@@ -6,11 +6,13 @@
 
 #include "base/log.h"
 #include "io/listener.h"
+#include "proxy/access_log.h"
 #include "proxy/auth.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
 #include "proxy/judge.h"
 #include "proxy/outgoing.h"
+#include "proxy/passes.h"
 #include "proxy/session.h"
 
 struct proxy_listener {
@@ -151,7 +153,9 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
     loop_timer_init(&proxy->drain_timer, proxy->loop, on_drain_over, proxy);
     proxy->drained.run = on_drained;
     proxy->drained.owner = proxy;
-    proxy->judge = judge_new(proxy->loop);
+    proxy->passes = passes_new();
+    proxy->access_clock = access_clock_new();
+    proxy->judge = judge_new(proxy->loop, proxy->passes);
     kind = resolver_new(&proxy->resolver, proxy->loop, error);
     if (!kind)
         kind = resolver_configure(proxy->resolver, setup->resolv_conf, setup->hosts, error);
@@ -190,6 +194,8 @@ void proxy_free(struct proxy **pointer)
     loop_dig(proxy->loop);
     exchange_free_all(proxy);
     judge_free(&proxy->judge);
+    passes_free(&proxy->passes);
+    free(proxy->access_clock);
     gate_done(&proxy->total_gate);
     resolver_free(&proxy->resolver);
     table_done(&proxy->origins);
@@ -230,6 +236,16 @@ enum error_kind proxy_check_config(struct config *config, struct error *error)
 void proxy_use_rules(struct proxy *proxy, struct database *database)
 {
     judge_use(proxy->judge, database);
+}
+
+void proxy_set_passes(struct proxy *proxy, const struct proxy_passes *passes)
+{
+    passes_set(proxy->passes, passes);
+}
+
+void proxy_set_followed(struct proxy *proxy, bool is_followed)
+{
+    proxy->is_followed = is_followed;
 }
 
 void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts)

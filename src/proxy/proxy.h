@@ -52,6 +52,21 @@ enum error_kind proxy_configure(struct proxy *proxy, struct config *config, stru
 enum error_kind proxy_check_config(struct config *config, struct error *error);
 /* The rules for requests from now on, referenced; NULL: none. */
 void proxy_use_rules(struct proxy *proxy, struct database *database);
+/* Passes given and pauses, as all workers have them: copied, in place of those before. */
+enum { PROXY_PASSES = 1000 };
+struct proxy_pass {
+    struct span host;   // it and all below it; empty: every host (a pause)
+    struct span client; // an address; empty: every client
+    uint64_t until_ms;  // since 1970; PROXY_PASS_FOR_GOOD: it does not end
+};
+#define PROXY_PASS_FOR_GOOD UINT64_MAX
+struct proxy_passes {
+    const struct proxy_pass *items;
+    size_t count; // at most PROXY_PASSES
+};
+void proxy_set_passes(struct proxy *proxy, const struct proxy_passes *passes);
+/* Somebody follows: lines of the access log are written even where the config has none. */
+void proxy_set_followed(struct proxy *proxy, bool is_followed);
 /* New texts of resolv.conf and hosts. */
 void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts);
 

@@ -53,6 +53,7 @@ struct session {
     enum session_wait wait;
     struct exchange *exchange; // NULL between requests
     struct tunnel *tunnel;     // SESSION_TUNNEL: who moves the bytes
+    struct access_note *note;  // on the way to the tunnel, for the log
     struct outgoing *bound;    // an idle connection that belongs to this browser (NTLM)
     struct session_scope *scope;
     struct buffer early; // read, not yet fed

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "proxy/access_log.h"
 #include "proxy/body.h"
 
 enum { TURNS = 8 };
@@ -18,6 +19,7 @@ struct tunnel {
     struct proxy *proxy;
     struct session *session;
     struct outgoing *outgoing;
+    struct access_note *note; // of the exchange that began it; NULL: nothing is logged
     struct direction up, down;
     uint64_t idle_ms;
     uint64_t last_bytes;
@@ -38,6 +40,7 @@ static void bury(struct tunnel *tunnel)
     flow_done(tunnel->proxy, &tunnel->up.flow);
     flow_done(tunnel->proxy, &tunnel->down.flow);
     tunnel->proxy->tunnels--;
+    access_log_tunnel(tunnel->proxy, &tunnel->note, tunnel->up.bytes + tunnel->down.bytes);
     loop_bury(tunnel->proxy->loop, &tunnel->grave, dig);
 }
 
@@ -314,6 +317,8 @@ void tunnel_start(struct session *session, struct outgoing *outgoing, struct spa
     tunnel->proxy = proxy;
     tunnel->session = session;
     tunnel->outgoing = outgoing;
+    tunnel->note = session->note;
+    session->note = NULL;
     tunnel->idle_ms = idle_ms;
     tunnel->sniffs = sniffs;
     memcpy(tunnel->text, target_host.at, target_host.size);
