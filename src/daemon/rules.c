@@ -241,7 +241,10 @@ static void add_unfiltered(struct rulebook *rulebook, const struct plan *plan,
         host = span_trim(host);
         if (span_starts(host, SPAN("*.")))
             host = span_from(host, 2);
-        if (host.size && !buffer_printf(text, "@@||%.*s^$important,all\n", SPAN_PRINT(host)))
+        if (host.size && !buffer_printf(text,
+                                        "@@||%.*s^$important\n"
+                                        "@@||%.*s^$important,document\n",
+                                        SPAN_PRINT(host), SPAN_PRINT(host)))
             break;
     }
     fclose(file);

@@ -1087,7 +1087,7 @@ static bool judge_answer(struct exchange *x)
         answer_blocked(x);
         return false;
     }
-    if (message_find(&x->response, FIELD_SET_COOKIE) && judge_drops_cookies(&file)) {
+    if (message_find(&x->response, FIELD_SET_COOKIE) && judge_drops_cookies(&file, &x->judgement)) {
         message_drop(&x->response, FIELD_SET_COOKIE);
         count(x->proxy, METRIC_COOKIES_DROPPED);
         x->action = ACTION_MODIFIED;

@@ -205,11 +205,11 @@ void judge_request(struct judge *judge, const struct case_file *file, struct jud
     *out = (struct judgement){ .type = kind.type, .type_is_guess = kind.is_guess };
     find_source(judge, file, &source, out);
     ask_switches(judge, file, out);
-    if (policy_rejects(&file->settings->config->connect_policy, file->target->host)) {
-        out->is_stopped = out->by_policy = true;
+    if (!out->is_filtered)
         return;
-    }
-    if (out->is_filtered)
+    if (policy_rejects(&file->settings->config->connect_policy, file->target->host))
+        out->is_stopped = out->by_policy = true;
+    else
         ask_rules(judge, file, source.party, out);
 }
 
@@ -217,12 +217,12 @@ void judge_connect(struct judge *judge, const struct case_file *file, struct jud
 {
     *out = (struct judgement){ .type = TYPE_OTHER };
     ask_switches(judge, file, out);
+    if (!out->is_filtered)
+        return;
     if (policy_rejects(&file->settings->config->connect_policy, file->target->host)) {
         out->is_stopped = out->by_policy = true;
         return;
     }
-    if (!out->is_filtered)
-        return;
     matcher_connect(judge->matcher, file->target->host, &out->verdict);
     out->is_stopped = out->verdict.action == VERDICT_BLOCK;
 }
@@ -232,12 +232,12 @@ bool judge_response(struct judge *judge, const struct case_file *file,
 {
     struct span content_type = message_value(response, FIELD_CONTENT_TYPE);
 
-    if (!content_type.at)
+    if (!content_type.at || !now->is_filtered)
         return false;
     if (now->type_is_guess) {
         now->type = kind_of_response(content_type);
         now->type_is_guess = false;
-        if (now->is_filtered && now->type != TYPE_OTHER) {
+        if (now->type != TYPE_OTHER) {
             struct kind_source source =
                 kind_source_of(file->request, file->target, now->type);
             ask_rules(judge, file, source.party, now);
@@ -254,9 +254,10 @@ bool judge_response(struct judge *judge, const struct case_file *file,
     return false;
 }
 
-bool judge_drops_cookies(const struct case_file *file)
+bool judge_drops_cookies(const struct case_file *file, const struct judgement *judgement)
 {
-    return policy_rejects(&file->settings->config->cookie_policy, file->target->host);
+    return judgement->is_filtered &&
+           policy_rejects(&file->settings->config->cookie_policy, file->target->host);
 }
 
 const char *judge_reason(const struct judge *judge, const struct judgement *judgement, char *to)

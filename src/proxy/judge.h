@@ -54,7 +54,7 @@ void judge_connect(struct judge *judge, const struct case_file *file, struct jud
 bool judge_response(struct judge *judge, const struct case_file *file,
                     const struct message *response, struct judgement *now);
 /* Does the cookie policy drop Set-Cookie from this host? */
-bool judge_drops_cookies(const struct case_file *file);
+bool judge_drops_cookies(const struct case_file *file, const struct judgement *judgement);
 
 /* "||ads.example^ (easylist, line 123)" into `to`; cut to fit. */
 enum { JUDGE_REASON_BYTES = 512 };

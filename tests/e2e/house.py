@@ -505,8 +505,8 @@ class Origin:
                 self.peers.append(peer)
                 self.most_open = max(self.most_open, len(self.open))
                 thread = threading.Thread(target=self._serve, args=(peer,), daemon=True)
+                thread.start()
                 self.threads.append(thread)
-            thread.start()
 
     def _serve(self, peer):
         try:
