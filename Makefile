@@ -153,7 +153,7 @@ check:
 	$(MAKE) SAN=address,undefined test
 
 kits: $(BUILD)/dejunk
-	@$(TEST_ENV) tests/kits/run
+	@$(TEST_ENV) tests/own-network tests/kits/run
 
 bench: $(BUILD)/dejunk $(BENCHES)
 	@$(TEST_ENV) tests/bench/run $(BENCHES)

@@ -506,14 +506,14 @@ static void measure(const struct workload *work, uint16_t proxy_port, uint16_t o
 
 static void measure_idle(uint16_t proxy_port, uint16_t origin_port, pid_t proxy)
 {
-    struct workload work = { "idle", IDLE_CONNECTIONS, false, false, false, 1024 };
+    struct workload work = { "idle", 1, false, false, false, 1024 };
     struct load load = { .work = &work, .to_port = proxy_port, .origin_port = origin_port,
                          .is_proxied = true };
     static struct client clients[IDLE_CONNECTIONS];
     struct usage before, after;
     char text[HEAD_BYTES];
 
-    load_run(&load, 0.3); // what is borrowed while busy is there already
+    load_run(&load, 0.3); // what one connection needs while busy is there already
     before = usage_of(proxy);
     for (int i = 0; i < IDLE_CONNECTIONS; i++) {
         struct sockaddr_in at = loopback(proxy_port);
@@ -578,11 +578,11 @@ int main(int argc, char **argv)
     other = listen_anywhere(&proxy_port);
     close(other);
     proxy = proxy_start(dir, proxy_port);
+    if (!wanted || strcmp(wanted, "idle") == 0)
+        measure_idle(proxy_port, origin_port, proxy); // first: nothing to borrow from is left over
     for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++)
         if (!wanted || strcmp(wanted, workloads[i].name) == 0)
             measure(&workloads[i], proxy_port, origin_port, proxy, seconds);
-    if (!wanted || strcmp(wanted, "idle") == 0)
-        measure_idle(proxy_port, origin_port, proxy);
     kill(proxy, SIGTERM);
     kill(origin, SIGTERM);
     waitpid(proxy, NULL, 0);
