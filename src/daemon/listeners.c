@@ -1,15 +1,12 @@
 #include "daemon/listeners.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "io/address.h"
-
-enum { BACKLOG = 4096 }; // the kernel cuts it to net.core.somaxconn
+#include "io/listener.h"
 
 static struct listener *listener_new(const char *name, bool is_shared, bool is_passed)
 {
@@ -74,37 +71,6 @@ int listener_fd(const struct listener *listener, size_t place)
     return place < LISTENER_PLACES ? listener->fds[place] : -1;
 }
 
-static enum error_kind open_socket(int *out, const struct address *address, bool reuse_port,
-                                   const char *name, struct error *error)
-{
-    const int yes = 1;
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    enum error_kind kind;
-
-    if (fd < 0)
-        return error_errno(error, ERROR_SYSTEM, "no socket for %s", name);
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0 ||
-        (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) < 0) ||
-        (address->any.sa_family == AF_INET6 &&
-         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes) < 0)) {
-        kind = error_errno(error, ERROR_SYSTEM, "cannot prepare a socket for %s", name);
-        goto fail;
-    }
-    if (bind(fd, &address->any, address_size(address)) < 0) {
-        kind = error_errno(error, ERROR_ADDRESS, "cannot listen on %s", name);
-        goto fail;
-    }
-    if (listen(fd, BACKLOG) < 0) {
-        kind = error_errno(error, ERROR_ADDRESS, "cannot listen on %s", name);
-        goto fail;
-    }
-    *out = fd;
-    return ERROR_NONE;
-fail:
-    close(fd);
-    return kind;
-}
-
 /* Opens what the listener lacks for that many places. */
 static enum error_kind fill(struct listener *listener, size_t places, struct error *error)
 {
@@ -121,8 +87,7 @@ static enum error_kind fill(struct listener *listener, size_t places, struct err
 
         if (listener->fds[i] >= 0)
             continue;
-        kind = open_socket(&listener->fds[i], &address, !listener->is_shared, listener->name,
-                           error);
+        kind = listener_open(&listener->fds[i], &address, !listener->is_shared, error);
         if (kind != ERROR_NONE)
             return kind;
     }
@@ -221,11 +186,9 @@ enum error_kind listeners_adopt(struct listeners *set, const struct message_list
 void listener_name_of(int fd, char name[MESSAGE_NAME_BYTES])
 {
     struct address address;
-    socklen_t size = sizeof address;
     char text[ADDRESS_TEXT_BYTES];
 
-    memset(&address, 0, sizeof address);
-    if (getsockname(fd, &address.any, &size) < 0)
+    if (listener_address(fd, &address, NULL) != ERROR_NONE)
         snprintf(name, MESSAGE_NAME_BYTES, "descriptor %d", fd);
     else
         snprintf(name, MESSAGE_NAME_BYTES, "%s", address_text_with_port(&address, text));

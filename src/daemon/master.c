@@ -47,7 +47,8 @@ struct master {
     uint64_t generation, failed_reloads;
     uint64_t rules_generation;
     bool has_crew; // workers were started
-    bool is_reloading, reload_again;
+    bool is_reloading, reload_again; // again: asked for while it could not be, as the next
+    bool successor_wanted;
     struct loop_timer reload_patience;
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
 
@@ -336,6 +337,20 @@ static void plan_use(struct plan *plan, struct master *master)
 }
 
 static void start_reload(struct master *master);
+static void start_successor(struct master *master);
+
+/* What signals asked for when it could not be. */
+static void do_what_waits(struct master *master)
+{
+    if (master->reload_again) {
+        master->reload_again = false;
+        start_reload(master);
+    }
+    if (master->successor_wanted && !master->is_reloading) {
+        master->successor_wanted = false;
+        start_successor(master);
+    }
+}
 
 static void finish_reload(struct master *master)
 {
@@ -343,10 +358,7 @@ static void finish_reload(struct master *master)
     loop_timer_stop(&master->reload_patience);
     tell_ready(master);
     tell_state(master);
-    if (master->reload_again) {
-        master->reload_again = false;
-        start_reload(master);
-    }
+    do_what_waits(master);
 }
 
 static void on_reload_patience_over(void *owner)
@@ -385,7 +397,7 @@ static void start_reload(struct master *master)
         log_error("the reload failed, the old config stays: %s", error.text);
         message_set_text(master->last_error, sizeof master->last_error, error.text);
         master->failed_reloads++;
-        finish_reload(master);
+        finish_reload(master); // which may begin the next: as often as was asked for, not deeper
         return;
     }
     master->last_error[0] = '\0';
@@ -466,10 +478,10 @@ static void start_successor(struct master *master)
 {
     struct error error;
 
-    if (master->phase != SERVING || master->succession || master->is_reloading) {
-        log_warning("no successor now: %s", master->succession ? "one is being started"
-                                            : master->is_reloading ? "a reload is under way"
-                                                                   : "not serving");
+    if (master->phase == DRAINING || master->succession)
+        return;
+    if (master->is_reloading || master->phase == STARTING) {
+        master->successor_wanted = true;
         return;
     }
     if (!master->program.path) {
@@ -534,10 +546,7 @@ static void on_complete(void *owner)
         message_send(master->predecessor, &ready, NULL); // GO_ON follows, or its end
     else
         begin_service(master);
-    if (master->reload_again) {
-        master->reload_again = false;
-        start_reload(master);
-    }
+    do_what_waits(master);
 }
 
 /* ---- signals ---- */
@@ -587,10 +596,13 @@ static void watch_signals(struct master *master)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* The end is near, and one more signal does not make it another one. */
 static void unwatch_signals(struct master *master)
 {
-    for (size_t i = 0; i < SIGNALS; i++)
+    for (size_t i = 0; i < SIGNALS; i++) {
         ev_signal_stop(master->loop->ev, &master->signals[i]);
+        signal(master->signals[i].signum, SIG_IGN);
+    }
 }
 
 /* ---- the master ---- */
