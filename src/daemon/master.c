@@ -478,8 +478,12 @@ static void start_successor(struct master *master)
 {
     struct error error;
 
-    if (master->phase == DRAINING || master->succession)
+    if (master->phase == DRAINING)
         return;
+    if (master->succession) {
+        log_warning("no successor now: one is being started");
+        return;
+    }
     if (master->is_reloading || master->phase == STARTING) {
         master->successor_wanted = true;
         return;
@@ -656,6 +660,7 @@ static enum error_kind open_all(struct master *master, struct inheritance *inher
         return kind;
     loop_timer_init(&master->reload_patience, master->loop, on_reload_patience_over, master);
     loop_timer_init(&master->watchdog, master->loop, on_watchdog, master);
+    watch_signals(master); // before anybody can see that we are there
     kind = open_listeners(master, inheritance, error);
     if (kind == ERROR_NONE)
         kind = open_access_log(&master->begin.access_log, master->config, error);
@@ -720,7 +725,6 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
 
 int master_run(struct master *master)
 {
-    watch_signals(master);
     if (master->predecessor >= 0) {
         ev_io_init(&master->from_predecessor, on_predecessor, master->predecessor, EV_READ);
         master->from_predecessor.data = master;
@@ -728,7 +732,6 @@ int master_run(struct master *master)
     }
     rules_build(master->rules, master->config);
     loop_run(master->loop);
-    unwatch_signals(master);
     return master->exit_code;
 }
 
@@ -739,6 +742,7 @@ void master_free(struct master **master)
     if (!old)
         return;
     if (old->loop) {
+        unwatch_signals(old);
         loop_timer_stop(&old->watchdog);
         loop_timer_stop(&old->reload_patience);
         succession_free(&old->succession);

@@ -293,8 +293,7 @@ void proxy_drain(struct proxy *proxy, int64_t within_ms, void (*on_drained_by)(v
     if (!proxy->is_draining) {
         proxy->is_draining = true;
         stop_listening(proxy, -1);
-        while (session_spare_one(proxy))
-            ;
+        session_end_idle(proxy);
         outgoing_close_idle(proxy);
     }
     if (within_ms == PROXY_DRAIN_FOREVER)

@@ -309,6 +309,7 @@ static size_t feed(struct session *session, struct span bytes)
 
         if (session->state == SESSION_IDLE) {
             enter(session, SESSION_BUSY);
+            session->has_asked = true;
             x = session->exchange = exchange_new(session);
         } else if (session->state != SESSION_BUSY || exchange_reads(x) != READS_ON) {
             break;
@@ -458,6 +459,25 @@ static void on_writable(void *owner)
 }
 
 static const struct stream_events stream_events = { on_readable, on_writable };
+
+void session_end_idle(struct proxy *proxy)
+{
+    struct session_list *idle = &proxy->idle_sessions;
+
+    for (size_t left = idle->count; left > 0 && idle->first; left--) {
+        struct session *session = idle->first;
+
+        list_remove(session); // to the end, so that each is seen once
+        list_move(session, idle);
+        on_readable(session);
+        if (session->state != SESSION_IDLE)
+            continue;
+        if (session->has_asked)
+            session_close(session, false);
+        else
+            wait_for(session, WAIT_REQUEST, SESSION_FIRST_MS);
+    }
+}
 
 /* ---- for exchanges and tunnels ------------------------------------------------------------------ */
 

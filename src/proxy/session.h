@@ -18,6 +18,7 @@ enum {
     SESSION_EARLY_BYTES = 16 * 1024, // read no further ahead than about this
     SESSION_UPLOAD_STEP_BYTES = 1024, // progress that counts against the idle-body limit
     SESSION_PROBE_MS = 1000,
+    SESSION_FIRST_MS = 1000, // for a first request, when we drain
 };
 
 enum session_state {
@@ -58,6 +59,7 @@ struct session {
     struct session_scope *scope;
     struct buffer early; // read, not yet fed
     bool peer_finished;  // it has finished sending
+    bool has_asked;     // at least once
     bool may_close_at_once; // its last request asked for that and was read in full
 
     uint32_t upload_bytes; // session.c only, from here: since the timer was last set
@@ -92,5 +94,8 @@ void session_end_tunnel(struct session *session);
 
 /* Ends the oldest idle one; false when none is idle. */
 bool session_spare_one(struct proxy *proxy);
+/* Ends the idle ones, but for those whose request is there already, and those that never had one:
+ * they came to us and not to our successor, and get SESSION_FIRST_MS for it. */
+void session_end_idle(struct proxy *proxy);
 
 #endif

@@ -15,6 +15,15 @@ AT_ONCE_S = 2.0 if SANITIZED else 0.5
 
 
 @pytest.fixture
+def start_proxy(start_proxy):
+    def start(**options):
+        proxy = start_proxy(**options)
+        wait_for_log(proxy, "master: serves")
+        return proxy
+    return start
+
+
+@pytest.fixture
 def origin(start_origin):
     return start_origin(answering(lambda request: reply()))
 

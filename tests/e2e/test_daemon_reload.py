@@ -16,6 +16,15 @@ RELOADS = 20 if SANITIZED else 100
 
 
 @pytest.fixture
+def start_proxy(start_proxy):
+    def start(**options):
+        proxy = start_proxy(**options)
+        wait_for_log(proxy, "master: serves")
+        return proxy
+    return start
+
+
+@pytest.fixture
 def origin(start_origin):
     return start_origin(answering(lambda request: reply()))
 
