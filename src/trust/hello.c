@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "trust/wire.h"
+
 enum {
     RECORD_HEADER_BYTES = 5,
     RECORD_HANDSHAKE = 22,
@@ -73,41 +75,6 @@ enum hello_kind hello_classify(struct span first)
     return may_become ? HELLO_KIND_MORE : HELLO_KIND_OTHER;
 }
 
-/* Reading a message: every take fails for good once the bytes are short. */
-struct reader {
-    struct span left;
-    bool is_short;
-};
-
-static struct span take(struct reader *reader, size_t size)
-{
-    struct span taken;
-
-    if (reader->is_short || size > reader->left.size) {
-        reader->is_short = true;
-        return SPAN_NONE;
-    }
-    taken = span_slice(reader->left, 0, size);
-    reader->left = span_from(reader->left, size);
-    return taken;
-}
-
-static size_t take_number(struct reader *reader, size_t width)
-{
-    struct span bytes = take(reader, width);
-    size_t number = 0;
-
-    for (size_t i = 0; i < bytes.size; i++)
-        number = number << 8 | (unsigned char)bytes.at[i];
-    return number;
-}
-
-/* A vector behind its length of `width` bytes. */
-static struct span take_vector(struct reader *reader, size_t width)
-{
-    return take(reader, take_number(reader, width));
-}
-
 static uint16_t number_at(struct span words, size_t index)
 {
     return (uint16_t)((unsigned char)words.at[2 * index] << 8 |
@@ -128,15 +95,15 @@ static bool is_name_byte(char c)
 /* RFC 6066 section 3: a list of names with a type each; only type 0, a host name, exists. */
 static bool read_server_name(struct hello *hello, struct span body)
 {
-    struct reader reader = { .left = body };
-    struct reader list = { .left = take_vector(&reader, 2) };
+    struct wire reader = { .left = body };
+    struct wire list = { .left = wire_vector(&reader, 2) };
     struct span name;
 
     if (reader.is_short || reader.left.size)
         return false;
-    if (take_number(&list, 1) != 0)
+    if (wire_number(&list, 1) != 0)
         return false;
-    name = take_vector(&list, 2);
+    name = wire_vector(&list, 2);
     if (list.is_short || list.left.size)
         return false;
     if (name.size && name.at[name.size - 1] == '.')
@@ -157,14 +124,14 @@ static bool read_server_name(struct hello *hello, struct span body)
 /* RFC 7301 section 3.1. */
 static bool read_protocols(struct hello *hello, struct span body)
 {
-    struct reader reader = { .left = body };
-    struct span list = take_vector(&reader, 2);
-    struct reader names = { .left = list };
+    struct wire reader = { .left = body };
+    struct span list = wire_vector(&reader, 2);
+    struct wire names = { .left = list };
 
     if (reader.is_short || reader.left.size || list.size == 0)
         return false;
     while (names.left.size)
-        if (take_vector(&names, 1).size == 0)
+        if (wire_vector(&names, 1).size == 0)
             return false;
     hello->protocols = list;
     return !names.is_short;
@@ -173,8 +140,8 @@ static bool read_protocols(struct hello *hello, struct span body)
 /* A list of two-byte numbers behind a length of `width` bytes. */
 static bool read_numbers(struct span *out, struct span body, size_t width)
 {
-    struct reader reader = { .left = body };
-    struct span list = take_vector(&reader, width);
+    struct wire reader = { .left = body };
+    struct span list = wire_vector(&reader, width);
 
     if (reader.is_short || reader.left.size || list.size == 0 || list.size % 2)
         return false;
@@ -283,15 +250,15 @@ static int compare_types(const void *a, const void *b)
     return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
 }
 
-static enum error_kind parse_extensions(struct hello *hello, struct reader *reader,
+static enum error_kind parse_extensions(struct hello *hello, struct wire *reader,
                                         struct error *error)
 {
     uint16_t types[HELLO_EXTENSIONS];
     size_t count = 0;
 
     while (reader->left.size) {
-        uint16_t type = (uint16_t)take_number(reader, 2);
-        struct span body = take_vector(reader, 2);
+        uint16_t type = (uint16_t)wire_number(reader, 2);
+        struct span body = wire_vector(reader, 2);
 
         if (reader->is_short)
             return error_set(error, ERROR_SYNTAX, "the TLS hello's extensions are cut short");
@@ -315,20 +282,20 @@ static enum error_kind parse_extensions(struct hello *hello, struct reader *read
 /* The body of a ClientHello, without its header. */
 static enum error_kind parse(struct hello *hello, struct span body, struct error *error)
 {
-    struct reader reader = { .left = body }, extensions;
+    struct wire reader = { .left = body }, extensions;
     struct span session, compressions;
 
-    *hello = (struct hello){ .version = (uint16_t)take_number(&reader, 2) };
-    take(&reader, 32); // random
-    session = take_vector(&reader, 1);
-    hello->ciphers = take_vector(&reader, 2);
-    compressions = take_vector(&reader, 1);
+    *hello = (struct hello){ .version = (uint16_t)wire_number(&reader, 2) };
+    wire_take(&reader, 32); // random
+    session = wire_vector(&reader, 1);
+    hello->ciphers = wire_vector(&reader, 2);
+    compressions = wire_vector(&reader, 1);
     if (reader.is_short || session.size > 32 || hello->ciphers.size == 0 ||
         hello->ciphers.size % 2 || compressions.size == 0 || hello->version >> 8 != 3)
         return error_set(error, ERROR_SYNTAX, "the TLS hello is malformed");
-    extensions = (struct reader){ .left = SPAN_NONE };
+    extensions = (struct wire){ .left = SPAN_NONE };
     if (reader.left.size) {
-        extensions.left = take_vector(&reader, 2);
+        extensions.left = wire_vector(&reader, 2);
         if (reader.is_short || reader.left.size)
             return error_set(error, ERROR_SYNTAX, "the TLS hello's extensions are cut short");
     }
@@ -337,10 +304,10 @@ static enum error_kind parse(struct hello *hello, struct span body, struct error
 
 bool hello_offers(const struct hello *hello, struct span protocol)
 {
-    struct reader names = { .left = hello->protocols };
+    struct wire names = { .left = hello->protocols };
 
     while (names.left.size)
-        if (span_equal(take_vector(&names, 1), protocol))
+        if (span_equal(wire_vector(&names, 1), protocol))
             return true;
     return false;
 }
@@ -367,25 +334,25 @@ size_t hello_room(const struct hello_collector *collector)
 /* How long the message is with its header, or 0 while that is not known. */
 static size_t message_size(const struct hello_collector *collector)
 {
-    struct reader reader = { .left = buffer_span(&collector->message) };
+    struct wire reader = { .left = buffer_span(&collector->message) };
 
-    take(&reader, 1);
-    return reader.left.size >= 3 ? MESSAGE_HEADER_BYTES + take_number(&reader, 3) : 0;
+    wire_take(&reader, 1);
+    return reader.left.size >= 3 ? MESSAGE_HEADER_BYTES + wire_number(&reader, 3) : 0;
 }
 
 /* Moves the next record's payload into the message. */
 static enum error_kind take_record(struct hello_collector *collector, bool *taken,
                                    struct error *error)
 {
-    struct reader reader = { .left =
-                                 span_from(buffer_span(&collector->kept), collector->next_record) };
-    size_t type = take_number(&reader, 1), major = take_number(&reader, 1), size;
+    struct wire reader = { .left =
+                               span_from(buffer_span(&collector->kept), collector->next_record) };
+    size_t type = wire_number(&reader, 1), major = wire_number(&reader, 1), size;
 
     *taken = false;
     if (!reader.is_short && (type != RECORD_HANDSHAKE || major != 3))
         return error_set(error, ERROR_SYNTAX, "not a TLS handshake record");
-    take(&reader, 1);
-    size = take_number(&reader, 2);
+    wire_take(&reader, 1);
+    size = wire_number(&reader, 2);
     if (reader.is_short)
         return ERROR_NONE;
     if (size == 0 || size > RECORD_LIMIT_BYTES)
@@ -393,7 +360,7 @@ static enum error_kind take_record(struct hello_collector *collector, bool *take
     if (reader.left.size < size)
         return ERROR_NONE;
     // What is kept is within the same limit, so the message is too.
-    if (!buffer_append(&collector->message, take(&reader, size)))
+    if (!buffer_append(&collector->message, wire_take(&reader, size)))
         assert(false);
     collector->next_record += RECORD_HEADER_BYTES + size;
     *taken = true;

@@ -22,7 +22,7 @@ static const char signatures[] = "ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256:rsa
                                  "ecdsa_secp384r1_sha384:rsa_pss_rsae_sha384:rsa_pkcs1_sha384:"
                                  "rsa_pss_rsae_sha512:rsa_pkcs1_sha512:ecdsa_secp521r1_sha512";
 
-enum { KEY_BYTES = VERIFY_HOST_BYTES + 32 };
+enum { KEY_BYTES = HOSTNAME_BYTES + 32 };
 
 struct session { // owned by its origin_tls
     struct table_node node;

@@ -28,7 +28,7 @@ enum error_kind origin_tls_new(struct origin_tls **out, struct error *error);
 void origin_tls_free(struct origin_tls **tls);
 
 struct origin_question {
-    struct span host; // a name in ASCII, or an address
+    struct span host; // a name or an address
     uint16_t port;
     struct span protocols; // ALPN as on the wire; empty: none is offered
     struct verify_roots *roots;

@@ -1,10 +1,8 @@
 #include "trust/verify.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libpsl.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -212,62 +210,18 @@ enum error_kind verify_read_system_roots(struct buffer *pem, struct error *error
 
 /* ---- names ---- */
 
-static bool is_host_byte(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-}
-
-bool verify_name_covers(struct span name, struct span host)
-{
-    char above[VERIFY_HOST_BYTES];
-    struct span rest, host_rest;
-
-    if (name.size == 0 || name.size >= VERIFY_HOST_BYTES)
-        return false;
-    if (name.at[0] != '*')
-        return span_equal_nocase(name, host);
-    if (!span_starts(name, SPAN("*.")))
-        return false;
-    rest = span_from(name, 2);
-    host_rest = span_from(host, span_find_byte(host, '.'));
-    // Something in the place of the wildcard, and the same behind it.
-    if (host_rest.size == host.size || !span_equal_nocase(span_from(name, 1), host_rest))
-        return false;
-    if (span_find_byte(rest, '.') == rest.size)
-        return false;
-    for (size_t i = 0; i < rest.size; i++) {
-        above[i] = ascii_lower(rest.at[i]);
-        if (!is_host_byte(above[i]))
-            return false;
-    }
-    above[rest.size] = '\0';
-    return !psl_is_public_suffix2(psl_builtin(), above, PSL_TYPE_ICANN);
-}
-
 enum error_kind verify_init(struct verify *verify, struct verify_roots *roots, struct span host,
                             struct error *error)
 {
-    unsigned char address[16];
-    char name[VERIFY_HOST_BYTES], shown[64];
-    bool is_address;
+    char name[HOSTNAME_BYTES], shown[64];
+    enum hostname_kind kind = hostname_read(name, host);
 
-    if (host.size > 2 && host.at[0] == '[' && host.at[host.size - 1] == ']')
-        host = span_slice(host, 1, host.size - 2);
-    else if (host.size && host.at[host.size - 1] == '.')
-        host.size--;
-    if (host.size == 0 || host.size >= sizeof name)
-        return error_set(error, ERROR_SYNTAX, "a host name of %zu bytes", host.size);
-    for (size_t i = 0; i < host.size; i++)
-        name[i] = ascii_lower(host.at[i]);
-    name[host.size] = '\0';
-    is_address = memchr(name, '\0', host.size) == NULL && (inet_pton(AF_INET, name, address) == 1 ||
-                                                           inet_pton(AF_INET6, name, address) == 1);
-    for (size_t i = 0; i < host.size && !is_address; i++)
-        if (!is_host_byte(name[i]))
-            return error_set(error, ERROR_SYNTAX, "\"%s\" is no host name",
-                             log_text(shown, sizeof shown, host));
-    *verify = (struct verify){ .roots = verify_roots_ref(roots), .is_address = is_address };
-    memcpy(verify->host, name, host.size + 1);
+    if (kind == HOSTNAME_NONE)
+        return error_set(error, ERROR_SYNTAX, "\"%s\" is no host name",
+                         log_text(shown, sizeof shown, host));
+    *verify =
+        (struct verify){ .roots = verify_roots_ref(roots), .is_address = kind == HOSTNAME_ADDRESS };
+    memcpy(verify->host, name, strlen(name) + 1);
     return ERROR_NONE;
 }
 
@@ -280,12 +234,11 @@ void verify_done(struct verify *verify)
 
 static bool address_matches(const GENERAL_NAME *name, const char *host)
 {
-    unsigned char address[16];
-    int size = ASN1_STRING_length(name->d.iPAddress);
-    int family = size == 4 ? AF_INET : AF_INET6;
+    unsigned char address[ADDRESS_BYTES];
+    size_t size = hostname_address(address, host);
 
-    return (size == 4 || size == 16) && inet_pton(family, host, address) == 1 &&
-           memcmp(address, ASN1_STRING_get0_data(name->d.iPAddress), (size_t)size) == 0;
+    return size && (size_t)ASN1_STRING_length(name->d.iPAddress) == size &&
+           memcmp(address, ASN1_STRING_get0_data(name->d.iPAddress), size) == 0;
 }
 
 static bool name_matches(const struct verify *verify, const GENERAL_NAME *name)
@@ -293,9 +246,9 @@ static bool name_matches(const struct verify *verify, const GENERAL_NAME *name)
     if (verify->is_address)
         return name->type == GEN_IPADD && address_matches(name, verify->host);
     return name->type == GEN_DNS &&
-           verify_name_covers(span_of((const char *)ASN1_STRING_get0_data(name->d.dNSName),
-                                      (size_t)ASN1_STRING_length(name->d.dNSName)),
-                              span_text(verify->host));
+           hostname_covers(span_of((const char *)ASN1_STRING_get0_data(name->d.dNSName),
+                                   (size_t)ASN1_STRING_length(name->d.dNSName)),
+                           span_text(verify->host));
 }
 
 static enum error_kind check_names(const struct verify *verify, X509 *leaf, struct error *error)
@@ -434,7 +387,7 @@ static enum error_kind check_leaf(struct verify *verify, X509 *leaf, struct erro
     return check_names(verify, leaf, error);
 }
 
-static enum error_kind check_chain(struct verify *verify, STACK_OF(X509) * chain,
+static enum error_kind check_chain(struct verify *verify, STACK_OF(X509) *chain,
                                    struct error *error)
 {
     int count = sk_X509_num(chain);
@@ -466,7 +419,7 @@ static const char *subject_text(char *to, X509 *certificate)
     return log_text(to, SUBJECT_TEXT_BYTES, span_text(name));
 }
 
-const char *verify_chain_text(char *to, size_t size, STACK_OF(X509) * chain)
+const char *verify_chain_text(char *to, size_t size, STACK_OF(X509) *chain)
 {
     char name[SUBJECT_TEXT_BYTES];
     size_t used = 0;
@@ -600,7 +553,7 @@ static enum staple read_single(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer)
     return STAPLE_UNUSABLE;
 }
 
-static enum staple read_staple(const struct verify *verify, STACK_OF(X509) * chain,
+static enum staple read_staple(const struct verify *verify, STACK_OF(X509) *chain,
                                struct span staple)
 {
     const unsigned char *at = (const unsigned char *)staple.at;
@@ -619,7 +572,7 @@ static enum staple read_staple(const struct verify *verify, STACK_OF(X509) * cha
     return result;
 }
 
-enum error_kind verify_staple(const struct verify *verify, STACK_OF(X509) * chain,
+enum error_kind verify_staple(const struct verify *verify, STACK_OF(X509) *chain,
                               struct span staple, struct error *error)
 {
     switch (staple.size ? read_staple(verify, chain, staple) : STAPLE_UNUSABLE) {

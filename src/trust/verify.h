@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "trust/hostname.h"
 
 enum {
     VERIFY_ROOTS = 2000,                  // certificates in one set
@@ -45,14 +46,14 @@ enum error_kind verify_read_system_roots(struct buffer *pem, struct error *error
 
 struct verify { // one origin's handshake; lives inside its owner; read by all, written by verify.c
     struct verify_roots *roots;
-    char host[VERIFY_HOST_BYTES]; // lower case, no brackets, no last dot
+    char host[HOSTNAME_BYTES]; // lower case, no brackets, no last dot
     bool is_address;
     bool must_staple; // the leaf says so
     bool is_refused;  // verify_chain() said no, because of:
     struct error *reason;
 };
 
-/* `host` is a name in ASCII or an address, in brackets or not. ERROR_SYNTAX for anything else. */
+/* `host` is a name or an address, in brackets or not. ERROR_SYNTAX for anything else. */
 enum error_kind verify_init(struct verify *verify, struct verify_roots *roots, struct span host,
                             struct error *error);
 void verify_done(struct verify *verify);
@@ -66,20 +67,15 @@ bool verify_chain(struct verify *verify, X509_STORE_CTX *context);
 /* The rest, once the handshake is done. `chain` is the verified one, leaf first; `staple` an OCSP
  * response in DER or SPAN_NONE. A staple that is unusable (expired, not signed by whom it should)
  * counts as none; none is good unless the leaf says that there must be one. */
-enum error_kind verify_staple(const struct verify *verify, STACK_OF(X509) * chain,
+enum error_kind verify_staple(const struct verify *verify, STACK_OF(X509) *chain,
                               struct span staple, struct error *error);
 /* The key that the origin chose for the exchange, where it is of the finite-field kind. */
 enum error_kind verify_group(EVP_PKEY *key, struct error *error);
 /* A leaf that was verified in an earlier connection: name and dates again. */
 enum error_kind verify_again(const struct verify *verify, X509 *leaf, struct error *error);
 
-/* Does the name in a certificate (not NUL-ended) cover this host (lower case)? A wildcard stands
- * for exactly one whole label, the leftmost, above at least two others that are not a public
- * suffix. */
-bool verify_name_covers(struct span name, struct span host);
-
 /* "CN=www.example < CN=Some CA R3 < CN=Some Root", for logs; cut where it does not fit. */
-const char *verify_chain_text(char *to, size_t size, STACK_OF(X509) * chain);
+const char *verify_chain_text(char *to, size_t size, STACK_OF(X509) *chain);
 
 /* Is the private half of this key published? `digest` is the SHA-256 of its SubjectPublicKeyInfo.
  */

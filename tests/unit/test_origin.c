@@ -609,8 +609,8 @@ static enum origin_verdict ask_with_names(size_t count, struct error *error)
     enum origin_verdict verdict;
 
     for (size_t i = 0; i < count; i++)
-        size += (size_t)sprintf(names + size, "DNS:host-%zu.test.example,", i);
-    sprintf(names + size, "DNS:a.test.example");
+        size += (size_t)snprintf(names + size, 40, "DNS:host-%zu.test.example,", i);
+    snprintf(names + size, 40, "DNS:a.test.example");
     with = make_certificate(&(struct recipe){ .cn = "x", .issuer = &authority, LEAF_USAGE,
                                               .names = names });
     server = serve(&plain, &with);

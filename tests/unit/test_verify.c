@@ -290,70 +290,6 @@ static void a_cross_signed_chain_needs_no_expired_root(void **state)
     verify_roots_unref(&both);
 }
 
-static void names_cover_hosts(void **state)
-{
-    static const struct {
-        struct span name;
-        const char *host;
-        bool want;
-    } names[] = {
-        { SPAN("a.example"), "a.example", true },
-        { SPAN("A.EXAMPLE"), "a.example", true },
-        { SPAN("a.example."), "a.example", false },
-        { SPAN("a.example\0.evil.example"), "a.example", false },
-        { SPAN("a.example\n"), "a.example", false },
-        { SPAN(""), "", false },
-        { SPAN("*"), "a", false },
-        { SPAN("*."), "a.", false },
-        { SPAN("*.a.example"), "b.a.example", true },
-        { SPAN("*.a.example"), ".a.example", false },
-        { SPAN("*.a.example"), "a.example", false },
-        { SPAN("*.a.example"), "c.b.a.example", false },
-        { SPAN("*.*.example"), "b.a.example", false },
-        { SPAN("b*.a.example"), "ba.a.example", false },
-        { SPAN("*b.a.example"), "ab.a.example", false },
-        { SPAN("*.com"), "a.com", false },
-        { SPAN("*.co.uk"), "a.co.uk", false },
-        { SPAN("*.b.kawasaki.jp"), "a.b.kawasaki.jp", false }, // a wildcard rule's child
-        { SPAN("*.city.kawasaki.jp"), "a.city.kawasaki.jp", true }, // and its exception
-        { SPAN("*.CO.UK"), "a.co.uk", false },
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (verify_name_covers(names[i].name, span_text(names[i].host)) != names[i].want)
-            fail_msg("%s for %s", names[i].name.at, names[i].host);
-}
-
-static void asks_only_for_hosts(void **state)
-{
-    char longest[VERIFY_HOST_BYTES + 1];
-    struct verify verify;
-    static const struct {
-        struct span host;
-        bool want;
-    } hosts[] = {
-        { SPAN("a.example"), true },  { SPAN("::1"), true },     { SPAN("[::1]"), true },
-        { SPAN("10.0.0.1"), true },   { SPAN("a_b.c"), true },   { SPAN(""), false },
-        { SPAN("."), false },         { SPAN("a\0b"), false },   { SPAN("a b"), false },
-        { SPAN("a:1"), false },       { SPAN("*.a.b"), false },  { SPAN("\xc3\xbc.a"), false },
-        { SPAN("[]"), false },        { SPAN("a\n.b"), false },
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
-        enum error_kind kind = verify_init(&verify, roots, hosts[i].host, NULL);
-
-        if ((kind == ERROR_NONE) != hosts[i].want)
-            fail_msg("%s", hosts[i].host.at);
-        if (!kind)
-            verify_done(&verify);
-    }
-    memset(longest, 'a', sizeof longest);
-    assert_int_equal(verify_init(&verify, roots, span_of(longest, VERIFY_HOST_BYTES - 1), NULL), 0);
-    verify_done(&verify);
-    assert_int_equal(verify_init(&verify, roots, span_of(longest, VERIFY_HOST_BYTES), NULL),
-                     ERROR_SYNTAX);
-}
-
 /* ---- staples ---- */
 
 enum signer { BY_ISSUER, BY_DELEGATE, BY_STRANGER };
@@ -702,8 +638,6 @@ int main(void)
         cmocka_unit_test(judges_chains),
         cmocka_unit_test(a_chain_ends_at_its_limit),
         cmocka_unit_test(a_cross_signed_chain_needs_no_expired_root),
-        cmocka_unit_test(names_cover_hosts),
-        cmocka_unit_test(asks_only_for_hosts),
         cmocka_unit_test(honours_staples),
         cmocka_unit_test(honours_revocation_lists),
         cmocka_unit_test(takes_only_safe_groups),
