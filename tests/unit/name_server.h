@@ -70,7 +70,8 @@ static void put(struct packet *packet, const void *bytes, size_t size)
 static void put_number(struct packet *packet, unsigned long value, unsigned bytes)
 {
     while (bytes-- > 0) {
-        unsigned char byte = (unsigned char)(value >> (8 * bytes));
+        unsigned char byte =
+            bytes < sizeof value ? (unsigned char)(value >> (8 * bytes)) : 0; // leading zeros
         put(packet, &byte, 1);
     }
 }
