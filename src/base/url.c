@@ -1,10 +1,10 @@
 #include "base/url.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
-enum { CLASS_ALNUM = 1, CLASS_SCHEME = 2, CLASS_AUTHORITY_END = 4, CLASS_HEX = 8 };
+enum { CLASS_ALNUM = 1, CLASS_SCHEME = 2, CLASS_AUTHORITY_END = 4 };
 
 static uint8_t class_of(char c)
 {
@@ -20,80 +20,329 @@ static uint8_t class_of(char c)
     return class;
 }
 
-#if defined(__SSE2__)
-/* Sixteen bytes: folded into `to`; the bits of letters and digits come back. */
-static inline unsigned fold_16(char *to, const char *from)
+/* ---- folding, 64 bytes at a time ---- */
+
+struct bits { // of 64 bytes
+    uint64_t runs;  // letters and digits
+    uint64_t plain; // these, '-' and '.': what most hosts are made of
+    uint64_t dots;
+};
+
+/* Folds 64 bytes from `from` into `to`. */
+typedef void fold_64(struct bits *bits, char *to, const char *from);
+
+#if defined(__x86_64__)
+static inline __attribute__((target("avx2"), always_inline)) void
+fold_32_avx2(char *to, const char *from, uint32_t *runs, uint32_t *plain, uint32_t *dots)
 {
+    // "Is it one of the n bytes from `first` on" is one addition and one signed comparison.
+#define IN_RANGE(bytes, first, n)                                                                  \
+    _mm256_cmpgt_epi8(_mm256_add_epi8(bytes, _mm256_set1_epi8((char)(0x80 - (first) - (n)))),      \
+                      _mm256_set1_epi8((char)(0x7f - (n))))
+    __m256i in = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    __m256i upper = IN_RANGE(in, 'A', 26);
+    __m256i low = _mm256_or_si256(in, _mm256_and_si256(upper, _mm256_set1_epi8(0x20)));
+    __m256i run = _mm256_or_si256(IN_RANGE(low, 'a', 26), IN_RANGE(low, '0', 10));
+    __m256i dot = _mm256_cmpeq_epi8(low, _mm256_set1_epi8('.'));
+    __m256i dash = _mm256_cmpeq_epi8(low, _mm256_set1_epi8('-'));
+
+    _mm256_storeu_si256((__m256i *)(void *)to, low);
+    *runs = (uint32_t)_mm256_movemask_epi8(run);
+    *plain = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(run, _mm256_or_si256(dot, dash)));
+    *dots = (uint32_t)_mm256_movemask_epi8(dot);
+#undef IN_RANGE
+}
+
+static inline __attribute__((target("avx2"), always_inline)) void
+fold_64_avx2(struct bits *bits, char *to, const char *from)
+{
+    uint32_t runs[2], plain[2], dots[2];
+
+    fold_32_avx2(to, from, &runs[0], &plain[0], &dots[0]);
+    fold_32_avx2(to + 32, from + 32, &runs[1], &plain[1], &dots[1]);
+    bits->runs = runs[0] | (uint64_t)runs[1] << 32;
+    bits->plain = plain[0] | (uint64_t)plain[1] << 32;
+    bits->dots = dots[0] | (uint64_t)dots[1] << 32;
+}
+
+static inline __attribute__((always_inline)) void fold_16_sse2(char *to, const char *from,
+                                                               unsigned shift, struct bits *bits)
+{
+#define IN_RANGE(bytes, first, n)                                                                  \
+    _mm_cmpgt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8((char)(0x80 - (first) - (n)))),               \
+                   _mm_set1_epi8((char)(0x7f - (n))))
     __m128i in = _mm_loadu_si128((const __m128i *)(const void *)from);
-    __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(in, _mm_set1_epi8('A' - 1)),
-                                  _mm_cmplt_epi8(in, _mm_set1_epi8('Z' + 1)));
+    __m128i upper = IN_RANGE(in, 'A', 26);
     __m128i low = _mm_or_si128(in, _mm_and_si128(upper, _mm_set1_epi8(0x20)));
-    __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(low, _mm_set1_epi8('a' - 1)),
-                                   _mm_cmplt_epi8(low, _mm_set1_epi8('z' + 1)));
-    __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(low, _mm_set1_epi8('0' - 1)),
-                                  _mm_cmplt_epi8(low, _mm_set1_epi8('9' + 1)));
+    __m128i run = _mm_or_si128(IN_RANGE(low, 'a', 26), IN_RANGE(low, '0', 10));
+    __m128i dot = _mm_cmpeq_epi8(low, _mm_set1_epi8('.'));
+    __m128i dash = _mm_cmpeq_epi8(low, _mm_set1_epi8('-'));
+    __m128i plain = _mm_or_si128(run, _mm_or_si128(dot, dash));
 
     _mm_storeu_si128((__m128i *)(void *)to, low);
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(letter, digit));
+    bits->runs |= (uint64_t)(unsigned)_mm_movemask_epi8(run) << shift;
+    bits->plain |= (uint64_t)(unsigned)_mm_movemask_epi8(plain) << shift;
+    bits->dots |= (uint64_t)(unsigned)_mm_movemask_epi8(dot) << shift;
+#undef IN_RANGE
+}
+
+static inline __attribute__((always_inline)) void fold_64_plain(struct bits *bits, char *to,
+                                                                const char *from)
+{
+    *bits = (struct bits){ 0 };
+    fold_16_sse2(to, from, 0, bits);
+    fold_16_sse2(to + 16, from + 16, 16, bits);
+    fold_16_sse2(to + 32, from + 32, 32, bits);
+    fold_16_sse2(to + 48, from + 48, 48, bits);
 }
 #else
-static inline unsigned fold_16(char *to, const char *from)
+static inline void fold_64_plain(struct bits *bits, char *to, const char *from)
 {
-    unsigned bits = 0;
+    *bits = (struct bits){ 0 };
+    for (unsigned i = 0; i < 64; i++) {
+        char low = ascii_lower(from[i]);
+        bool is_run = class_of(low) & CLASS_ALNUM;
 
-    for (unsigned i = 0; i < 16; i++) {
-        to[i] = ascii_lower(from[i]);
-        bits |= (unsigned)(class_of(to[i]) & CLASS_ALNUM) << i;
+        to[i] = low;
+        bits->runs |= (uint64_t)is_run << i;
+        bits->plain |= (uint64_t)(is_run || low == '.' || low == '-') << i;
+        bits->dots |= (uint64_t)(low == '.') << i;
     }
-    return bits;
 }
 #endif
 
-/* Folds `size` bytes and marks where runs of letters and digits start. What stands behind them is
- * zeroed, in the text and in the mask, for as far as a word or vector load can reach. */
-static void fold(struct url_text *room, const char *from, size_t size)
+static inline __attribute__((always_inline)) unsigned first_bit(uint64_t bits)
 {
-    char *to = room->bytes + URL_BEFORE;
-    uint64_t before = 0; // was the byte in front a letter or digit?
-    size_t done = 0;
-
-    for (; done + 64 <= size; done += 64) {
-        uint64_t bits = fold_16(to + done, from + done);
-        bits |= (uint64_t)fold_16(to + done + 16, from + done + 16) << 16;
-        bits |= (uint64_t)fold_16(to + done + 32, from + done + 32) << 32;
-        bits |= (uint64_t)fold_16(to + done + 48, from + done + 48) << 48;
-        room->starts[done / 64] = bits & ~(bits << 1 | before);
-        before = bits >> 63;
-    }
-    {
-        uint64_t bits = 0;
-        size_t left = size - done;
-        char *tail = to + done;
-
-        memset(tail + left, 0, URL_BEHIND);
-        memcpy(tail, from + done, left);
-        for (size_t i = 0; i < left; i += 16)
-            bits |= (uint64_t)fold_16(tail + i, tail + i) << i;
-        room->starts[done / 64] = bits & ~(bits << 1 | before);
-        room->starts[done / 64 + 1] = 0;
-    }
+    return (unsigned)__builtin_ctzll(bits);
 }
 
-/* The offset behind "scheme://", or 0. */
-static uint32_t scheme_end(const char *at, size_t size)
+static inline __attribute__((always_inline)) uint64_t low_bits(size_t count) // 0 to 63
+{
+    return ((uint64_t)1 << count) - 1;
+}
+
+/* The offset behind "scheme://" in folded text with NULs behind it, or 0. */
+static uint32_t odd_scheme(const char *at, size_t size)
 {
     size_t i = 0;
 
-    if (size > 8 && memcmp(at, "https://", 8) == 0)
-        return 8;
-    if (size > 7 && memcmp(at, "http://", 7) == 0)
-        return 7;
     while (i < size && i < 64 && (class_of(at[i]) & CLASS_SCHEME))
         i++;
     if (i == 0 || size - i < 4 || memcmp(at + i, "://", 3) != 0)
         return 0;
     return (uint32_t)i + 3;
 }
+
+static inline __attribute__((always_inline)) uint32_t scheme_end(const char *at, size_t size)
+{
+    if (memcmp(at, "https://", 8) == 0)
+        return 8;
+    if (memcmp(at, "http://", 7) == 0)
+        return 7;
+    return odd_scheme(at, size);
+}
+
+struct authority {
+    size_t host, host_end, end; // `host` is behind user information
+};
+
+/* Of a text that begins with an authority. */
+static struct authority find_authority(struct span text, size_t at)
+{
+    struct authority found = { .host = at, .end = at };
+
+    for (; found.end < text.size && !(class_of(text.at[found.end]) & CLASS_AUTHORITY_END);
+         found.end++)
+        if (text.at[found.end] == '@')
+            found.host = found.end + 1;
+    found.host_end = found.end;
+    if (found.host < found.end && text.at[found.host] == '[') {
+        while (found.host_end > found.host && text.at[found.host_end - 1] != ']')
+            found.host_end--;
+    } else {
+        for (size_t i = found.host; i < found.host_end; i++)
+            if (text.at[i] == ':')
+                found.host_end = i;
+    }
+    return found;
+}
+
+static uint64_t find_dots(const char *at, size_t size)
+{
+    uint64_t dots = 0;
+
+    for (size_t i = 0; i < size && i < 64; i++)
+        dots |= (uint64_t)(at[i] == '.') << i;
+    return dots;
+}
+
+static void mark_starts(struct url_text *room, size_t size)
+{
+    const char *at = room->bytes + URL_BEFORE;
+
+    memset(room->starts, 0, (size / 64 + 1) * sizeof room->starts[0]);
+    for (size_t i = 0; i < size; i++)
+        if (class_of(at[i]) & CLASS_ALNUM && (i == 0 || !(class_of(at[i - 1]) & CLASS_ALNUM)))
+            room->starts[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+/* Hosts with anything else than letters, digits, '-' and '.', or behind the first 64 bytes. */
+static bool find_odd_host(struct url *url, struct url_text *room)
+{
+    char *at = room->bytes + URL_BEFORE;
+    struct authority authority = find_authority(span_of(at, url->size), url->host_at);
+    uint32_t left_out = (uint32_t)(authority.host - url->host_at);
+
+    if (left_out) {
+        memmove(at + url->host_at, at + authority.host, url->size - authority.host);
+        url->size -= left_out;
+        memset(at + url->size, 0, left_out);
+        mark_starts(room, url->size);
+    }
+    url->left_out = left_out;
+    url->host_end = (uint32_t)authority.host_end - left_out;
+    url->dots = find_dots(at + url->host_at, url->host_end - url->host_at);
+    return true;
+}
+
+/* All of url_parse(), for one way of folding. */
+static inline __attribute__((always_inline)) bool parse_with(struct url *url, struct url_text *room,
+                                                             struct span text, fold_64 *fold)
+{
+    char *at = room->bytes + URL_BEFORE;
+    const char *from = text.at;
+    uint32_t size = (uint32_t)(text.size > URL_LIMIT ? URL_LIMIT : text.size), done = 0, last;
+    uint64_t before = 0; // was the last byte of the block in front a letter or digit?
+    struct bits bits, first;
+    unsigned host_size;
+
+    if (size < 64) {
+        memset(at, 0, 64);
+        memcpy(at, from, size);
+        from = at;
+        last = 0;
+    } else {
+        last = size - 64; // the last block overlaps the one in front of it
+    }
+    first.plain = first.dots = 0;
+    do {
+        uint32_t block = done < last ? done : last;
+
+        fold(&bits, at + block, from + block);
+        bits.runs >>= (done - block) & 63;
+        room->starts[done / 64] = bits.runs & ~(bits.runs << 1 | before);
+        before = bits.runs >> 63;
+        if (done == 0)
+            first = bits;
+        done += 64;
+    } while (done < size);
+    memset(at + size, 0, URL_BEHIND);
+
+    url->at = at;
+    url->starts = room->starts;
+    url->size = size;
+    url->host_at = scheme_end(at, size);
+    if (url->host_at == 0)
+        return false;
+    url->left_out = 0;
+    first.plain = ~first.plain >> url->host_at;
+    host_size = first.plain ? first_bit(first.plain) : 64;
+    if (host_size == 64 || !(at[url->host_at + host_size] == '/' ||
+                             at[url->host_at + host_size] == 0)) {
+        if (host_size != 64 && (at[url->host_at + host_size] == '?' ||
+                                at[url->host_at + host_size] == '#'))
+            goto plain;
+        find_odd_host(url, room);
+    } else {
+    plain:
+        url->host_end = url->host_at + host_size;
+        url->dots = first.dots >> url->host_at & low_bits(host_size);
+    }
+    url->name_end = url->host_end;
+    if (at[url->name_end - 1] == '.' && url->name_end > url->host_at) {
+        url->name_end--;
+        url->dots &= ~(url->name_end - url->host_at < 64
+                           ? (uint64_t)1 << (url->name_end - url->host_at)
+                           : 0);
+    }
+    return url->name_end - url->host_at - 1 < URL_HOST_LIMIT;
+}
+
+static inline __attribute__((always_inline)) void
+parse_host_with(struct url_name *name, struct url_host_text *room, struct span text, fold_64 *fold)
+{
+    char *at = room->bytes + 32;
+    const char *from = text.at;
+    struct bits bits;
+    uint32_t start;
+    unsigned size;
+
+    if (text.size < 64) {
+        memset(at, 0, 64);
+        memcpy(at, text.at, text.size);
+        from = at;
+    }
+    fold(&bits, at, from);
+    start = scheme_end(at, text.size < 64 ? text.size : 64);
+    bits.plain = start < 64 ? ~bits.plain >> start : 0;
+    size = bits.plain ? first_bit(bits.plain) : 64;
+    if (size == 64 || size == 0 || !(at[start + size] == '/' || at[start + size] == 0) ||
+        at[start + size - 1] == '.') {
+        struct span host = url_find_host(text); // the long way
+        for (size_t i = 0; i < host.size; i++)
+            at[i] = ascii_lower(host.at[i]);
+        memset(at + host.size, 0, 16);
+        name->at = at;
+        name->size = (uint32_t)host.size;
+        name->dots = find_dots(at, host.size);
+        return;
+    }
+    name->at = at + start;
+    name->size = size;
+    name->dots = bits.dots >> start & low_bits(size);
+}
+
+#if defined(__x86_64__)
+static __attribute__((target("avx2"))) bool parse_avx2(struct url *url, struct url_text *room,
+                                                       struct span text)
+{
+    return parse_with(url, room, text, fold_64_avx2);
+}
+
+static __attribute__((target("avx2"))) void
+parse_host_avx2(struct url_name *name, struct url_host_text *room, struct span text)
+{
+    parse_host_with(name, room, text, fold_64_avx2);
+}
+#endif
+
+bool url_parse(struct url *url, struct url_text *room, struct span text)
+{
+    if (text.size < 4)
+        return false;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return parse_avx2(url, room, text);
+#endif
+    return parse_with(url, room, text, fold_64_plain);
+}
+
+void url_parse_host(struct url_name *name, struct url_host_text *room, struct span text)
+{
+    if (text.size == 0) {
+        *name = (struct url_name){ 0 };
+        return;
+    }
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        parse_host_avx2(name, room, text);
+        return;
+    }
+#endif
+    parse_host_with(name, room, text, fold_64_plain);
+}
+
+/* ---- the rest, once in a while ---- */
 
 bool url_host_is_address(struct span host)
 {
@@ -114,71 +363,36 @@ bool url_host_is_address(struct span host)
     return dots == 3;
 }
 
-bool url_parse(struct url *url, struct url_text *room, struct span text)
-{
-    const char *at = room->bytes + URL_BEFORE;
-    uint32_t size = (uint32_t)(text.size > URL_LIMIT ? URL_LIMIT : text.size);
-    uint32_t host, end, i;
-
-    if (size < 4)
-        return false;
-    fold(room, text.at, size);
-    host = scheme_end(at, size);
-    if (host == 0)
-        return false;
-    for (i = host; i < size && !(class_of(at[i]) & CLASS_AUTHORITY_END); i++)
-        if (at[i] == '@')
-            host = i + 1;
-    url->path_at = i;
-    end = i;
-    if (host < end && at[host] == '[') {
-        while (end > host && at[end - 1] != ']')
-            end--;
-    } else {
-        for (i = host; i < end; i++)
-            if (at[i] == ':')
-                end = i;
-    }
-    url->at = at;
-    url->starts = room->starts;
-    url->size = size;
-    url->host_at = host;
-    url->host_end = end;
-    url->name_end = end - (end > host && at[end - 1] == '.');
-    url->is_address = url_host_is_address(url_host(url));
-    return url->name_end > host && url->name_end - host <= URL_HOST_LIMIT;
-}
-
 struct span url_find_host(struct span text)
 {
-    size_t start = 0, end, i = 0;
+    size_t start = 0, i = 0;
+    struct authority authority;
 
     while (i < text.size && i < 64 && (class_of(text.at[i]) & CLASS_SCHEME))
         i++;
     if (i > 0 && text.size - i >= 3 && memcmp(text.at + i, "://", 3) == 0)
         start = i + 3;
-    for (end = start; end < text.size && !(class_of(text.at[end]) & CLASS_AUTHORITY_END); end++)
-        if (text.at[end] == '@')
-            start = end + 1;
-    if (start < end && text.at[start] == '[') {
-        while (end > start && text.at[end - 1] != ']')
-            end--;
-    } else {
-        for (i = start; i < end; i++)
-            if (text.at[i] == ':')
-                end = i;
-    }
-    if (end > start && text.at[end - 1] == '.')
-        end--;
-    if (end - start > URL_HOST_LIMIT)
+    authority = find_authority(text, start);
+    if (authority.host_end > authority.host && text.at[authority.host_end - 1] == '.')
+        authority.host_end--;
+    if (authority.host_end - authority.host > URL_HOST_LIMIT)
         return SPAN_NONE;
-    return span_of(text.at + start, end - start);
+    return span_of(text.at + authority.host, authority.host_end - authority.host);
+}
+
+uint32_t url_path_at(const struct url *url)
+{
+    uint32_t at = url->host_end;
+
+    while (at < url->size && !(class_of(url->at[at]) & CLASS_AUTHORITY_END))
+        at++;
+    return at;
 }
 
 uint16_t url_port(const struct url *url)
 {
     uint64_t port;
-    struct span written = span_of(url->at + url->host_end, url->path_at - url->host_end);
+    struct span written = span_of(url->at + url->host_end, url_path_at(url) - url->host_end);
 
     if (written.size > 1 && span_to_u64(span_from(written, 1), &port))
         return port <= 65535 ? (uint16_t)port : 0;

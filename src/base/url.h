@@ -4,38 +4,39 @@
  * Knows nothing of rules or of HTTP. The caller owns a struct url_text, which holds the folded
  * copy with room before and behind it, so that vector loads around any byte of it stay inside:
  *
- *      NUL x URL_BEFORE | https://user@ads.example.com:8443/path?query#x | NUL x URL_BEHIND
- *                         scheme        host             port path query fragment
+ *      NUL x URL_BEFORE | https://ads.example.com:8443/path?query#x | NUL x URL_BEHIND
+ *                                 host            port
  *
- * and a bit mask that is made in the same pass: where runs of letters and digits start. Positions
- * are offsets into the folded text. A URL without "scheme://", with a host longer than URL_HOST_LIMIT or an empty one is no
- * URL here. What lies behind URL_LIMIT bytes is cut off.
+ * and a bit mask that is made in the same pass: where runs of letters and digits start. User
+ * information ("user:password@") is left out. Positions are offsets into the folded text. A URL
+ * without "scheme://", with a host longer than URL_HOST_LIMIT or an empty one is no URL here. What
+ * lies behind URL_LIMIT bytes is cut off.
  */
 #ifndef DEJUNK_BASE_URL_H
 #define DEJUNK_BASE_URL_H
 
 #include "base/bytes.h"
 
-#define URL_LIMIT 65536u     // bytes of a URL that are looked at
-#define URL_HOST_LIMIT 255u  // bytes of a host name
-#define URL_LABELS 128u      // labels that fit into URL_HOST_LIMIT
+#define URL_LIMIT 65536u    // bytes of a URL that are looked at
+#define URL_HOST_LIMIT 255u // bytes of a host name
+#define URL_LABELS 128u     // labels that fit into URL_HOST_LIMIT
 #define URL_BEFORE 256u
 #define URL_BEHIND 64u
 
 struct url_text {
-    char bytes[URL_BEFORE + URL_LIMIT + URL_BEHIND];
-    uint64_t starts[URL_LIMIT / 64 + 2]; // bit i: a letter or digit behind something else
+    char bytes[URL_BEFORE + URL_LIMIT + 2 * URL_BEHIND];
+    uint64_t starts[URL_LIMIT / 64 + 1]; // bit i: a letter or digit behind something else
 };
 
 struct url {
-    const char *at;      // folded text: ASCII letters in lower case, all else as it came
-    const uint64_t *starts;
+    const char *at;         // folded text: ASCII letters in lower case, all else as it came
+    const uint64_t *starts; // one word for every 64 bytes of the text
     uint32_t size;
-    uint32_t host_at;    // behind "://" and user information
-    uint32_t host_end;   // in front of ":port"; a dot at the end of the name is included
-    uint32_t name_end;   // without that dot
-    uint32_t path_at;    // of '/', '?', '#' or size
-    bool is_address;     // the host is an IPv4 or bracketed IPv6 address
+    uint32_t host_at;  // behind "://"
+    uint32_t host_end; // in front of ":port"; a dot at the end of the name is included
+    uint32_t name_end; // without that dot
+    uint32_t left_out; // bytes of user information that stood in front of the host
+    uint64_t dots;     // bit i: byte i of the host is a dot; only the first 64 bytes
 };
 
 /* Folds `text` into `room` and cuts it. `url` points into `room` from then on. False when it is
@@ -48,15 +49,30 @@ static inline struct span url_host(const struct url *url)
     return span_of(url->at + url->host_at, url->name_end - url->host_at);
 }
 
+/* Where the path begins ('/', '?', '#'), or url->size. */
+uint32_t url_path_at(const struct url *url);
+/* The port that is written, or that of the scheme (http ws 80, https wss 443), or 0. */
+uint16_t url_port(const struct url *url);
+
 /* The host part of a URL, or all of the text when it is a bare host ("example.com",
- * "example.com:80"). Not lower-cased; a dot at its end is dropped. Empty when there is none. */
+ * "example.com:80"). Not lower-cased; a dot at its end is dropped. Empty when there is none or
+ * when it is longer than URL_HOST_LIMIT. */
 struct span url_find_host(struct span text);
+
+/* A host alone, folded like one in a URL. */
+struct url_host_text {
+    char bytes[32 + URL_HOST_LIMIT + 1 + 64]; // the host begins at 32 or a little behind it
+};
+struct url_name {
+    const char *at;
+    uint32_t size; // 0: there is none
+    uint64_t dots; // as in struct url
+};
+/* What url_find_host() finds, in lower case. */
+void url_parse_host(struct url_name *name, struct url_host_text *room, struct span text);
 
 /* Is it an IPv4 address in dotted form, or an IPv6 address in brackets? Spelling only. */
 bool url_host_is_address(struct span host);
-
-/* The port that is written, or that of the scheme (http ws 80, https wss 443), or 0. */
-uint16_t url_port(const struct url *url);
 
 /* A host name with bytes above 127 as its A-labels (RFC 3492; letters must be in lower case by
  * now), into `to`. Zero when it does not fit or is no UTF-8; else its size. */

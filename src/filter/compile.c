@@ -2,80 +2,44 @@
 
 #include <assert.h>
 #include <idn2.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <xxhash.h>
 
 #include "base/arena.h"
 #include "base/url.h"
 #include "filter/image.h"
+#include "filter/names.h"
 #include "filter/regex.h"
-#include "filter/request.h"
 #include "filter/window.h"
 
 enum {
-    POPULAR_HOST = 8,     // rules of one host and book from which on windows are tried first
-    SOURCE_LIMIT = 1024,  // names of one rule that it may be entered under
-    SEEDS = 64,           // tried until the table of names has no long walks
+    POPULAR_HOST = 8,      // rules of one host and book from which on windows are tried first
+    SOURCE_LIMIT = 1024,   // names of one rule that it may be entered under
+    POOR_WEIGHT = 60,      // of a window that is met in more than one of 16 URLs
     PATTERN_LIMIT = 16384, // bytes of a pattern
+    LITERAL = 16,          // bytes of a pattern in its record
 };
-
-/* ---- vectors ---- */
-
-struct vector {
-    char *at;
-    size_t count, capacity;
-};
-
-static void *vector_add(struct vector *vector, size_t item_size, size_t items)
-{
-    void *added;
-
-    if (vector->count + items > vector->capacity) {
-        size_t capacity = vector->capacity ? vector->capacity * 2 : 256;
-        while (capacity < vector->count + items)
-            capacity *= 2;
-        vector->at = realloc(vector->at, capacity * item_size);
-        if (!vector->at)
-            abort();
-        vector->capacity = capacity;
-    }
-    added = vector->at + vector->count * item_size;
-    memset(added, 0, items * item_size);
-    vector->count += items;
-    return added;
-}
-
-#define ADD(vector, type) ((type *)vector_add(&(vector), sizeof(type), 1))
-#define ITEM(vector, type, index) (((type *)(void *)(vector).at)[index])
 
 /* ---- what is collected ---- */
 
-struct name {
-    uint64_t hash;     // with the seed in force
-    const char *text;  // lower case; of "name.*" without ".*"
-    uint32_t place;    // of the plain rule
-    uint32_t record;   // index in NAMES, later
-    uint32_t slot;     // what the table of names says, later
-    uint8_t size;
-    bool is_entity, is_plain, is_needed; // needed: as a record
-};
-
 struct item { // of a set of domains
-    uint32_t number;
+    uint32_t number; // of a name or a regular expression
     bool is_not, is_regex;
 };
 
 struct set {
     uint32_t first, count; // in compiler.items
+    uint32_t words;        // index in SETS, when written
     bool is_there, has_with, has_entities, has_regexes, is_for_keys;
 };
 
 struct draft { // a rule that is not a plain host
     struct span text, pattern; // the pattern in lower case; a regular expression as written
+    struct span written;       // the pattern as written
     struct span client, address, header, request_header, value;
     struct set domains, to, denyallow;
     XXH128_hash_t identity;
-    uint32_t place, number, extra, regex;
+    uint32_t place, number, regex, once;
     uint32_t page_flags;
     uint16_t types, methods;
     uint8_t party, anchor, modifier;
@@ -83,34 +47,32 @@ struct draft { // a rule that is not a plain host
         is_everything, is_dead;
 };
 
-struct entry { // a draft under one of its keys
-    uint64_t key;   // a name's index, or a window
-    uint32_t draft;
-    uint8_t kind;   // enum entry_kind
-    uint8_t book, side;
-    uint8_t offset;
-    bool is_placed; // the window says where the pattern begins
-};
 enum entry_kind { ENTRY_NAME, ENTRY_WINDOW, ENTRY_LOOSE };
+struct entry { // a draft under one of its keys
+    uint64_t key;       // a name's index, a window, or a type
+    uint32_t draft;
+    uint8_t kind, book, side;
+    bool is_long, is_placed;
+    uint16_t run;       // of the window: where it stands in the pattern
+};
 
 struct compiler {
-    struct vector lists;   // struct span: names
-    struct vector names;   // struct name
-    uint32_t *name_table;  // open addressing, index + 1
-    size_t name_table_size;
-    struct vector drafts, entries, items, regexes;
+    struct arena arena;
+    struct pieces_index pieces;
+    struct window_weights weights;
+    struct names names;
+    struct span suffixes;
+    uint32_t repeated, negated;
+    struct vector lists;   // uint32_t: names, offsets in TEXTS
+    struct vector drafts, entries, items;
     struct vector badfilters;      // XXH128_hash_t
     struct vector bad_plain_hosts; // struct span
-    struct arena arena;
-    struct span suffixes;
-    uint64_t seed;
-    uint32_t repeated, negated;
-    struct window_weights weights;
-    struct vector host_rules; // uint32_t for each name and book: rules that would stand there
+    struct vector host_rules;      // uint32_t for each name and book: rules that could stand there
     // sections under construction
-    struct vector hosts, name_words, rules, extras, windows, text, suffix_bytes;
-    struct vector buckets, slots, origins;
-    uint32_t suffix_bits, image_flags;
+    struct vector buckets, slots, hosts, name_words, rules, numbers, extras, sets, windows, regexes,
+        suffix_words, texts, lines, host_runs, line_runs;
+    struct vector known_texts, known_sets, known_extras; // struct known: for finding equal ones
+    uint32_t suffix_bits, image_flags, once_count;
     struct image_book books[BOOKS];
     char *image;
 };
@@ -123,7 +85,9 @@ struct compiler *compiler_new(void)
         abort();
     arena_init(&compiler->arena, SIZE_MAX / 2);
     window_weights_init(&compiler->weights);
-    compiler->seed = 0x6a09e667f3bcc908u;
+    pieces_index_init(&compiler->pieces);
+    names_init(&compiler->names, &compiler->pieces);
+    vector_add(&compiler->texts, 1, 2); // offset 0: an empty text
     return compiler;
 }
 
@@ -134,19 +98,23 @@ void compiler_free(struct compiler **compiler)
     if (!it)
         return;
     struct vector *vectors[] = {
-        &it->lists, &it->names, &it->drafts, &it->entries, &it->items, &it->regexes,
-        &it->badfilters, &it->bad_plain_hosts, &it->host_rules, &it->hosts, &it->name_words,
-        &it->rules, &it->extras, &it->windows, &it->text, &it->suffix_bytes, &it->buckets,
-        &it->slots, &it->origins,
+        &it->lists,     &it->drafts,       &it->entries,   &it->items,       &it->badfilters,
+        &it->bad_plain_hosts, &it->host_rules, &it->buckets, &it->slots,     &it->hosts,
+        &it->name_words, &it->rules,       &it->numbers,   &it->extras,      &it->sets,
+        &it->windows,   &it->regexes,      &it->suffix_words, &it->texts,    &it->lines,
+        &it->host_runs, &it->line_runs,    &it->known_texts, &it->known_sets,
+        &it->known_extras,
     };
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        free(vectors[i]->at);
-    free(it->name_table);
+        vector_done(vectors[i]);
+    names_done(&it->names);
     free(it->image);
     arena_done(&it->arena);
     free(it);
     *compiler = NULL;
 }
+
+/* ---- small tools ---- */
 
 static char *keep(struct compiler *compiler, size_t size)
 {
@@ -173,6 +141,97 @@ static struct span keep_lower(struct compiler *compiler, struct span text)
     return span_of(at, text.size);
 }
 
+/* Things already written, found by their bytes: open addressing over offsets. */
+struct known {
+    uint64_t hash;
+    uint32_t at, size;
+};
+
+static struct known *find_known(struct vector *known, uint64_t hash, const void *bytes,
+                                uint32_t size, const void *section)
+{
+    size_t mask, slot;
+
+    if (known->count * 2 >= known->capacity) { // capacity is a power of two; items lie scattered
+        struct vector old = *known;
+        size_t capacity = old.capacity ? old.capacity * 2 : 1024;
+
+        *known = (struct vector){ .at = calloc(capacity, sizeof(struct known)),
+                                  .count = old.count, .capacity = capacity };
+        if (!known->at)
+            abort();
+        for (size_t i = 0; i < old.capacity; i++) {
+            const struct known *item = &VECTOR_AT(old, struct known, i);
+            if (!item->size)
+                continue;
+            slot = item->hash & (capacity - 1);
+            while (VECTOR_AT(*known, struct known, slot).size)
+                slot = (slot + 1) & (capacity - 1);
+            VECTOR_AT(*known, struct known, slot) = *item;
+        }
+        free(old.at);
+    }
+    mask = known->capacity - 1;
+    for (slot = hash & mask;; slot = (slot + 1) & mask) {
+        struct known *item = &VECTOR_AT(*known, struct known, slot);
+        if (!item->size)
+            return item;
+        if (item->hash == hash && item->size == size &&
+            memcmp((const char *)section + item->at, bytes, size) == 0)
+            return item;
+    }
+}
+
+/* Offset in TEXTS of a text, entered if it is new. */
+static uint32_t add_text(struct compiler *compiler, struct span text)
+{
+    uint64_t hash;
+    struct known *known;
+    uint16_t size = (uint16_t)text.size;
+
+    assert(text.size <= UINT16_MAX);
+    if (text.size == 0)
+        return 0;
+    hash = XXH3_64bits(text.at, text.size);
+    known = find_known(&compiler->known_texts, hash, text.at, size, compiler->texts.at);
+    if (!known->size) {
+        char *added = vector_add(&compiler->texts, 1, sizeof size + size);
+        memcpy(added, &size, sizeof size);
+        memcpy(added + sizeof size, text.at, size);
+        *known = (struct known){ .hash = hash,
+                                 .at = (uint32_t)(compiler->texts.count - size),
+                                 .size = size };
+        compiler->known_texts.count++;
+    }
+    return known->at - (uint32_t)sizeof size;
+}
+
+/* Index in a section of words of these words, entered if they are new. */
+static uint32_t add_words(struct vector *section, struct vector *known_words,
+                          const uint32_t *words, size_t count)
+{
+    uint32_t size = (uint32_t)(count * sizeof *words);
+    uint64_t hash = XXH3_64bits(words, size);
+    struct known *known = find_known(known_words, hash, words, size, section->at);
+
+    if (!known->size) {
+        *known = (struct known){ .hash = hash, .at = (uint32_t)(section->count * sizeof *words),
+                                 .size = size };
+        known_words->count++;
+        memcpy(vector_add(section, sizeof *words, count), words, size);
+    }
+    return known->at / (uint32_t)sizeof *words;
+}
+
+static uint32_t add_regex(struct compiler *compiler, struct span text, unsigned flags)
+{
+    struct image_regex *regex = VECTOR_ADD(compiler->regexes, struct image_regex);
+
+    regex->flags = flags;
+    regex->text = add_text(compiler, text);
+    return (uint32_t)compiler->regexes.count - 1;
+}
+
 void compiler_add_suffixes(struct compiler *compiler, struct span text)
 {
     compiler->suffixes = text;
@@ -182,91 +241,10 @@ bool compiler_begin_list(struct compiler *compiler, struct span name)
 {
     if (compiler->lists.count == IMAGE_LIST_LIMIT)
         return false;
-    *ADD(compiler->lists, struct span) = arena_copy(&compiler->arena, name);
+    if (name.size > UINT16_MAX)
+        name.size = UINT16_MAX;
+    *VECTOR_ADD(compiler->lists, uint32_t) = add_text(compiler, name);
     return true;
-}
-
-/* ---- names ---- */
-
-/* As the matcher does it over the labels of a host: see match.c. */
-static uint64_t hash_name(uint64_t seed, const char *text, size_t size)
-{
-    uint64_t hash = seed;
-    size_t end = size;
-
-    for (;;) {
-        size_t start = end;
-        while (start > 0 && text[start - 1] != '.')
-            start--;
-        while (end - start > 8) {
-            uint64_t bytes;
-            memcpy(&bytes, text + end - 8, 8);
-            hash = image_hash_step(hash, bytes);
-            end -= 8;
-        }
-        {
-            uint64_t bytes = 0;
-            for (size_t i = end; i > start; i--)
-                bytes = bytes << 8 | (uint8_t)text[i - 1];
-            hash = image_hash_step(hash, bytes);
-        }
-        if (start == 0)
-            return hash;
-        end = start - 1;
-    }
-}
-
-static uint64_t name_seed(const struct compiler *compiler, bool is_entity)
-{
-    return is_entity ? image_entity_seed(compiler->seed) : compiler->seed;
-}
-
-static void fill_name_table(struct compiler *compiler)
-{
-    memset(compiler->name_table, 0, compiler->name_table_size * sizeof *compiler->name_table);
-    for (uint32_t i = 0; i < compiler->names.count; i++) {
-        const struct name *name = &ITEM(compiler->names, struct name, i);
-        size_t slot = name->hash & (compiler->name_table_size - 1);
-        while (compiler->name_table[slot])
-            slot = (slot + 1) & (compiler->name_table_size - 1);
-        compiler->name_table[slot] = i + 1;
-    }
-}
-
-/* The index of a name in lower case, which is entered if `create`; UINT32_MAX: not there. The
- * text is kept as it is. */
-static uint32_t find_name(struct compiler *compiler, struct span text, bool is_entity, bool create)
-{
-    uint64_t hash = hash_name(name_seed(compiler, is_entity), text.at, text.size);
-    struct name *name;
-    size_t slot;
-
-    assert(text.size > 0 && text.size <= URL_HOST_LIMIT);
-    if (compiler->names.count * 2 >= compiler->name_table_size) {
-        compiler->name_table_size = compiler->name_table_size ? compiler->name_table_size * 2 : 4096;
-        free(compiler->name_table);
-        compiler->name_table = calloc(compiler->name_table_size, sizeof *compiler->name_table);
-        if (!compiler->name_table)
-            abort();
-        fill_name_table(compiler);
-    }
-    slot = hash & (compiler->name_table_size - 1);
-    while (compiler->name_table[slot]) {
-        name = &ITEM(compiler->names, struct name, compiler->name_table[slot] - 1);
-        if (name->hash == hash && name->size == text.size && name->is_entity == is_entity &&
-            memcmp(name->text, text.at, text.size) == 0)
-            return compiler->name_table[slot] - 1;
-        slot = (slot + 1) & (compiler->name_table_size - 1);
-    }
-    if (!create)
-        return UINT32_MAX;
-    name = ADD(compiler->names, struct name);
-    name->hash = hash;
-    name->text = text.at;
-    name->size = (uint8_t)text.size;
-    name->is_entity = is_entity;
-    compiler->name_table[slot] = (uint32_t)compiler->names.count;
-    return (uint32_t)compiler->names.count - 1;
 }
 
 /* A host name in lower case and in ASCII; .at is NULL when it is none. */
@@ -280,25 +258,26 @@ static struct span clean_host(struct compiler *compiler, struct span text)
         text.size--;
     if (text.size == 0 || text.size > URL_HOST_LIMIT)
         return SPAN_NONE;
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         is_ascii = is_ascii && (uint8_t)text.at[i] < 128;
-        if (memchr("*^/|?#@ ", text.at[i], 8))
-            return SPAN_NONE;
+    if (is_ascii) {
+        text = keep_lower(compiler, text);
+        return names_can_be(text) ? text : SPAN_NONE;
     }
-    if (is_ascii)
-        return keep_lower(compiler, text);
     memcpy(room, text.at, text.size);
     room[text.size] = 0;
     if (idn2_to_ascii_8z(room, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) == IDN2_OK && ascii &&
         strlen(ascii) <= URL_HOST_LIMIT) {
         struct span kept = arena_copy(&compiler->arena, span_text(ascii));
         idn2_free(ascii);
-        return keep_lower(compiler, kept);
+        text = keep_lower(compiler, kept);
+    } else {
+        idn2_free(ascii);
+        mapped = keep(compiler, URL_HOST_LIMIT);
+        text = span_of(mapped, url_host_to_ascii(keep_lower(compiler, text), mapped,
+                                                 URL_HOST_LIMIT));
     }
-    idn2_free(ascii);
-    mapped = keep(compiler, URL_HOST_LIMIT);
-    text.size = url_host_to_ascii(keep_lower(compiler, text), mapped, URL_HOST_LIMIT);
-    return text.size ? span_of(mapped, text.size) : SPAN_NONE;
+    return names_can_be(text) ? text : SPAN_NONE;
 }
 
 /* ---- adding rules ---- */
@@ -306,19 +285,12 @@ static struct span clean_host(struct compiler *compiler, struct span text)
 static enum rule_reason add_plain(struct compiler *compiler, struct span host, uint32_t place)
 {
     struct span clean = clean_host(compiler, host);
-    struct name *name;
-    uint32_t index;
 
     if (!clean.at)
         return REASON_HOST;
-    index = find_name(compiler, clean, false, true);
-    name = &ITEM(compiler->names, struct name, index);
-    if (name->is_plain) {
+    if (!names_make_plain(&compiler->names, names_find(&compiler->names, clean, false, true),
+                          place))
         compiler->repeated++;
-        return REASON_NONE;
-    }
-    name->is_plain = true;
-    name->place = place;
     return REASON_NONE;
 }
 
@@ -352,12 +324,7 @@ static bool add_set(struct compiler *compiler, struct set *set, struct span list
                 lost = true;
                 continue;
             }
-            struct image_regex *regex = ADD(compiler->regexes, struct image_regex);
-            regex->text = (uint32_t)compiler->text.count;
-            regex->size = (uint32_t)text.size;
-            regex->flags = flags | REGEX_NOCASE;
-            memcpy(vector_add(&compiler->text, 1, text.size), text.at, text.size);
-            item.number = (uint32_t)compiler->regexes.count - 1;
+            item.number = add_regex(compiler, text, flags | REGEX_NOCASE);
             item.is_regex = true;
             set->has_regexes = true;
             set->is_for_keys = set->is_for_keys && is_not;
@@ -373,14 +340,14 @@ static bool add_set(struct compiler *compiler, struct set *set, struct span list
                 lost = true;
                 continue;
             }
-            item.number = find_name(compiler, host, is_entity, true);
-            ITEM(compiler->names, struct name, item.number).is_needed = true;
+            item.number = names_find(&compiler->names, host, is_entity, true);
+            names_at(&compiler->names, item.number)->is_needed = true;
             set->has_entities = set->has_entities || is_entity;
             if (!is_not && !is_entity && span_find_byte(host, '.') == host.size)
                 set->is_for_keys = false; // "com"
         }
         set->has_with = set->has_with || !is_not;
-        *ADD(compiler->items, struct item) = item;
+        *VECTOR_ADD(compiler->items, struct item) = item;
         set->count++;
     }
     return set->count > 0 && (set->has_with || !lost) && set->count <= IMAGE_SET_COUNT;
@@ -455,7 +422,7 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
                                   uint32_t place)
 {
     struct draft draft = {
-        .text = rule->text, .client = rule->client, .address = rule->address,
+        .text = rule->text, .written = rule->pattern, .client = rule->client, .address = rule->address,
         .header = rule->header, .request_header = rule->request_header, .value = rule->value,
         .place = place, .page_flags = rule->page_flags, .types = rule->types,
         .methods = rule->methods, .party = rule->party, .anchor = (uint8_t)rule->anchor,
@@ -469,21 +436,14 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         return REASON_TOO_LONG;
     if (rule->is_regex) {
         unsigned flags = rule->is_match_case ? 0 : REGEX_NOCASE;
-        struct image_regex *regex;
 
         if (!regex_check(rule->pattern, flags))
             return REASON_REGEX;
         draft.pattern = rule->pattern;
-        draft.regex = (uint32_t)compiler->regexes.count;
-        regex = ADD(compiler->regexes, struct image_regex);
-        regex->text = (uint32_t)compiler->text.count;
-        regex->size = (uint32_t)rule->pattern.size;
-        regex->flags = flags;
-        memcpy(vector_add(&compiler->text, 1, rule->pattern.size), rule->pattern.at,
-               rule->pattern.size);
+        draft.regex = add_regex(compiler, rule->pattern, flags);
     } else {
         draft.pattern = clean_pattern(compiler, rule);
-        if (rule->is_host && draft.pattern.size > URL_HOST_LIMIT)
+        if (rule->is_host && !names_can_be(draft.pattern))
             return REASON_HOST;
     }
     if (!add_set(compiler, &draft.domains, rule->domains) ||
@@ -496,7 +456,7 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
                           !rule->denyallow.at && !rule->client.at && !rule->address.at &&
                           !rule->header.at && !rule->request_header.at && !rule->is_cname;
     draft.identity = identity_of(rule);
-    *ADD(compiler->drafts, struct draft) = draft;
+    *VECTOR_ADD(compiler->drafts, struct draft) = draft;
     return REASON_NONE;
 }
 
@@ -519,9 +479,9 @@ enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule
     if (rule->is_badfilter) {
         compiler->negated++;
         if (is_plain(rule))
-            *ADD(compiler->bad_plain_hosts, struct span) = rule->pattern;
+            *VECTOR_ADD(compiler->bad_plain_hosts, struct span) = rule->pattern;
         else
-            *ADD(compiler->badfilters, XXH128_hash_t) = identity_of(rule);
+            *VECTOR_ADD(compiler->badfilters, XXH128_hash_t) = identity_of(rule);
         return REASON_NONE;
     }
     if (is_plain(rule))
@@ -538,15 +498,17 @@ static int compare_identities(const void *a, const void *b)
 
 static void drop_negated(struct compiler *compiler)
 {
+    struct names *names = &compiler->names;
     size_t size = 1024, count = compiler->drafts.count;
     uint32_t *table;
 
     for (size_t i = 0; i < compiler->bad_plain_hosts.count; i++) {
-        struct span host = clean_host(compiler, ITEM(compiler->bad_plain_hosts, struct span, i));
-        uint32_t found = host.at ? find_name(compiler, host, false, false) : UINT32_MAX;
-        if (found != UINT32_MAX) {
-            compiler->negated += ITEM(compiler->names, struct name, found).is_plain;
-            ITEM(compiler->names, struct name, found).is_plain = false;
+        struct span host =
+            clean_host(compiler, VECTOR_AT(compiler->bad_plain_hosts, struct span, i));
+        uint32_t found = host.at ? names_find(names, host, false, false) : NAMES_NONE;
+        if (found != NAMES_NONE && names_at(names, found)->is_plain) {
+            compiler->negated++;
+            names_at(names, found)->is_plain = false;
         }
     }
     if (compiler->badfilters.count)
@@ -554,11 +516,11 @@ static void drop_negated(struct compiler *compiler)
               compare_identities);
     while (size < count * 2)
         size *= 2;
-    table = calloc(size, sizeof *table);
+    table = calloc(size, sizeof *table); // of identities: index + 1
     if (!table)
         abort();
     for (uint32_t i = 0; i < count; i++) {
-        struct draft *draft = &ITEM(compiler->drafts, struct draft, i);
+        struct draft *drafts = compiler->drafts.at, *draft = &drafts[i];
         size_t slot = draft->identity.low64 & (size - 1);
 
         if (compiler->badfilters.count &&
@@ -568,8 +530,7 @@ static void drop_negated(struct compiler *compiler)
             compiler->negated++;
             continue;
         }
-        while (table[slot] && !XXH128_isEqual(ITEM(compiler->drafts, struct draft, table[slot] - 1)
-                                                  .identity, draft->identity))
+        while (table[slot] && !XXH128_isEqual(drafts[table[slot] - 1].identity, draft->identity))
             slot = (slot + 1) & (size - 1);
         if (table[slot]) {
             draft->is_dead = true;
@@ -595,12 +556,8 @@ static unsigned books_of(const struct draft *draft, uint8_t *books)
         books[count++] = BOOK_MODIFY;
     else if (draft->header.at || draft->address.at)
         books[count++] = BOOK_LATE;
-    else if (draft->is_exception || draft->modifier == MODIFIER_REDIRECT_RULE)
-        books[count++] = BOOK_AFTER;
     else
-        books[count++] = BOOK_BLOCK;
-    if (books[count - 1] == BOOK_BLOCK && draft->modifier == MODIFIER_REDIRECT)
-        books[count++] = BOOK_AFTER;
+        books[count++] = BOOK_MAIN;
     return count;
 }
 
@@ -618,63 +575,54 @@ static size_t whole_host(const struct draft *draft)
         end = span_find_byte(pattern, ']');
         end += end < pattern.size;
     } else {
-        while (end < pattern.size && !memchr("/^?:*#@", pattern.at[end], 7))
+        while (end < pattern.size && !memchr("/^?:*#", pattern.at[end], 6))
             end++;
     }
-    if (end == 0 || end > URL_HOST_LIMIT || pattern.at[end - 1] == '.' || pattern.at[0] == '.')
+    if (!names_can_be(span_slice(pattern, 0, end)) || pattern.at[end - 1] == '.' ||
+        pattern.at[0] == '.')
         return 0;
     if (end == pattern.size)
         return draft->is_right_anchored ? end : 0;
-    return pattern.at[end] == '*' || pattern.at[end] == '@' ? 0 : end;
+    return pattern.at[end] == '*' ? 0 : end;
 }
 
-static void add_entry(struct compiler *compiler, uint32_t draft, uint8_t book, uint8_t kind,
-                      uint8_t side, uint64_t key)
+static struct entry *add_entry(struct compiler *compiler, uint32_t draft, uint8_t book,
+                               uint8_t kind, uint64_t key)
 {
-    struct entry *entry = ADD(compiler->entries, struct entry);
+    struct entry *entry = VECTOR_ADD(compiler->entries, struct entry);
 
     entry->draft = draft;
     entry->book = book;
     entry->kind = kind;
-    entry->side = side;
     entry->key = key;
+    return entry;
 }
 
-static size_t choices_of(struct compiler *compiler, const struct draft *draft,
-                         struct window_choice *choices)
+/* The pattern as bytes that must be found: with its '^' put back, or what a regular expression or
+ * a parameter's name says, with '*' where anything may stand. */
+static struct span sure_pattern(const struct draft *draft, char *room, enum window_front *front)
 {
-    char room[PATTERN_LIMIT + 2];
-    struct span pattern = draft->pattern;
-    enum window_front front = draft->anchor == ANCHOR_HOST    ? FRONT_LABEL
-                              : draft->anchor == ANCHOR_START ? FRONT_START
-                                                              : FRONT_UNKNOWN;
+    struct span pattern = draft->pattern, value = draft->value;
 
-    if (draft->is_regex) {
-        size_t count;
-        pattern = span_of(room, window_pattern_of_regex(draft->pattern, room));
-        count = window_list(&compiler->weights, choices, pattern, FRONT_UNKNOWN);
-        for (size_t i = 0; i < count; i++)
-            choices[i].is_placed = false;
-        return count;
-    }
-    if (draft->is_host) { // its '^' was cut off
+    *front = draft->anchor == ANCHOR_HOST ? FRONT_LABEL : FRONT_UNKNOWN;
+    if (draft->is_regex)
+        return span_of(room, window_pattern_of_regex(draft->pattern, room));
+    if (draft->is_host) {
         memcpy(room, pattern.at, pattern.size);
         room[pattern.size] = '^';
-        pattern = span_of(room, pattern.size + 1);
+        return span_of(room, pattern.size + 1);
     }
-    if (pattern.size == 0 && draft->modifier == MODIFIER_REMOVEPARAM && draft->value.size > 2 &&
-        draft->value.at[0] != '/' && draft->value.at[0] != '~' &&
-        span_find_byte(draft->value, '*') == draft->value.size && draft->value.size < 256) {
-        size_t count;
-        for (size_t i = 0; i < draft->value.size; i++)
-            room[i] = ascii_lower(draft->value.at[i]);
-        pattern = span_of(room, draft->value.size);
-        count = window_list(&compiler->weights, choices, pattern, FRONT_PARAMETER);
-        for (size_t i = 0; i < count; i++)
-            choices[i].is_placed = false;
-        return count;
+    if (pattern.size == 0 && draft->modifier == MODIFIER_REMOVEPARAM && !draft->is_exception &&
+        value.size > 2 && value.size < 256 && value.at[0] != '/' && value.at[0] != '~') {
+        for (size_t i = 0; i < value.size; i++) {
+            room[i] = ascii_lower(value.at[i]);
+            if (room[i] == '*' || room[i] == '^' || room[i] == '%')
+                return pattern;
+        }
+        *front = FRONT_PARAMETER;
+        return span_of(room, value.size);
     }
-    return window_list(&compiler->weights, choices, pattern, front);
+    return pattern;
 }
 
 /* Under the names of a set. */
@@ -684,39 +632,65 @@ static bool add_by_names(struct compiler *compiler, uint32_t index, uint8_t book
     if (!set->is_there || !set->has_with || !set->is_for_keys || set->count > SOURCE_LIMIT)
         return false;
     for (uint32_t i = 0; i < set->count; i++) {
-        const struct item *item = &ITEM(compiler->items, struct item, set->first + i);
-        if (!item->is_not)
-            add_entry(compiler, index, book, ENTRY_NAME, side, item->number);
+        const struct item *item = &VECTOR_AT(compiler->items, struct item, set->first + i);
+        uint32_t number = item->number;
+        const struct name *name = names_at(&compiler->names, number);
+
+        if (item->is_not)
+            continue;
+        if (name->is_entity) { // under its last label
+            struct span label = span_of(name->text, name->size);
+            for (size_t k = label.size; k > 0; k--)
+                if (label.at[k - 1] == '.') {
+                    label = span_from(label, k);
+                    break;
+                }
+            number = names_find(&compiler->names, label, true, true);
+        }
+        add_entry(compiler, index, book, ENTRY_NAME, number)->side = side;
     }
     return true;
 }
 
-enum { POOR_WEIGHT = 60 }; // a window that is met more often than in one of 16 URLs
+static const struct window_choice *best_choice(const struct window_choice *choices, size_t count)
+{
+    const struct window_choice *best = NULL;
+    uint32_t least = UINT32_MAX;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t weight = choices[i].weight + (choices[i].is_placed && choices[i].run < 256 ? 0 : 4);
+        if (weight < least) {
+            least = weight;
+            best = &choices[i];
+        }
+    }
+    return best;
+}
 
 static void place(struct compiler *compiler, uint32_t index, uint8_t book)
 {
-    struct draft *draft = &ITEM(compiler->drafts, struct draft, index);
-    struct window_choice choices[WINDOW_CHOICES], *best = NULL;
-    size_t host = whole_host(draft), count;
+    const struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft, index);
+    struct window_choice choices[WINDOW_CHOICES];
+    const struct window_choice *best;
+    char room[PATTERN_LIMIT + 2];
+    enum window_front front;
+    size_t host = whole_host(draft);
+    uint32_t name = NAMES_NONE;
+    struct span sure;
 
     if (host) {
-        uint32_t name = find_name(compiler, span_slice(draft->pattern, 0, host), false, true);
+        name = names_find(&compiler->names, span_slice(draft->pattern, 0, host), false, true);
         if (host == draft->pattern.size ||
-            ITEM(compiler->host_rules, uint32_t, name * BOOKS + book) <= POPULAR_HOST) {
-            add_entry(compiler, index, book, ENTRY_NAME, SIDE_HOST, name);
+            VECTOR_AT(compiler->host_rules, uint32_t, name * BOOKS + book) <= POPULAR_HOST) {
+            add_entry(compiler, index, book, ENTRY_NAME, name);
             return;
         }
     }
-    count = choices_of(compiler, draft, choices);
-    for (size_t i = 0; i < count; i++) {
-        uint32_t weight = choices[i].weight + (choices[i].is_placed ? 0 : 4);
-        if (!best || weight < best->weight + (best->is_placed ? 0 : 4))
-            best = &choices[i];
-    }
+    sure = sure_pattern(draft, room, &front);
+    best = best_choice(choices, window_list(&compiler->weights, choices, sure, front));
     if (!best || best->weight > POOR_WEIGHT) {
         if (host) {
-            add_entry(compiler, index, book, ENTRY_NAME, SIDE_HOST,
-                      find_name(compiler, span_slice(draft->pattern, 0, host), false, true));
+            add_entry(compiler, index, book, ENTRY_NAME, name);
             return;
         }
         if (add_by_names(compiler, index, book, SIDE_HOST, &draft->to) ||
@@ -724,14 +698,17 @@ static void place(struct compiler *compiler, uint32_t index, uint8_t book)
             return;
     }
     if (!best) {
-        add_entry(compiler, index, book, ENTRY_LOOSE, 0, 0);
+        for (unsigned type = 0; type < REQUEST_TYPES; type++)
+            if (draft->types & TYPE_BIT(type))
+                add_entry(compiler, index, book, ENTRY_LOOSE, type);
         return;
     }
     for (unsigned i = 0; i < best->count; i++) {
-        add_entry(compiler, index, book, ENTRY_WINDOW, 0, best->windows[i]);
-        ITEM(compiler->entries, struct entry, compiler->entries.count - 1).offset = best->offset;
-        ITEM(compiler->entries, struct entry, compiler->entries.count - 1).is_placed =
-            best->is_placed;
+        struct entry *entry = add_entry(compiler, index, book, ENTRY_WINDOW, best->windows[i]);
+        entry->is_long = best->is_long;
+        entry->run = best->run;
+        entry->is_placed = best->is_placed && best->run < 256 && !draft->is_regex &&
+                           front != FRONT_PARAMETER;
     }
 }
 
@@ -741,12 +718,9 @@ static void place_all(struct compiler *compiler)
 
     for (uint32_t pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < compiler->drafts.count; i++) {
-            const struct draft *draft = &ITEM(compiler->drafts, struct draft, i);
-            unsigned count;
+            const struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft, i);
+            unsigned count = draft->is_dead ? 0 : books_of(draft, books);
 
-            if (draft->is_dead)
-                continue;
-            count = books_of(draft, books);
             for (unsigned k = 0; k < count; k++) {
                 size_t host = whole_host(draft);
                 uint32_t name;
@@ -757,13 +731,14 @@ static void place_all(struct compiler *compiler)
                 }
                 if (!host)
                     continue;
-                name = find_name(compiler, span_slice(draft->pattern, 0, host), false, true);
-                while (compiler->host_rules.count < compiler->names.count * BOOKS)
+                name = names_find(&compiler->names, span_slice(draft->pattern, 0, host), false,
+                                  true);
+                while (compiler->host_rules.count <= name * BOOKS + books[k])
                     vector_add(&compiler->host_rules, sizeof(uint32_t), BOOKS);
-                ITEM(compiler->host_rules, uint32_t, name * BOOKS + books[k])++;
+                VECTOR_AT(compiler->host_rules, uint32_t, name * BOOKS + books[k])++;
             }
         }
-        while (compiler->host_rules.count < compiler->names.count * BOOKS)
+        while (compiler->host_rules.count < compiler->names.items.count * BOOKS)
             vector_add(&compiler->host_rules, sizeof(uint32_t), BOOKS);
     }
 }
@@ -772,12 +747,14 @@ static int compare_entries(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
 
-    if (x->kind != y->kind)
-        return x->kind < y->kind ? -1 : 1;
     if (x->book != y->book)
         return x->book < y->book ? -1 : 1;
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
     if (x->side != y->side)
         return x->side < y->side ? -1 : 1;
+    if (x->is_long != y->is_long)
+        return x->is_long ? 1 : -1;
     if (x->key != y->key)
         return x->key < y->key ? -1 : 1;
     return x->draft < y->draft ? -1 : x->draft > y->draft;
@@ -785,36 +762,11 @@ static int compare_entries(const void *a, const void *b)
 
 static bool same_chain(const struct entry *a, const struct entry *b)
 {
-    return a->kind == b->kind && a->book == b->book && a->side == b->side && a->key == b->key;
+    return a->book == b->book && a->kind == b->kind && a->side == b->side &&
+           a->is_long == b->is_long && a->key == b->key;
 }
 
-/* ---- writing sections ---- */
-
-static uint32_t add_text(struct compiler *compiler, struct span text)
-{
-    uint32_t at = (uint32_t)compiler->text.count;
-
-    if (text.size)
-        memcpy(vector_add(&compiler->text, 1, text.size), text.at, text.size);
-    return at;
-}
-
-static void add_word(struct compiler *compiler, uint32_t word)
-{
-    *ADD(compiler->extras, uint32_t) = word;
-}
-
-/* A text in EXTRAS: a part of the rule's own text where it is one, else a new one. */
-static void add_text_words(struct compiler *compiler, const struct draft *draft, struct span text)
-{
-    const struct image_origin *origin = &ITEM(compiler->origins, struct image_origin, draft->number);
-
-    if (text.at >= draft->text.at && text.at + text.size <= draft->text.at + draft->text.size)
-        add_word(compiler, origin->text + (uint32_t)(text.at - draft->text.at));
-    else
-        add_word(compiler, add_text(compiler, text));
-    add_word(compiler, (uint32_t)text.size);
-}
+/* ---- rules ---- */
 
 static int compare_words(const void *a, const void *b)
 {
@@ -822,110 +774,172 @@ static int compare_words(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void add_set_words(struct compiler *compiler, const struct set *set)
+/* Needs the names' offsets in HOSTS. */
+static uint32_t write_set(struct compiler *compiler, struct set *set)
 {
-    size_t at = compiler->extras.count, kept = 0;
-    uint32_t *words;
+    struct vector words = { 0 };
+    uint32_t *word;
+    size_t kept = 0;
 
-    vector_add(&compiler->extras, sizeof(uint32_t), set->count + 1);
-    words = &ITEM(compiler->extras, uint32_t, at + 1);
+    if (set->words)
+        return set->words;
+    word = vector_add(&words, sizeof *word, set->count + 1);
     for (uint32_t i = 0; i < set->count; i++) {
-        const struct item *item = &ITEM(compiler->items, struct item, set->first + i);
-        uint32_t number = item->is_regex
-                              ? item->number | IMAGE_SET_REGEX
-                              : ITEM(compiler->names, struct name, item->number).record;
-        words[i] = number | (item->is_not ? IMAGE_SET_NOT : 0);
+        const struct item *item = &VECTOR_AT(compiler->items, struct item, set->first + i);
+        uint32_t number = item->is_regex ? item->number | IMAGE_SET_REGEX
+                                         : names_at(&compiler->names, item->number)->at;
+        word[1 + i] = number | (item->is_not ? IMAGE_SET_NOT : 0);
     }
-    qsort(words, set->count, sizeof *words, compare_words);
-    for (uint32_t i = 0; i < set->count; i++) // the same name twice: once
-        if (kept == 0 || (words[kept - 1] | IMAGE_SET_NOT) != (words[i] | IMAGE_SET_NOT))
-            words[kept++] = words[i];
-    compiler->extras.count = at + 1 + kept;
-    ITEM(compiler->extras, uint32_t, at) =
-        (uint32_t)kept | (set->has_with ? IMAGE_SET_HAS_WITH : 0) |
-        (set->has_entities ? IMAGE_SET_HAS_ENTITIES : 0) |
-        (set->has_regexes ? IMAGE_SET_HAS_REGEXES : 0);
+    qsort(word + 1, set->count, sizeof *word, compare_words);
+    for (uint32_t i = 1; i <= set->count; i++) // the same name twice: once
+        if (kept == 0 || (word[kept] | IMAGE_SET_NOT) != (word[i] | IMAGE_SET_NOT))
+            word[++kept] = word[i];
+    word[0] = (uint32_t)kept | (set->has_with ? IMAGE_SET_HAS_WITH : 0) |
+              (set->has_entities ? IMAGE_SET_HAS_ENTITIES : 0) |
+              (set->has_regexes ? IMAGE_SET_HAS_REGEXES : 0);
+    set->words = add_words(&compiler->sets, &compiler->known_sets, word, kept + 1);
+    vector_done(&words);
+    return set->words;
 }
 
-/* The part of a pattern that an entry has to compare: all of it, or what follows the host. */
+/* What a rule's record in RULES compares by itself, and what is left for EXTRA_PATTERN. */
 struct shape {
-    struct span body;  // literal, or with '*' and '^' inside
-    bool is_general, has_separator;
-    size_t literal; // bytes at the start of body without '*' and '^'
+    struct span pattern; // for EXTRA_PATTERN; .at is NULL: none
+    struct span literal; // up to LITERAL bytes
+    size_t run;          // of the window, in `literal`
+    uint32_t flags;
 };
 
-static struct shape shape_of(const struct draft *draft, bool is_behind_host)
+static bool is_special(char c)
 {
-    struct shape shape = { .body = draft->pattern };
+    return c == '*' || c == '^';
+}
 
-    if (is_behind_host)
-        shape.body = span_from(shape.body, whole_host(draft));
-    else if (draft->is_host)
-        shape.has_separator = true;
-    if (draft->is_regex)
-        return (struct shape){ .body = SPAN_NONE };
-    if (is_behind_host && shape.body.size == 1 && shape.body.at[0] == '^' &&
-        !draft->is_right_anchored)
-        shape.body.size = 0; // behind a host there is always a separator or the end
-    if (shape.body.size && shape.body.at[shape.body.size - 1] == '^' && !shape.has_separator &&
-        !draft->is_right_anchored) {
-        shape.body.size--;
-        shape.has_separator = true;
+/* The part of an unplaced pattern around the run of its window, for a first look. */
+static void take_segment(struct shape *shape, struct span pattern, size_t run)
+{
+    size_t start = run, end = run;
+
+    while (start > 0 && run - start < LITERAL / 2 && !is_special(pattern.at[start - 1]))
+        start--;
+    while (end < pattern.size && end - start < LITERAL && !is_special(pattern.at[end]))
+        end++;
+    shape->literal = span_slice(pattern, start, end - start);
+    shape->run = run - start;
+}
+
+/* `room` holds what sure_pattern() made of the draft's pattern. */
+static struct shape shape_of(const struct entry *entry, struct draft *draft, char *room)
+{
+    struct shape shape = { .literal = SPAN_NONE };
+    bool is_behind_host = entry->kind == ENTRY_NAME && entry->side == SIDE_HOST &&
+                          whole_host(draft) > 0;
+    enum window_front front;
+    struct span sure = sure_pattern(draft, room, &front), body = sure;
+    size_t plain = 0;
+
+    if (draft->is_regex || front == FRONT_PARAMETER) {
+        shape.flags = RULE_ANYWHERE | (draft->is_regex ? RULE_REGEX : 0);
+        if (entry->kind == ENTRY_WINDOW)
+            take_segment(&shape, sure, entry->run);
+        return shape;
     }
-    while (shape.literal < shape.body.size && shape.body.at[shape.literal] != '*' &&
-           shape.body.at[shape.literal] != '^')
-        shape.literal++;
-    shape.is_general = shape.literal < shape.body.size;
-    if (shape.is_general && shape.has_separator && !draft->is_host) { // put it back
-        shape.body.size++;
-        shape.has_separator = false;
+    if (draft->is_right_anchored)
+        shape.flags |= RULE_AT_END;
+    if (is_behind_host) {
+        body = span_from(body, whole_host(draft));
+        shape.flags |= RULE_AT_NAME_END;
+        if (body.size == 1 && body.at[0] == '^' && !draft->is_right_anchored)
+            body.size = 0; // behind a host there is always a separator, or the end
+    } else {
+        shape.flags |= draft->anchor == ANCHOR_HOST    ? RULE_AT_HOST
+                       : draft->anchor == ANCHOR_START ? RULE_AT_START
+                                                       : 0;
+        if (entry->kind != ENTRY_WINDOW || !entry->is_placed) {
+            shape.flags |= RULE_ANYWHERE;
+            if (body.size)
+                shape.flags |= RULE_GENERAL;
+            shape.pattern = body.size ? body : SPAN_NONE;
+            if (entry->kind == ENTRY_WINDOW)
+                take_segment(&shape, sure, entry->run);
+            return shape;
+        }
     }
+    shape.run = entry->kind == ENTRY_WINDOW ? entry->run : 0;
+    while (plain < body.size && body.at[plain] != '*' &&
+           (body.at[plain] != '^' || plain < LITERAL))
+        plain++;
+    if (plain == body.size && body.size <= LITERAL && !draft->is_match_case &&
+        !(draft->is_right_anchored && body.size && body.at[body.size - 1] == '^')) {
+        shape.literal = body; // '^' in it are marked in the record
+        return shape;
+    }
+    if (plain + 1 == body.size && body.at[plain] == '^' && !draft->is_right_anchored) {
+        body.size--;
+        shape.flags |= RULE_SEPARATOR;
+    }
+    shape.literal = span_slice(body, 0, body.size < LITERAL ? body.size : LITERAL);
+    if (plain >= body.size && !draft->is_match_case &&
+        !(draft->is_right_anchored && body.at[body.size - 1] == '^')) {
+        shape.flags |= RULE_LONG;
+        shape.pattern = span_from(body, LITERAL);
+        return shape;
+    }
+    if (shape.flags & RULE_SEPARATOR)
+        body.size++;
+    shape.flags &= ~(uint32_t)RULE_SEPARATOR;
+    shape.flags |= RULE_GENERAL;
+    shape.pattern = body;
+    for (plain = 0; plain < shape.literal.size && !is_special(body.at[plain]);)
+        plain++;
+    shape.literal.size = plain;
     return shape;
 }
 
-/* What the rule needs beyond its record; the index of its first word, 0 for nothing. */
-static uint32_t add_extra(struct compiler *compiler, const struct draft *draft, struct span body,
-                          bool with_pattern)
+/* The same part of the pattern as it was written, capitals and all. */
+static struct span as_written(const struct draft *draft, struct span part, const char *room)
 {
-    uint32_t parts = (with_pattern ? EXTRA_PATTERN : 0u) | (draft->is_regex ? EXTRA_REGEX : 0u) |
-                     (draft->domains.is_there ? EXTRA_DOMAINS : 0u) |
-                     (draft->to.is_there ? EXTRA_TO : 0u) |
-                     (draft->denyallow.is_there ? EXTRA_DENYALLOW : 0u) |
-                     (draft->methods ? EXTRA_METHODS : 0u) | (draft->client.at ? EXTRA_CLIENT : 0u) |
-                     (draft->address.at ? EXTRA_ADDRESS : 0u) |
-                     (draft->header.at ? EXTRA_HEADER : 0u) |
-                     (draft->request_header.at ? EXTRA_REQUEST_HEADER : 0u) |
-                     (draft->value.size ? EXTRA_VALUE : 0u) | (draft->page_flags ? EXTRA_PAGE : 0u);
-    uint32_t at = (uint32_t)compiler->extras.count;
+    const char *base = part.at >= room && part.at < room + PATTERN_LIMIT ? room : draft->pattern.at;
+    size_t at = (size_t)(part.at - base);
 
-    if (parts == 0)
+    if (draft->written.size != draft->pattern.size || at + part.size > draft->written.size)
+        return part;
+    return span_slice(draft->written, at, part.size);
+}
+
+/* Index in EXTRAS of what the rule needs beyond its record; 0 for nothing. */
+static uint32_t add_extra(struct compiler *compiler, struct draft *draft,
+                          const struct shape *shape, struct span pattern)
+{
+    uint32_t record[16], count = 1;
+
+#define PART(bit, is_there, word)                                                                  \
+    if (is_there) {                                                                                \
+        record[0] |= (bit);                                                                        \
+        record[count++] = (word);                                                                  \
+    }
+    record[0] = 0;
+    if (shape->flags & (RULE_GENERAL | RULE_REGEX)) {
+        if (!draft->once)
+            draft->once = ++compiler->once_count;
+        PART(EXTRA_ONCE, true, draft->once)
+    }
+    PART(EXTRA_PATTERN, pattern.at, add_text(compiler, pattern))
+    PART(EXTRA_REGEX, draft->is_regex, draft->regex)
+    PART(EXTRA_DOMAINS, draft->domains.is_there, write_set(compiler, &draft->domains))
+    PART(EXTRA_TO, draft->to.is_there, write_set(compiler, &draft->to))
+    PART(EXTRA_DENYALLOW, draft->denyallow.is_there, write_set(compiler, &draft->denyallow))
+    PART(EXTRA_METHODS, draft->methods, draft->methods)
+    PART(EXTRA_CLIENT, draft->client.at, add_text(compiler, draft->client))
+    PART(EXTRA_ADDRESS, draft->address.at, add_text(compiler, draft->address))
+    PART(EXTRA_HEADER, draft->header.at, add_text(compiler, draft->header))
+    PART(EXTRA_REQUEST_HEADER, draft->request_header.at, add_text(compiler, draft->request_header))
+    PART(EXTRA_VALUE, draft->value.size, add_text(compiler, draft->value))
+    PART(EXTRA_PAGE, draft->page_flags, draft->page_flags)
+#undef PART
+    if (count == 1)
         return 0;
-    add_word(compiler, parts);
-    if (parts & EXTRA_PATTERN)
-        add_text_words(compiler, draft, body);
-    if (parts & EXTRA_REGEX)
-        add_word(compiler, draft->regex);
-    if (parts & EXTRA_DOMAINS)
-        add_set_words(compiler, &draft->domains);
-    if (parts & EXTRA_TO)
-        add_set_words(compiler, &draft->to);
-    if (parts & EXTRA_DENYALLOW)
-        add_set_words(compiler, &draft->denyallow);
-    if (parts & EXTRA_METHODS)
-        add_word(compiler, draft->methods);
-    if (parts & EXTRA_CLIENT)
-        add_text_words(compiler, draft, draft->client);
-    if (parts & EXTRA_ADDRESS)
-        add_text_words(compiler, draft, draft->address);
-    if (parts & EXTRA_HEADER)
-        add_text_words(compiler, draft, draft->header);
-    if (parts & EXTRA_REQUEST_HEADER)
-        add_text_words(compiler, draft, draft->request_header);
-    if (parts & EXTRA_VALUE)
-        add_text_words(compiler, draft, draft->value);
-    if (parts & EXTRA_PAGE)
-        add_word(compiler, draft->page_flags);
-    return at;
+    return add_words(&compiler->extras, &compiler->known_extras, record, count);
 }
 
 static uint32_t flags_of(const struct draft *draft)
@@ -938,11 +952,9 @@ static uint32_t flags_of(const struct draft *draft)
     flags |= draft->party & RULE_THIRD ? RULE_IS_THIRD : 0;
     flags |= draft->party & RULE_STRICT_FIRST ? RULE_IS_STRICT_FIRST : 0;
     flags |= draft->party & RULE_STRICT_THIRD ? RULE_IS_STRICT_THIRD : 0;
-    flags |= draft->is_regex ? RULE_REGEX : 0;
     flags |= draft->is_match_case ? RULE_MATCH_CASE : 0;
     flags |= draft->is_cname ? RULE_CNAME : 0;
     flags |= draft->is_everything ? RULE_EVERYTHING : 0;
-    flags |= draft->modifier == MODIFIER_REDIRECT ? RULE_REDIRECT : 0;
     if (draft->domains.is_there || draft->to.is_there || draft->denyallow.is_there ||
         draft->methods || draft->client.at || draft->address.at || draft->header.at ||
         draft->request_header.at)
@@ -950,296 +962,293 @@ static uint32_t flags_of(const struct draft *draft)
     return flags;
 }
 
-static void add_rule(struct compiler *compiler, const struct entry *entry, bool is_last)
+static uint16_t not_types_of(const struct draft *draft, uint8_t book)
 {
-    struct draft *draft = &ITEM(compiler->drafts, struct draft, entry->draft);
-    bool is_behind_host = entry->kind == ENTRY_NAME && entry->side == SIDE_HOST &&
-                          whole_host(draft) > 0;
-    struct shape shape = shape_of(draft, is_behind_host);
-    struct image_rule rule = { .flags = flags_of(draft), .types = draft->types,
-                               .number = draft->number };
-    bool with_pattern = shape.is_general || shape.literal > sizeof rule.literal ||
-                        draft->is_match_case;
-    size_t size = shape.literal < sizeof rule.literal ? shape.literal : sizeof rule.literal;
+    uint16_t not_types = (uint16_t)(~draft->types & TYPES_ALL);
 
-    if (is_last)
-        rule.flags |= RULE_LAST;
-    if (is_behind_host) {
-        rule.flags |= RULE_AT_NAME_END;
-    } else {
-        if (draft->anchor == ANCHOR_HOST)
-            rule.flags |= RULE_AT_HOST;
-        if (draft->anchor == ANCHOR_START)
-            rule.flags |= RULE_AT_START;
-        if (entry->kind != ENTRY_WINDOW || !entry->is_placed)
-            rule.flags |= RULE_ANYWHERE;
-    }
-    if (draft->is_right_anchored)
-        rule.flags |= RULE_AT_END;
-    if (shape.has_separator)
-        rule.flags |= RULE_SEPARATOR;
-    if (shape.is_general)
-        rule.flags |= RULE_GENERAL;
-    if (shape.literal > sizeof rule.literal)
-        rule.flags |= RULE_LONG;
-    rule.size = (uint8_t)size;
-    rule.offset = entry->offset;
-    if (size)
-        memcpy(rule.literal, shape.body.at, size);
-    if (draft->is_match_case && !draft->is_regex) { // as written, to be compared with the URL
-        struct span written = draft->text, body = shape.body;
-        size_t at = span_find(keep_lower(compiler, written), draft->pattern);
-        if (at < written.size)
-            body = span_slice(written, at + (size_t)(body.at - draft->pattern.at), body.size);
-        rule.extra = add_extra(compiler, draft, body, with_pattern);
-    } else if (draft->extra && !with_pattern) {
-        rule.extra = draft->extra;
-    } else {
-        rule.extra = add_extra(compiler, draft, shape.body, with_pattern && !draft->is_regex);
-        if (!with_pattern || draft->is_regex)
-            draft->extra = rule.extra;
-    }
-    *ADD(compiler->rules, struct image_rule) = rule;
+    if (book != BOOK_MAIN)
+        return not_types;
+    if (draft->is_exception || draft->modifier == MODIFIER_REDIRECT_RULE)
+        not_types |= RULE_NOT_BLOCK;
+    else if (draft->modifier != MODIFIER_REDIRECT)
+        not_types |= RULE_NOT_AFTER;
+    return not_types;
 }
 
-/* Numbers, texts and places of all rules; 0 stays free. */
-static void add_origins(struct compiler *compiler)
+static void make_rule(struct compiler *compiler, const struct entry *entry, struct image_rule *rule)
 {
-    ADD(compiler->origins, struct image_origin);
+    struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft, entry->draft);
+    char room[PATTERN_LIMIT + 2];
+    struct shape shape = shape_of(entry, draft, room);
+    struct span pattern = shape.pattern;
+
+    memset(rule, 0, sizeof *rule);
+    rule->flags = flags_of(draft) | shape.flags;
+    rule->not_types = not_types_of(draft, entry->book);
+    for (size_t i = 0; i < shape.literal.size; i++) {
+        rule->literal[i] = shape.literal.at[i];
+        *(shape.literal.at[i] == '^' ? &rule->separators : &rule->need) |= (uint16_t)(1u << i);
+    }
+    if (rule->separators)
+        rule->flags |= RULE_SEPARATORS;
+    rule->size = (uint8_t)shape.literal.size;
+    rule->offset = (uint8_t)shape.run;
+    if (draft->is_match_case && !draft->is_regex && pattern.at)
+        pattern = as_written(draft, pattern, room);
+    rule->extra = add_extra(compiler, draft, &shape, pattern);
+    if (draft->is_regex)
+        rule->flags &= ~(uint32_t)RULE_MATCH_CASE; // its own flags say so
+}
+
+/* Texts and places of all rules; their numbers are offsets in LINES, and 0 stays free. */
+static void write_lines(struct compiler *compiler)
+{
+    uint32_t length = 0, expected = 0;
+    struct vector *runs = &compiler->line_runs;
+    uint8_t *codes = malloc(2 * UINT16_MAX);
+
+    if (!codes)
+        abort();
+    vector_add(&compiler->lines, 1, 1);
     for (size_t i = 0; i < compiler->drafts.count; i++) {
-        struct draft *draft = &ITEM(compiler->drafts, struct draft, i);
-        struct image_origin *origin;
+        struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft, i);
+        size_t size;
+        uint8_t *to;
 
         if (draft->is_dead)
             continue;
-        draft->number = (uint32_t)compiler->origins.count;
-        origin = ADD(compiler->origins, struct image_origin);
-        origin->text = add_text(compiler, draft->text);
-        origin->size = (uint32_t)draft->text.size;
-        origin->place = draft->place;
+        size = pieces_pack_text(&compiler->pieces, draft->text, codes);
+        if (size > UINT16_MAX)
+            size = UINT16_MAX; // a text of nothing but odd bytes is cut
+        draft->number = (uint32_t)compiler->lines.count;
+        to = vector_add(&compiler->lines, 1, (size <= IMAGE_SHORT_LINE ? 1 : 3) + size);
+        if (size <= IMAGE_SHORT_LINE) {
+            *to++ = (uint8_t)size;
+        } else {
+            *to++ = IMAGE_SHORT_LINE + 1;
+            *to++ = (uint8_t)size;
+            *to++ = (uint8_t)(size >> 8);
+        }
+        memcpy(to, codes, size);
+        if (length == 0 || length == IMAGE_RUN_LIMIT || draft->place != expected) {
+            *VECTOR_ADD(*runs, struct image_run) =
+                (struct image_run){ .at = draft->number, .place = draft->place };
+            length = 0;
+        }
+        length++;
+        expected = draft->place + 1;
     }
+    *VECTOR_ADD(*runs, struct image_run) =
+        (struct image_run){ .at = (uint32_t)compiler->lines.count, .place = UINT32_MAX };
+    free(codes);
 }
 
 /* ---- names ---- */
 
-/* Decides which names get a record, and where: all numbers in sets depend on it. */
+/* `||name^` with a party or types at most, alone under its name: needs no record in RULES. */
+static bool is_simple(const struct image_rule *rule, const struct entry *entry)
+{
+    uint32_t allowed = RULE_AT_NAME_END | RULE_IS_FIRST | RULE_IS_THIRD | RULE_EVERYTHING;
+
+    return entry->book == BOOK_MAIN && rule->size == 0 && rule->extra == 0 &&
+           IMAGE_MODIFIER(rule->flags) == MODIFIER_NONE &&
+           (rule->flags & ~allowed & ((1u << RULE_MODIFIER_SHIFT) - 1)) == 0 &&
+           rule->flags & RULE_AT_NAME_END;
+}
+
+/* Gives the names their records in NAMES, still without chains. */
 static void number_names(struct compiler *compiler)
 {
     uint32_t next = 1;
-    size_t i = 0;
-    uint32_t *marks = calloc(compiler->names.count + 1, sizeof *marks);
+    uint32_t *marks = calloc(compiler->names.items.count + 1, sizeof *marks);
 
     if (!marks)
         abort();
-    while (i < compiler->entries.count) {
-        const struct entry *entry = &ITEM(compiler->entries, struct entry, i);
+    for (size_t i = 0; i < compiler->entries.count; i++) {
+        const struct entry *entry = &VECTOR_AT(compiler->entries, struct entry, i);
         if (entry->kind == ENTRY_NAME)
             marks[entry->key] |= IMAGE_NAME_MARK(entry->book, entry->side);
-        i++;
     }
-    for (i = 0; i < compiler->names.count; i++) {
-        struct name *name = &ITEM(compiler->names, struct name, i);
-        if (marks[i])
-            name->is_needed = true;
-        if (name->is_entity)
-            for (unsigned book = 0; book < BOOKS; book++) {
-                if (marks[i] & IMAGE_NAME_MARK(book, SIDE_HOST))
-                    compiler->books[book].flags |= BOOK_HAS_HOST_ENTITIES;
-                if (marks[i] & IMAGE_NAME_MARK(book, SIDE_SOURCE))
-                    compiler->books[book].flags |= BOOK_HAS_SOURCE_ENTITIES;
-            }
-        else if (!memchr(name->text, '.', name->size) && (marks[i] || name->is_plain))
-            compiler->image_flags |= IMAGE_HAS_SINGLE_LABELS;
-        if (!name->is_needed)
-            continue;
-        name->record = next;
-        next += 2 + (uint32_t)__builtin_popcount(marks[i]);
-        for (unsigned book = 0; book < BOOKS; book++)
-            if (marks[i] & IMAGE_NAME_MARK(book, SIDE_SOURCE))
+    for (uint32_t i = 0; i < compiler->names.items.count; i++) {
+        struct name *name = names_at(&compiler->names, i);
+
+        for (unsigned book = 0; book < BOOKS; book++) {
+            bool on_host = marks[i] & IMAGE_NAME_MARK(book, SIDE_HOST);
+            bool on_source = marks[i] & IMAGE_NAME_MARK(book, SIDE_SOURCE);
+            if (on_source)
                 compiler->books[book].flags |= BOOK_HAS_SOURCES;
+            if (name->is_entity && on_host)
+                compiler->books[book].flags |= BOOK_HAS_HOST_ENTITIES;
+            if (name->is_entity && on_source)
+                compiler->books[book].flags |= BOOK_HAS_SOURCE_ENTITIES;
+        }
+        if (!name->is_entity && !memchr(name->text, '.', name->size) &&
+            (marks[i] || name->is_plain))
+            compiler->image_flags |= IMAGE_HAS_SINGLE_LABELS;
+        if (!marks[i])
+            continue;
+        name->is_needed = true;
+        name->record = next;
+        // a simple one needs one word more than its chain; whether it is one is not known yet
+        next += 2 + (uint32_t)__builtin_popcount(marks[i]) +
+                (marks[i] == IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST));
     }
     vector_add(&compiler->name_words, sizeof(uint32_t), next);
-    for (i = 0; i < compiler->names.count; i++) {
-        const struct name *name = &ITEM(compiler->names, struct name, i);
+    for (uint32_t i = 0; i < compiler->names.items.count; i++) {
+        const struct name *name = names_at(&compiler->names, i);
         if (name->record)
-            ITEM(compiler->name_words, uint32_t, name->record + 1) = marks[i];
+            VECTOR_AT(compiler->name_words, uint32_t, name->record + 1) = marks[i];
     }
     free(marks);
 }
 
-/* Puts the start of a chain into its name's record. */
+/* Words 0 of the records, when the names' places in HOSTS are known. */
+static void finish_records(struct compiler *compiler)
+{
+    for (uint32_t i = 0; i < compiler->names.items.count; i++) {
+        const struct name *name = names_at(&compiler->names, i);
+        if (name->record)
+            VECTOR_AT(compiler->name_words, uint32_t, name->record) =
+                name->at | (name->is_plain ? IMAGE_NAME_PLAIN : 0);
+    }
+}
+
+/* Puts a chain's start into its name's record. */
 static void set_chain(struct compiler *compiler, const struct entry *entry, uint32_t rule)
 {
-    uint32_t record = ITEM(compiler->names, struct name, entry->key).record;
-    uint32_t marks = ITEM(compiler->name_words, uint32_t, record + 1);
+    uint32_t *record = &VECTOR_AT(compiler->name_words, uint32_t,
+                                  names_at(&compiler->names, (uint32_t)entry->key)->record);
     uint32_t mark = IMAGE_NAME_MARK(entry->book, entry->side);
 
-    assert(marks & mark);
-    ITEM(compiler->name_words, uint32_t,
-         record + 2 + (uint32_t)__builtin_popcount(marks & (mark - 1))) = rule;
+    assert(record[1] & mark);
+    record[2 + __builtin_popcount(record[1] & (mark - 1))] = rule;
 }
 
-static void write_hosts(struct compiler *compiler)
+static bool set_simple(struct compiler *compiler, const struct entry *entry,
+                       const struct image_rule *rule, uint32_t number)
 {
-    for (size_t i = 0; i < compiler->names.count; i++) {
-        struct name *name = &ITEM(compiler->names, struct name, i);
-        char *at;
+    uint32_t *record = &VECTOR_AT(compiler->name_words, uint32_t,
+                                  names_at(&compiler->names, (uint32_t)entry->key)->record);
 
-        if (!name->is_plain && !name->record)
-            continue;
-        name->slot = (uint32_t)compiler->hosts.count;
-        at = vector_add(&compiler->hosts, 1, 1u + name->size + (name->is_plain ? 4 : 0));
-        *at = (char)name->size;
-        memcpy(at + 1, name->text, name->size);
-        if (name->is_plain)
-            memcpy(at + 1 + name->size, &name->place, 4);
-        if (!name->record)
-            continue;
-        ITEM(compiler->name_words, uint32_t, name->record) = name->slot;
-        if (name->is_plain)
-            ITEM(compiler->name_words, uint32_t, name->record + 1) |= IMAGE_NAME_PLAIN;
-        name->slot = name->record | IMAGE_SLOT_NAME;
-    }
-}
-
-/* Distributes the names over the buckets. False when one came too far from its own. */
-static bool write_buckets(struct compiler *compiler, size_t count)
-{
-    size_t buckets = count / 23 + 1;
-
-    compiler->buckets.count = compiler->slots.count = 0;
-    vector_add(&compiler->buckets, sizeof(struct image_bucket), buckets);
-    vector_add(&compiler->slots, sizeof(uint32_t), buckets * IMAGE_BUCKET_SLOTS);
-    for (size_t i = 0; i < compiler->names.count; i++) {
-        struct name *name = &ITEM(compiler->names, struct name, i);
-        uint32_t at = image_bucket_of(name->hash, (uint32_t)buckets);
-        unsigned walk = 0;
-
-        if (!name->is_plain && !name->record)
-            continue;
-        for (;; walk++) {
-            struct image_bucket *bucket = &ITEM(compiler->buckets, struct image_bucket, at);
-            unsigned slot = 0;
-
-            while (slot < IMAGE_BUCKET_SLOTS && bucket->prints[slot])
-                slot++;
-            if (slot < IMAGE_BUCKET_SLOTS) {
-                bucket->prints[slot] = image_print(name->hash);
-                ITEM(compiler->slots, uint32_t, at * IMAGE_BUCKET_SLOTS + slot) = name->slot;
-                break;
-            }
-            if (walk == IMAGE_BUCKET_WALK)
-                return false;
-            bucket->prints[IMAGE_BUCKET_SLOTS] = 1;
-            at = at + 1 == buckets ? 0 : at + 1;
-        }
-    }
+    if (entry->side != SIDE_HOST || record[1] != IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST) ||
+        !is_simple(rule, entry))
+        return false;
+    record[1] = IMAGE_NAME_SIMPLE;
+    record[2] = rule->not_types | (rule->flags & RULE_IS_FIRST ? IMAGE_SIMPLE_FIRST : 0) |
+                (rule->flags & RULE_IS_THIRD ? IMAGE_SIMPLE_THIRD : 0);
+    record[3] = number;
     return true;
-}
-
-static bool write_names(struct compiler *compiler)
-{
-    size_t count = 0;
-
-    write_hosts(compiler);
-    for (size_t i = 0; i < compiler->names.count; i++)
-        count += ITEM(compiler->names, struct name, i).slot != 0 ||
-                 ITEM(compiler->names, struct name, i).is_plain;
-    for (unsigned try = 0; try < SEEDS; try++) {
-        if (write_buckets(compiler, count))
-            return true;
-        compiler->seed = compiler->seed * IMAGE_HASH_FACTOR + 1;
-        for (size_t i = 0; i < compiler->names.count; i++) {
-            struct name *name = &ITEM(compiler->names, struct name, i);
-            name->hash = hash_name(name_seed(compiler, name->is_entity), name->text, name->size);
-        }
-    }
-    return false;
 }
 
 /* ---- windows ---- */
 
 struct window_key {
-    uint64_t window;
-    uint32_t rule;
+    uint64_t bytes;
+    uint32_t chain;
+    bool is_long;
 };
 
-static bool write_windows_of_book(struct compiler *compiler, struct image_book *book,
-                                  const struct window_key *keys, size_t count)
+static bool put_window(struct image_window *table, uint32_t slots, uint32_t tag, uint32_t chain)
 {
-    unsigned bits = 4;
-    size_t filter_size = sizeof(uint64_t) << IMAGE_FILTER_BITS;
+    uint32_t slot = image_window_slot(tag, slots);
 
-    while (((size_t)1 << bits) < count * 2)
-        bits++;
-    for (; bits < 28; bits++) {
-        size_t table_size = sizeof(struct image_window) << bits, at = compiler->windows.count;
-        uint64_t *filter;
-        struct image_window *table;
-        size_t mask = ((size_t)1 << bits) - 1, i;
+    for (unsigned walk = 0; walk <= IMAGE_WINDOW_WALK; walk++, slot++) {
+        if (table[slot].chain && table[slot].tag != tag)
+            continue;
+        if (table[slot].chain & IMAGE_WINDOW_CHAIN && chain & IMAGE_WINDOW_CHAIN)
+            return false; // two windows with the same tag
+        table[slot].tag = tag;
+        table[slot].chain |= chain;
+        return true;
+    }
+    return false;
+}
 
-        vector_add(&compiler->windows, 1, filter_size + table_size);
-        filter = (uint64_t *)(void *)(compiler->windows.at + at);
-        table = (struct image_window *)(void *)(compiler->windows.at + at + filter_size);
-        for (i = 0; i < count; i++) {
-            uint64_t window = keys[i].window, hash = image_window_hash(window);
-            bool is_long = window >> 56;
-            uint64_t bytes = is_long ? window << 8 : window;
-            size_t slot = hash & mask, probes = 0;
+static bool fill_windows(struct image_book *book, const struct vector *keys, uint64_t *filter,
+                         struct image_window *table)
+{
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct window_key *key = &VECTOR_AT(*keys, struct window_key, i);
+        uint32_t tag = image_tag_short((uint32_t)key->bytes, book->factor);
+        uint32_t bit = tag >> (32 - book->filter_bits);
 
-            filter[image_filter_word(bytes)] |=
-                1ull << (is_long ? image_filter_long(bytes) : image_filter_short(bytes));
-            while (table[slot].rule && probes < IMAGE_WINDOW_PROBES) {
-                slot = (slot + 1) & mask;
-                probes++;
-            }
-            if (probes == IMAGE_WINDOW_PROBES)
-                break;
-            table[slot].check = (uint32_t)(hash >> 32);
-            table[slot].rule = keys[i].rule;
-        }
-        if (i == count) {
-            book->filter_at = (uint32_t)at;
-            book->table_at = (uint32_t)(at + filter_size);
-            book->table_bits = bits;
-            return true;
-        }
+        filter[bit / 64] |= 1ull << bit % 64;
+        if (!put_window(table, book->table_slots, tag,
+                        key->is_long ? IMAGE_WINDOW_LONGER : key->chain))
+            return false;
+        if (key->is_long && !put_window(table, book->table_slots,
+                                        image_tag_long(key->bytes, book->factor), key->chain))
+            return false;
+    }
+    return true;
+}
+
+/* Tries factors and sizes until every window is near its place. */
+static bool write_windows(struct compiler *compiler, struct image_book *book,
+                          const struct vector *keys)
+{
+    size_t count = keys->count + 4, at = compiler->windows.count;
+
+    for (size_t i = 0; i < keys->count; i++)
+        count += VECTOR_AT(*keys, struct window_key, i).is_long;
+    book->filter_bits = 6;
+    while (book->filter_bits < 17 && (1u << book->filter_bits) < keys->count * 24)
+        book->filter_bits++;
+    book->factor = 0x9E3779B1u;
+    for (unsigned try = 0; try < 40; try++) {
+        size_t filter_size = (1u << book->filter_bits) / 8;
+        size_t slots = count * (140 + 10 * (try / 4)) / 100;
+        size_t table_size = (slots + IMAGE_WINDOW_WALK + 1) * sizeof(struct image_window);
+
+        if (slots > IMAGE_LIMIT / sizeof(struct image_window))
+            return false;
         compiler->windows.count = at;
+        vector_add(&compiler->windows, 1, filter_size + table_size);
+        book->filter_at = (uint32_t)at;
+        book->table_at = (uint32_t)(at + filter_size);
+        book->table_slots = (uint32_t)slots;
+        if (fill_windows(book, keys, (uint64_t *)(void *)((char *)compiler->windows.at + at),
+                         (struct image_window *)(void *)((char *)compiler->windows.at + at +
+                                                         filter_size)))
+            return true;
+        book->factor = book->factor * 0x2545F491u | 1;
     }
     return false;
 }
 
 /* ---- public suffixes ---- */
 
-static void add_suffix(struct compiler *compiler, uint32_t *table, size_t mask, struct span name,
-                       uint8_t kind)
+static void add_suffix(struct compiler *compiler, uint32_t *table, struct vector *texts,
+                       struct span name, uint8_t kind)
 {
-    uint64_t hash = hash_name(compiler->seed, name.at, name.size);
-    size_t slot = hash & mask, at;
-    char *bytes;
+    uint64_t hash = names_hash(compiler->names.seed, name);
+    size_t mask = ((size_t)1 << compiler->suffix_bits) - 1, slot = hash & mask, at;
+    uint8_t codes[URL_HOST_LIMIT];
+    size_t size = pieces_pack_host(&compiler->pieces, name, codes);
+    uint8_t *bytes;
 
-    while (table[slot]) {
-        const char *old = compiler->suffix_bytes.at + (table[slot] & IMAGE_SUFFIX_OFFSET);
-        if ((uint8_t)old[0] == name.size && memcmp(old + 2, name.at, name.size) == 0) {
-            compiler->suffix_bytes.at[(table[slot] & IMAGE_SUFFIX_OFFSET) + 1] |= (char)kind;
+    for (; table[slot]; slot = (slot + 1) & mask) {
+        uint8_t *old = (uint8_t *)texts->at + (table[slot] & IMAGE_SUFFIX_OFFSET);
+        if (old[0] == size && memcmp(old + 2, codes, size) == 0) {
+            old[1] |= kind;
             return;
         }
-        slot = (slot + 1) & mask;
     }
-    at = compiler->suffix_bytes.count;
-    if (at + name.size + 2 > IMAGE_SUFFIX_OFFSET)
+    at = texts->count;
+    if (at + size + 2 > IMAGE_SUFFIX_OFFSET)
         return;
-    bytes = vector_add(&compiler->suffix_bytes, 1, name.size + 2);
-    bytes[0] = (char)name.size;
-    bytes[1] = (char)kind;
-    memcpy(bytes + 2, name.at, name.size);
+    bytes = vector_add(texts, 1, size + 2);
+    bytes[0] = (uint8_t)size;
+    bytes[1] = kind;
+    memcpy(bytes + 2, codes, size);
     table[slot] = (uint32_t)at | (uint32_t)(hash >> 52) << 20;
 }
 
-/* Names with one label are left out: a host's last label is a suffix anyway. */
-static void write_suffixes(struct compiler *compiler, struct vector *out)
+/* Names with one label are left out, but for "*.ck": a host's last label is a suffix anyway. */
+static void write_suffixes(struct compiler *compiler)
 {
     struct span rest = compiler->suffixes;
+    struct vector texts = { 0 };
     size_t lines = 0;
     uint32_t *table;
 
@@ -1248,10 +1257,8 @@ static void write_suffixes(struct compiler *compiler, struct vector *out)
     compiler->suffix_bits = 6;
     while (((size_t)1 << compiler->suffix_bits) < lines)
         compiler->suffix_bits++;
-    table = calloc((size_t)1 << compiler->suffix_bits, sizeof *table);
-    if (!table)
-        abort();
-    vector_add(&compiler->suffix_bytes, 1, 1); // offset 0 is nobody's
+    table = vector_add(&compiler->suffix_words, sizeof *table, (size_t)1 << compiler->suffix_bits);
+    vector_add(&texts, 1, 1); // offset 0 is nobody's
     while (rest.size) {
         size_t end = span_find_byte(rest, '\n');
         struct span line = span_trim(span_slice(rest, 0, end));
@@ -1271,113 +1278,119 @@ static void write_suffixes(struct compiler *compiler, struct vector *out)
         line = clean_host(compiler, line);
         if (!line.at || (kind == SUFFIX_NORMAL && span_find_byte(line, '.') == line.size))
             continue;
-        add_suffix(compiler, table, ((size_t)1 << compiler->suffix_bits) - 1, line, kind);
+        add_suffix(compiler, table, &texts, line, kind);
     }
-    out->count = 0;
-    memcpy(vector_add(out, 1, sizeof *table << compiler->suffix_bits), table,
-           sizeof *table << compiler->suffix_bits);
-    memcpy(vector_add(out, 1, compiler->suffix_bytes.count), compiler->suffix_bytes.at,
-           compiler->suffix_bytes.count);
-    free(table);
+    while (texts.count % 4)
+        vector_add(&texts, 1, 1);
+    memcpy(vector_add(&compiler->suffix_words, 4, texts.count / 4), texts.at, texts.count);
+    vector_done(&texts);
 }
 
 /* ---- all together ---- */
 
+/* Writes the chains of all entries, which are in order, and what leads to them. */
 static bool write_rules(struct compiler *compiler, struct compile_counts *counts)
 {
     struct vector keys = { 0 };
-    struct entry *entries;
-    size_t i = 0;
+    const struct entry *entries = compiler->entries.at;
+    size_t count = compiler->entries.count, i = 0;
     bool is_good = true;
 
-    ADD(compiler->rules, struct image_rule)->flags = RULE_LAST; // 0 is none
-    add_word(compiler, 0);
-    entries = (struct entry *)(void *)compiler->entries.at;
-    for (unsigned book = 0; book < BOOKS; book++)
-        compiler->books[book].loose = 0;
-    while (i < compiler->entries.count) {
-        size_t end = i + 1;
-        uint32_t first = (uint32_t)compiler->rules.count;
+    VECTOR_ADD(compiler->rules, struct image_rule)->flags = RULE_LAST; // 0 is none
+    VECTOR_ADD(compiler->numbers, uint32_t);
+    VECTOR_ADD(compiler->extras, uint32_t);
+    VECTOR_ADD(compiler->sets, uint32_t);
+    for (unsigned book = 0; book < BOOKS && is_good; book++) {
+        keys.count = 0;
+        while (i < count && entries[i].book == book) {
+            uint32_t first = (uint32_t)compiler->rules.count;
+            size_t start = i;
 
-        while (end < compiler->entries.count && same_chain(&entries[i], &entries[end]))
-            end++;
-        for (size_t k = i; k < end; k++)
-            add_rule(compiler, &entries[k], k + 1 == end);
-        switch ((enum entry_kind)entries[i].kind) {
-        case ENTRY_NAME:
-            set_chain(compiler, &entries[i], first);
-            *(entries[i].side == SIDE_HOST ? &counts->by_host : &counts->by_source) +=
-                (uint32_t)(end - i);
-            break;
-        case ENTRY_WINDOW:
-            *ADD(keys, struct window_key) =
-                (struct window_key){ .window = entries[i].key, .rule = first };
-            counts->by_window += (uint32_t)(end - i);
-            break;
-        case ENTRY_LOOSE:
-            compiler->books[entries[i].book].loose = first;
-            counts->loose += (uint32_t)(end - i);
-            break;
+            do {
+                const struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft,
+                                                       entries[i].draft);
+                bool is_last = i + 1 == count || !same_chain(&entries[i], &entries[i + 1]);
+                struct image_rule rule;
+
+                make_rule(compiler, &entries[i], &rule);
+                if (i == start && is_last && entries[i].kind == ENTRY_NAME &&
+                    set_simple(compiler, &entries[i], &rule, draft->number)) {
+                    i++;
+                    break;
+                }
+                rule.flags |= is_last ? RULE_LAST : 0;
+                *VECTOR_ADD(compiler->rules, struct image_rule) = rule;
+                *VECTOR_ADD(compiler->numbers, uint32_t) = draft->number;
+                i++;
+                if (is_last)
+                    break;
+            } while (true);
+            if (entries[start].kind == ENTRY_NAME) {
+                *(entries[start].side == SIDE_HOST ? &counts->by_host : &counts->by_source) +=
+                    (uint32_t)(i - start);
+                if (compiler->rules.count > first)
+                    set_chain(compiler, &entries[start], first);
+            } else if (entries[start].kind == ENTRY_WINDOW) {
+                *VECTOR_ADD(keys, struct window_key) = (struct window_key){
+                    .bytes = entries[start].key, .chain = first, .is_long = entries[start].is_long
+                };
+                counts->by_window += (uint32_t)(i - start);
+            } else {
+                compiler->books[book].loose[entries[start].key] = first;
+                counts->loose += (uint32_t)(i - start);
+            }
         }
-        // windows of one book stand together: write them when the book ends
-        if (entries[i].kind == ENTRY_WINDOW &&
-            (end == compiler->entries.count || entries[end].kind != ENTRY_WINDOW ||
-             entries[end].book != entries[i].book)) {
-            is_good = is_good && write_windows_of_book(compiler, &compiler->books[entries[i].book],
-                                                       (struct window_key *)(void *)keys.at,
-                                                       keys.count);
-            keys.count = 0;
-        }
-        i = end;
+        is_good = write_windows(compiler, &compiler->books[book], &keys);
     }
-    for (unsigned book = 0; book < BOOKS && is_good; book++)
-        if (compiler->books[book].table_bits == 0)
-            is_good = write_windows_of_book(compiler, &compiler->books[book], NULL, 0);
-    free(keys.at);
+    vector_done(&keys);
     return is_good;
 }
 
-static void add_section(struct image_header *header, char *image, size_t *size,
-                        enum image_section section, const struct vector *from, size_t item_size)
+static size_t write_sections(struct compiler *compiler, struct image_header *header, char *image)
 {
-    size_t bytes = from->count * item_size;
-
-    header->sections[section].at = (uint32_t)*size;
-    header->sections[section].size = (uint32_t)bytes;
-    if (image && bytes)
-        memcpy(image + *size, from->at, bytes);
-    *size += bytes;
-    *size = (*size + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
-}
-
-static size_t add_sections(struct compiler *compiler, struct image_header *header, char *image,
-                           const struct vector *suffixes, const struct vector *lists)
-{
+    const struct {
+        const struct vector *from;
+        size_t item_size;
+    } sections[SECTIONS] = {
+        [SECTION_BUCKETS] = { &compiler->buckets, sizeof(struct image_bucket) },
+        [SECTION_SLOTS] = { &compiler->slots, 4 },
+        [SECTION_HOSTS] = { &compiler->hosts, 1 },
+        [SECTION_NAMES] = { &compiler->name_words, 4 },
+        [SECTION_RULES] = { &compiler->rules, sizeof(struct image_rule) },
+        [SECTION_NUMBERS] = { &compiler->numbers, 4 },
+        [SECTION_EXTRAS] = { &compiler->extras, 4 },
+        [SECTION_SETS] = { &compiler->sets, 4 },
+        [SECTION_WINDOWS] = { &compiler->windows, 1 },
+        [SECTION_REGEXES] = { &compiler->regexes, sizeof(struct image_regex) },
+        [SECTION_SUFFIXES] = { &compiler->suffix_words, 4 },
+        [SECTION_TEXTS] = { &compiler->texts, 1 },
+        [SECTION_LINES] = { &compiler->lines, 1 },
+        [SECTION_HOST_PLACES] = { &compiler->host_runs, sizeof(struct image_run) },
+        [SECTION_LINE_PLACES] = { &compiler->line_runs, sizeof(struct image_run) },
+        [SECTION_LISTS] = { &compiler->lists, 4 },
+    };
     size_t size = (sizeof *header + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
 
-    add_section(header, image, &size, SECTION_BUCKETS, &compiler->buckets,
-                sizeof(struct image_bucket));
-    add_section(header, image, &size, SECTION_SLOTS, &compiler->slots, 4);
-    add_section(header, image, &size, SECTION_HOSTS, &compiler->hosts, 1);
-    add_section(header, image, &size, SECTION_NAMES, &compiler->name_words, 4);
-    add_section(header, image, &size, SECTION_RULES, &compiler->rules, sizeof(struct image_rule));
-    add_section(header, image, &size, SECTION_EXTRAS, &compiler->extras, 4);
-    add_section(header, image, &size, SECTION_WINDOWS, &compiler->windows, 1);
-    add_section(header, image, &size, SECTION_ORIGINS, &compiler->origins,
-                sizeof(struct image_origin));
-    add_section(header, image, &size, SECTION_REGEXES, &compiler->regexes,
-                sizeof(struct image_regex));
-    add_section(header, image, &size, SECTION_SUFFIXES, suffixes, 1);
-    add_section(header, image, &size, SECTION_LISTS, lists, 4);
-    add_section(header, image, &size, SECTION_TEXT, &compiler->text, 1);
+    for (unsigned i = 0; i < SECTIONS; i++) {
+        size_t bytes = sections[i].from->count * sections[i].item_size;
+
+        header->sections[i].at = (uint32_t)size;
+        header->sections[i].size = (uint32_t)bytes;
+        if (image && bytes)
+            memcpy(image + size, sections[i].from->at, bytes);
+        size = (size + bytes + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
+        if (size > IMAGE_LIMIT)
+            return size;
+    }
     return size;
 }
 
-static void count_rules(const struct compiler *compiler, struct compile_counts *counts)
+static void count_rules(struct compiler *compiler, struct compile_counts *counts)
 {
-    for (size_t i = 0; i < compiler->names.count; i++)
-        counts->plain_hosts += ITEM(compiler->names, struct name, i).is_plain;
-    counts->rules = (uint32_t)compiler->origins.count - 1;
+    for (uint32_t i = 0; i < compiler->names.items.count; i++)
+        counts->plain_hosts += names_at(&compiler->names, i)->is_plain;
+    for (size_t i = 0; i < compiler->drafts.count; i++)
+        counts->rules += !VECTOR_AT(compiler->drafts, struct draft, i).is_dead;
     counts->repeated = compiler->repeated;
     counts->negated = compiler->negated;
 }
@@ -1387,8 +1400,6 @@ enum error_kind compiler_finish(struct compiler *compiler, struct span *image,
 {
     struct image_header header = { .magic = IMAGE_MAGIC, .version = IMAGE_VERSION,
                                    .order = IMAGE_ORDER };
-    struct vector suffixes = { 0 }, lists = { 0 };
-    enum error_kind kind = ERROR_NONE;
     size_t size;
 
     assert(!compiler->image);
@@ -1397,37 +1408,30 @@ enum error_kind compiler_finish(struct compiler *compiler, struct span *image,
     place_all(compiler);
     if (compiler->entries.count)
         qsort(compiler->entries.at, compiler->entries.count, sizeof(struct entry), compare_entries);
-    *ADD(compiler->hosts, char) = 0; // offset 0 is nobody's
     number_names(compiler);
-    add_origins(compiler);
-    if (!write_rules(compiler, counts) || !write_names(compiler)) {
-        kind = error_set(error, ERROR_LIMIT, "the rules do not fit into a database");
-        goto done;
-    }
-    write_suffixes(compiler, &suffixes);
-    for (size_t i = 0; i < compiler->lists.count; i++) {
-        struct span name = ITEM(compiler->lists, struct span, i);
-        uint32_t *words = vector_add(&lists, 4, 2);
-        words[0] = add_text(compiler, name);
-        words[1] = (uint32_t)name.size;
-    }
+    names_write_hosts(&compiler->names, &compiler->hosts, &compiler->host_runs);
+    finish_records(compiler);
+    write_lines(compiler);
+    if (!write_rules(compiler, counts) ||
+        !names_write_table(&compiler->names, &compiler->buckets, &compiler->slots))
+        return error_set(error, ERROR_LIMIT, "the rules do not fit into a database");
+    write_suffixes(compiler);
     count_rules(compiler, counts);
     memcpy(header.books, compiler->books, sizeof header.books);
-    header.seed = compiler->seed;
+    header.seed = compiler->names.seed;
     header.flags = compiler->image_flags;
     header.bucket_count = (uint32_t)compiler->buckets.count;
     header.suffix_bits = compiler->suffix_bits;
     header.rule_total = counts->plain_hosts + counts->rules;
-    size = add_sections(compiler, &header, NULL, &suffixes, &lists);
-    if (size > IMAGE_LIMIT || compiler->rules.count > UINT32_MAX / 2) {
-        kind = error_set(error, ERROR_LIMIT, "the database would have %zu bytes", size);
-        goto done;
-    }
+    header.once_count = compiler->once_count;
+    size = write_sections(compiler, &header, NULL);
+    if (size > IMAGE_LIMIT)
+        return error_set(error, ERROR_LIMIT, "the rule database would have %zu bytes", size);
     compiler->image = aligned_alloc(IMAGE_ALIGN, size);
     if (!compiler->image)
         abort();
     memset(compiler->image, 0, size);
-    add_sections(compiler, &header, compiler->image, &suffixes, &lists);
+    write_sections(compiler, &header, compiler->image);
     header.size = size;
     header.generation = XXH3_64bits(compiler->image + sizeof header, size - sizeof header);
     memcpy(compiler->image, &header, sizeof header);
@@ -1435,8 +1439,5 @@ enum error_kind compiler_finish(struct compiler *compiler, struct span *image,
                                   size - offsetof(struct image_header, seed));
     memcpy(compiler->image, &header, sizeof header);
     *image = span_of(compiler->image, size);
-done:
-    free(suffixes.at);
-    free(lists.at);
-    return kind;
+    return ERROR_NONE;
 }

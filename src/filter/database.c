@@ -7,7 +7,7 @@
 #include <xxhash.h>
 
 #include "filter/image.h"
-#include "filter/regex.h"
+#include "filter/pieces.h"
 #include "filter/rule.h"
 
 struct database {
@@ -40,63 +40,66 @@ static bool take_section(struct image_view *view, enum image_section section, si
 
 static bool take_sections(struct image_view *view)
 {
-    uint32_t buckets, slots, list_words, suffix_bytes;
-    uint64_t suffix_table;
-    const void *suffixes;
+    const struct image_header *header = view->header;
+    uint32_t buckets, slots, numbers, suffix_words;
+    const void *at[SECTIONS];
+    uint32_t count[SECTIONS];
+    static const uint8_t item_sizes[SECTIONS] = {
+        [SECTION_BUCKETS] = sizeof(struct image_bucket),
+        [SECTION_SLOTS] = 4,
+        [SECTION_HOSTS] = 1,
+        [SECTION_NAMES] = 4,
+        [SECTION_RULES] = sizeof(struct image_rule),
+        [SECTION_NUMBERS] = 4,
+        [SECTION_EXTRAS] = 4,
+        [SECTION_SETS] = 4,
+        [SECTION_WINDOWS] = 1,
+        [SECTION_REGEXES] = sizeof(struct image_regex),
+        [SECTION_SUFFIXES] = 4,
+        [SECTION_TEXTS] = 1,
+        [SECTION_LINES] = 1,
+        [SECTION_HOST_PLACES] = sizeof(struct image_run),
+        [SECTION_LINE_PLACES] = sizeof(struct image_run),
+        [SECTION_LISTS] = 4,
+    };
 
-    if (!take_section(view, SECTION_BUCKETS, sizeof(struct image_bucket),
-                      (const void **)&view->buckets, &buckets) ||
-        !take_section(view, SECTION_SLOTS, 4, (const void **)&view->slots, &slots) ||
-        !take_section(view, SECTION_HOSTS, 1, (const void **)&view->hosts, &view->hosts_size) ||
-        !take_section(view, SECTION_NAMES, 4, (const void **)&view->names, &view->name_words) ||
-        !take_section(view, SECTION_RULES, sizeof(struct image_rule), (const void **)&view->rules,
-                      &view->rule_count) ||
-        !take_section(view, SECTION_EXTRAS, 4, (const void **)&view->extras, &view->extra_words) ||
-        !take_section(view, SECTION_WINDOWS, 1, (const void **)&view->windows,
-                      &view->windows_size) ||
-        !take_section(view, SECTION_ORIGINS, sizeof(struct image_origin),
-                      (const void **)&view->origins, &view->origin_count) ||
-        !take_section(view, SECTION_REGEXES, sizeof(struct image_regex),
-                      (const void **)&view->regexes, &view->regex_count) ||
-        !take_section(view, SECTION_SUFFIXES, 1, &suffixes, &suffix_bytes) ||
-        !take_section(view, SECTION_LISTS, 4, (const void **)&view->lists, &list_words) ||
-        !take_section(view, SECTION_TEXT, 1, (const void **)&view->text, &view->text_size))
+    for (unsigned i = 0; i < SECTIONS; i++)
+        if (!take_section(view, (enum image_section)i, item_sizes[i], &at[i], &count[i]))
+            return false;
+    view->buckets = at[SECTION_BUCKETS], buckets = count[SECTION_BUCKETS];
+    view->slots = at[SECTION_SLOTS], slots = count[SECTION_SLOTS];
+    view->hosts = at[SECTION_HOSTS], view->hosts_size = count[SECTION_HOSTS];
+    view->names = at[SECTION_NAMES], view->name_words = count[SECTION_NAMES];
+    view->rules = at[SECTION_RULES], view->rule_count = count[SECTION_RULES];
+    view->numbers = at[SECTION_NUMBERS], numbers = count[SECTION_NUMBERS];
+    view->extras = at[SECTION_EXTRAS], view->extra_words = count[SECTION_EXTRAS];
+    view->sets = at[SECTION_SETS], view->set_words = count[SECTION_SETS];
+    view->windows = at[SECTION_WINDOWS], view->windows_size = count[SECTION_WINDOWS];
+    view->regexes = at[SECTION_REGEXES], view->regex_count = count[SECTION_REGEXES];
+    view->suffixes = at[SECTION_SUFFIXES], suffix_words = count[SECTION_SUFFIXES];
+    view->texts = at[SECTION_TEXTS], view->texts_size = count[SECTION_TEXTS];
+    view->lines = at[SECTION_LINES], view->lines_size = count[SECTION_LINES];
+    view->host_runs = at[SECTION_HOST_PLACES], view->host_run_count = count[SECTION_HOST_PLACES];
+    view->line_runs = at[SECTION_LINE_PLACES], view->line_run_count = count[SECTION_LINE_PLACES];
+    view->lists = at[SECTION_LISTS], view->list_count = count[SECTION_LISTS];
+    if (buckets == 0 || buckets != header->bucket_count ||
+        slots != (uint64_t)buckets * IMAGE_BUCKET_SLOTS || numbers != view->rule_count ||
+        header->suffix_bits > 20 || (1u << header->suffix_bits) > suffix_words)
         return false;
-    if (buckets == 0 || buckets != view->header->bucket_count ||
-        slots != (uint64_t)buckets * IMAGE_BUCKET_SLOTS || list_words % 2)
-        return false;
-    view->list_count = list_words / 2;
-    if (view->header->suffix_bits > 20)
-        return false;
-    suffix_table = 4ull << view->header->suffix_bits;
-    if (suffix_table > suffix_bytes)
-        return false;
-    view->suffixes = suffixes;
-    view->suffix_texts = (const char *)suffixes + suffix_table;
-    view->suffix_texts_size = suffix_bytes - (uint32_t)suffix_table;
-    return true;
+    view->suffix_texts = (const uint8_t *)(view->suffixes + (1u << header->suffix_bits));
+    view->suffix_texts_size = (suffix_words - (1u << header->suffix_bits)) * 4;
+    return header->once_count < IMAGE_LIMIT / 4;
 }
 
-static bool is_host_record(const struct image_view *view, uint32_t at, bool with_place)
+static bool is_text(const struct image_view *view, uint32_t at)
 {
-    if (at == 0 || at >= view->hosts_size)
-        return false;
-    return is_range(at + 1, (uint8_t)view->hosts[at] + (with_place ? 4u : 0u), view->hosts_size);
+    return is_range(at, 2, view->texts_size) &&
+           is_range(at + 2, (uint32_t)image_text(view, at).size, view->texts_size);
 }
 
-static bool is_place(const struct image_view *view, uint32_t place)
+static bool is_host(const struct image_view *view, uint32_t at)
 {
-    return place >> IMAGE_LINE_BITS < view->list_count;
-}
-
-static bool is_plain_record(const struct image_view *view, uint32_t at)
-{
-    uint32_t place;
-
-    if (!is_host_record(view, at, true))
-        return false;
-    memcpy(&place, view->hosts + at + 1 + (uint8_t)view->hosts[at], 4);
-    return is_place(view, place);
+    return at > 0 && at < view->hosts_size && is_range(at + 1, view->hosts[at], view->hosts_size);
 }
 
 static bool is_chain(const struct image_view *view, uint32_t rule)
@@ -104,23 +107,24 @@ static bool is_chain(const struct image_view *view, uint32_t rule)
     return rule > 0 && rule < view->rule_count;
 }
 
-static bool is_name(const struct image_view *view, uint32_t record)
+static bool is_record(const struct image_view *view, uint32_t record)
 {
     uint32_t marks, chains;
 
     if (record == 0 || !is_range(record, 2, view->name_words))
         return false;
     marks = view->names[record + 1];
-    if (marks & ~IMAGE_NAME_MARKS)
+    if (!is_host(view, view->names[record] & ~IMAGE_NAME_PLAIN))
         return false;
-    chains = (uint32_t)__builtin_popcount(marks & ~IMAGE_NAME_PLAIN);
-    if (!is_range(record + 2, chains, view->name_words))
+    if (marks == IMAGE_NAME_SIMPLE)
+        return is_range(record + 2, 2, view->name_words);
+    chains = (uint32_t)__builtin_popcount(marks);
+    if (marks & ~IMAGE_NAME_CHAINS || !is_range(record + 2, chains, view->name_words))
         return false;
     for (uint32_t i = 0; i < chains; i++)
         if (!is_chain(view, view->names[record + 2 + i]))
             return false;
-    return marks & IMAGE_NAME_PLAIN ? is_plain_record(view, view->names[record])
-                                    : is_host_record(view, view->names[record], false);
+    return true;
 }
 
 static bool check_names(const struct image_view *view)
@@ -130,101 +134,112 @@ static bool check_names(const struct image_view *view)
             uint32_t slot = view->slots[i * IMAGE_BUCKET_SLOTS + k];
             if (view->buckets[i].prints[k] == 0)
                 continue;
-            if (slot & IMAGE_SLOT_NAME ? !is_name(view, slot & ~IMAGE_SLOT_NAME)
-                                       : !is_plain_record(view, slot))
+            if (slot & IMAGE_SLOT_RECORD ? !is_record(view, slot & ~IMAGE_SLOT_RECORD)
+                                         : !is_host(view, slot & IMAGE_SLOT_NUMBER))
                 return false;
         }
     return true;
 }
 
-/* Words of a set from `at`, its first included; 0: it is not good. */
-static uint32_t set_words(const struct image_view *view, uint32_t at)
+/* The starts of records, found by reading from 1 to the end; one bit for each word. NULL: some
+ * record is not good. */
+static uint8_t *find_starts(const struct image_view *view, const uint32_t *words, uint32_t count,
+                            uint32_t (*size)(const struct image_view *, uint32_t))
 {
-    uint32_t count;
+    uint8_t *starts = calloc(count / 8 + 1, 1);
 
-    if (at >= view->extra_words)
-        return 0;
-    count = view->extras[at] & IMAGE_SET_COUNT;
-    if (!is_range(at + 1, count, view->extra_words))
+    if (!starts)
+        abort();
+    (void)words;
+    for (uint32_t at = 1; at < count;) {
+        uint32_t found = size(view, at);
+        if (found == 0) {
+            free(starts);
+            return NULL;
+        }
+        starts[at / 8] |= (uint8_t)(1u << at % 8);
+        at += found;
+    }
+    return starts;
+}
+
+static bool is_start(const uint8_t *starts, uint32_t count, uint32_t at)
+{
+    return at > 0 && at < count && starts[at / 8] >> at % 8 & 1;
+}
+
+static uint32_t set_size(const struct image_view *view, uint32_t at)
+{
+    uint32_t count = view->sets[at] & IMAGE_SET_COUNT;
+
+    if (!is_range(at + 1, count, view->set_words))
         return 0;
     for (uint32_t i = 1; i <= count; i++) {
-        uint32_t word = view->extras[at + i];
+        uint32_t word = view->sets[at + i];
         if (word & IMAGE_SET_REGEX && (word & IMAGE_SET_NUMBER) >= view->regex_count)
             return 0;
     }
     return count + 1;
 }
 
-/* Words of the record at `at`; 0: it is not good. */
-static uint32_t extra_words(const struct image_view *view, uint32_t at)
+static uint32_t extra_size(const struct image_view *view, uint32_t at)
 {
-    uint32_t parts = view->extras[at], next = at + 1;
+    uint32_t parts = view->extras[at];
+    uint32_t count = (uint32_t)__builtin_popcount(parts);
+    const uint32_t texts = EXTRA_PATTERN | EXTRA_CLIENT | EXTRA_ADDRESS | EXTRA_HEADER |
+                           EXTRA_REQUEST_HEADER | EXTRA_VALUE;
 
-    if (parts == 0 || parts & ~(uint32_t)EXTRA_ALL)
+    if (parts == 0 || parts & ~(uint32_t)EXTRA_ALL || !is_range(at + 1, count, view->extra_words))
         return 0;
-    for (uint32_t part = 1; part <= EXTRA_PAGE; part <<= 1) {
-        if (!(parts & part))
-            continue;
-        if (next >= view->extra_words)
+    for (uint32_t part = 1; part <= EXTRA_PAGE; part <<= 1)
+        if (parts & part & texts && !is_text(view, image_part(view->extras + at, part)))
             return 0;
-        if (part == EXTRA_DOMAINS || part == EXTRA_TO || part == EXTRA_DENYALLOW) {
-            uint32_t words = set_words(view, next);
-            if (words == 0)
-                return 0;
-            next += words;
-        } else if (part == EXTRA_REGEX || part == EXTRA_METHODS || part == EXTRA_PAGE) {
-            if (part == EXTRA_REGEX && view->extras[next] >= view->regex_count)
-                return 0;
-            next++;
-        } else {
-            if (!is_range(next, 2, view->extra_words) ||
-                !is_range(view->extras[next], view->extras[next + 1], view->text_size) ||
-                view->extras[next + 1] > UINT16_MAX)
-                return 0;
-            next += 2;
-        }
-    }
-    return next - at;
+    if (parts & EXTRA_REGEX &&
+        image_part(view->extras + at, EXTRA_REGEX) >= view->regex_count)
+        return 0;
+    if (parts & EXTRA_ONCE &&
+        image_part(view->extras + at, EXTRA_ONCE) > view->header->once_count)
+        return 0;
+    return count + 1;
 }
 
 static bool is_rule(const struct image_view *view, const struct image_rule *rule,
-                    const uint8_t *extra_starts)
+                    const uint8_t *extra_starts, const uint8_t *set_starts)
 {
-    uint32_t parts = 0;
+    static const enum image_extra sets[] = { EXTRA_DOMAINS, EXTRA_TO, EXTRA_DENYALLOW };
+    const uint32_t *record = view->extras + rule->extra;
+    uint32_t parts = 0, flags = rule->flags;
 
-    if (rule->size > sizeof rule->literal || rule->number == 0 ||
-        rule->number >= view->origin_count || IMAGE_MODIFIER(rule->flags) > MODIFIER_PAGE)
+    if (rule->size > sizeof rule->literal || IMAGE_MODIFIER(flags) > MODIFIER_PAGE)
         return false;
     if (rule->extra) {
-        if (rule->extra >= view->extra_words || !(extra_starts[rule->extra / 8] >> rule->extra % 8 & 1))
+        if (!is_start(extra_starts, view->extra_words, rule->extra))
             return false;
-        parts = view->extras[rule->extra];
+        parts = record[0];
     }
-    if (rule->flags & RULE_REGEX)
-        return parts & EXTRA_REGEX;
-    if (rule->flags & (RULE_GENERAL | RULE_LONG | RULE_MATCH_CASE) && !(parts & EXTRA_PATTERN))
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (parts & sets[i] &&
+            !is_start(set_starts, view->set_words, image_part(record, sets[i])))
+            return false;
+    if (flags & (RULE_GENERAL | RULE_REGEX) && !(parts & EXTRA_ONCE))
         return false;
-    if (rule->flags & RULE_LONG && view->extras[rule->extra + 2] < sizeof rule->literal)
+    if (flags & RULE_REGEX && !(parts & EXTRA_REGEX))
         return false;
-    return !(rule->flags & RULE_CONDITIONS) || rule->extra;
+    if (flags & (RULE_GENERAL | RULE_LONG) && !(parts & EXTRA_PATTERN))
+        return false;
+    return !(flags & RULE_CONDITIONS) || rule->extra;
 }
 
 static bool check_rules(const struct image_view *view)
 {
-    uint8_t *starts = calloc(view->extra_words / 8 + 1, 1); // of records in EXTRAS
-    bool is_good = view->rule_count > 0 && view->extra_words > 0;
+    uint8_t *extra_starts = find_starts(view, view->extras, view->extra_words, extra_size);
+    uint8_t *set_starts = find_starts(view, view->sets, view->set_words, set_size);
+    bool is_good = extra_starts && set_starts && view->rule_count > 0 && view->extra_words > 0;
 
-    if (!starts)
-        abort();
-    for (uint32_t at = 1; at < view->extra_words && is_good;) {
-        uint32_t words = extra_words(view, at);
-        is_good = words > 0;
-        starts[at / 8] |= (uint8_t)(1u << at % 8);
-        at += words;
-    }
     for (uint32_t i = 1; i < view->rule_count && is_good; i++)
-        is_good = is_rule(view, &view->rules[i], starts);
-    free(starts);
+        is_good = is_rule(view, &view->rules[i], extra_starts, set_starts);
+    free(extra_starts);
+    free(set_starts);
     return is_good && view->rules[view->rule_count - 1].flags & RULE_LAST;
 }
 
@@ -233,37 +248,51 @@ static bool check_books(const struct image_view *view)
     for (unsigned i = 0; i < BOOKS; i++) {
         const struct image_book *book = &view->header->books[i];
         const struct image_window *table;
+        uint64_t slots = (uint64_t)book->table_slots + IMAGE_WINDOW_WALK + 1;
 
-        if (book->table_bits > 27 || book->filter_at % 8 || book->table_at % 8 ||
-            !is_range(book->filter_at, 8u << IMAGE_FILTER_BITS, view->windows_size) ||
-            !is_range(book->table_at, 8u << book->table_bits, view->windows_size) ||
-            (book->loose && !is_chain(view, book->loose)))
+        if (book->filter_bits < 6 || book->filter_bits > 17 || book->filter_at % 8 ||
+            book->table_at % 8 || book->table_slots == 0 ||
+            !is_range(book->filter_at, (1u << book->filter_bits) / 8, view->windows_size) ||
+            slots > IMAGE_LIMIT / sizeof *table ||
+            !is_range(book->table_at, (uint32_t)(slots * sizeof *table), view->windows_size))
             return false;
         table = (const void *)(view->windows + book->table_at);
-        for (size_t k = 0; k < (size_t)1 << book->table_bits; k++)
-            if (table[k].rule >= view->rule_count)
+        for (size_t k = 0; k < slots; k++)
+            if ((table[k].chain & IMAGE_WINDOW_CHAIN) >= view->rule_count)
+                return false;
+        for (unsigned type = 0; type < REQUEST_TYPES; type++)
+            if (book->loose[type] && !is_chain(view, book->loose[type]))
                 return false;
     }
     return true;
 }
 
+static bool check_runs(const struct image_view *view, const struct image_run *runs, uint32_t count,
+                       uint32_t limit)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (runs[i].at > limit || (i > 0 && runs[i].at <= runs[i - 1].at) ||
+            (i + 1 < count && runs[i].place >> IMAGE_LINE_BITS >= view->list_count))
+            return false;
+    return count > 0;
+}
+
 static bool check_rest(const struct image_view *view)
 {
-    for (uint32_t i = 1; i < view->origin_count; i++)
-        if (!is_range(view->origins[i].text, view->origins[i].size, view->text_size) ||
-            !is_place(view, view->origins[i].place))
-            return false;
+    if (!check_runs(view, view->host_runs, view->host_run_count, view->hosts_size) ||
+        !check_runs(view, view->line_runs, view->line_run_count, view->lines_size))
+        return false;
     for (uint32_t i = 0; i < view->regex_count; i++)
-        if (!is_range(view->regexes[i].text, view->regexes[i].size, view->text_size))
+        if (!is_text(view, view->regexes[i].text))
             return false;
     for (uint32_t i = 0; i < view->list_count; i++)
-        if (!is_range(view->lists[2 * i], view->lists[2 * i + 1], view->text_size))
+        if (!is_text(view, view->lists[i]))
             return false;
     for (size_t i = 0; i < (size_t)1 << view->header->suffix_bits; i++) {
         uint32_t at = view->suffixes[i] & IMAGE_SUFFIX_OFFSET;
-        if (view->suffixes[i] &&
-            (!is_range(at, 2, view->suffix_texts_size) ||
-             !is_range(at + 2, (uint8_t)view->suffix_texts[at], view->suffix_texts_size)))
+        if (view->suffixes[i] && (!is_range(at, 2, view->suffix_texts_size) ||
+                                  !is_range(at + 2, view->suffix_texts[at],
+                                            view->suffix_texts_size)))
             return false;
     }
     return true;
@@ -385,31 +414,78 @@ uint64_t database_generation(const struct database *database)
     return database->view.header->generation;
 }
 
+/* Codes of the record at `at`: where they begin, how many there are. False: there is none. */
+static bool find_codes(const struct image_view *view, bool is_host_record, uint32_t at,
+                       uint32_t *codes, uint32_t *count)
+{
+    const uint8_t *section = is_host_record ? view->hosts : view->lines;
+    uint32_t limit = is_host_record ? view->hosts_size : view->lines_size;
+
+    if (at == 0 || at >= limit)
+        return false;
+    *codes = at + 1;
+    *count = section[at];
+    if (!is_host_record && *count > IMAGE_SHORT_LINE) {
+        if (!is_range(at, 3, limit))
+            return false;
+        *codes = at + 3;
+        *count = section[at + 1] | (uint32_t)section[at + 2] << 8;
+    }
+    return is_range(*codes, *count, limit);
+}
+
+/* Finds the run, then counts the records up to the one that is asked for. */
+uint32_t database_place(const struct image_view *view, rule_number rule)
+{
+    bool is_host_record = rule & IMAGE_NUMBER_HOST;
+    uint32_t wanted = rule & ~IMAGE_NUMBER_HOST, at, codes, count, place;
+    const struct image_run *runs = is_host_record ? view->host_runs : view->line_runs;
+    size_t low = 0, high = (is_host_record ? view->host_run_count : view->line_run_count) - 1;
+
+    while (low < high) { // the last run that does not begin behind it; the very last is an end mark
+        size_t middle = low + (high - low + 1) / 2;
+        if (runs[middle].at <= wanted)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    at = runs[low].at;
+    place = runs[low].place;
+    for (unsigned i = 0; i < IMAGE_RUN_LIMIT && at < wanted; i++) {
+        if (!find_codes(view, is_host_record, at, &codes, &count))
+            return UINT32_MAX;
+        at = codes + count;
+        place++;
+    }
+    if (at != wanted || place >> IMAGE_LINE_BITS >= view->list_count ||
+        !find_codes(view, is_host_record, at, &codes, &count))
+        return UINT32_MAX;
+    return place;
+}
+
 bool database_rule(const struct database *database, rule_number rule, struct rule_view *out)
 {
     const struct image_view *view = &database->view;
-    uint32_t place, list;
+    uint32_t place = database_place(view, rule), codes, count;
+    bool is_host_record = rule & IMAGE_NUMBER_HOST;
 
-    if (rule & IMAGE_NUMBER_HOST) {
-        uint32_t at = rule & ~IMAGE_NUMBER_HOST;
-        uint8_t size;
-
-        if (!is_plain_record(view, at))
-            return false;
-        size = (uint8_t)view->hosts[at];
+    if (place == UINT32_MAX || !find_codes(view, is_host_record, rule & ~IMAGE_NUMBER_HOST, &codes,
+                                           &count))
+        return false;
+    out->is_cut = false;
+    if (is_host_record) {
+        size_t size;
         memcpy(out->room, "||", 2);
-        memcpy(out->room + 2, view->hosts + at + 1, size);
+        size = pieces_unpack_host(view->hosts + codes, count, out->room + 2);
         out->room[2 + size] = '^';
-        out->text = span_of(out->room, size + 3u);
-        memcpy(&place, view->hosts + at + 1 + size, 4);
+        out->text = span_of(out->room, size + 3);
     } else {
-        if (rule == 0 || rule >= view->origin_count)
-            return false;
-        out->text = span_of(view->text + view->origins[rule].text, view->origins[rule].size);
-        place = view->origins[rule].place;
+        size_t size = pieces_unpack_text(view->lines + codes, count, out->room,
+                                         RULE_TEXT_LIMIT + 1);
+        out->is_cut = size > RULE_TEXT_LIMIT;
+        out->text = span_of(out->room, out->is_cut ? RULE_TEXT_LIMIT : size);
     }
-    list = place >> IMAGE_LINE_BITS;
+    out->list = image_text(view, view->lists[place >> IMAGE_LINE_BITS]);
     out->line = place & ((1u << IMAGE_LINE_BITS) - 1);
-    out->list = span_of(view->text + view->lists[2 * list], view->lists[2 * list + 1]);
     return true;
 }

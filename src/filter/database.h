@@ -37,17 +37,18 @@ uint64_t database_generation(const struct database *database);
 /* Names one rule of one database; 0 is none. Meaningless in another database. */
 typedef uint32_t rule_number;
 
-#define RULE_TEXT_LIMIT 262u // of a rule whose text is put together: "||" host "^" and more
+#define RULE_TEXT_LIMIT 4096u
 
 struct rule_view {
     struct span text; // as the list has it, trimmed; a line of a hosts file as "||host^"
+    bool is_cut;      // the rule is longer than RULE_TEXT_LIMIT
     struct span list; // the list's name
     uint32_t line;    // from 1
-    char room[RULE_TEXT_LIMIT];
+    char room[RULE_TEXT_LIMIT + 16];
 };
 
-/* Fills in `view`: spans point into the database, or into view->room, so that they are good as
- * long as both are. False for 0 or a number that is none of this database. */
+/* Fills in `view`: text points into view->room, list into the database. Not for the hot path:
+ * texts are unpacked. False for 0 or a number that is none of this database. */
 bool database_rule(const struct database *database, rule_number rule, struct rule_view *view);
 
 #endif

@@ -1,51 +1,48 @@
 #include "filter/match.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 
-#include "base/url.h"
-#include "filter/image.h"
+#include "filter/conditions.h"
+#include "filter/hosts.h"
+#include "filter/pattern.h"
 #include "filter/regex.h"
 #include "filter/rule.h"
 
-enum { HOST_ROOM = 16 + URL_HOST_LIMIT + 16 };
+enum {
+    WINDOWS = URL_LIMIT / 2 + 1, // runs that a URL can have
+    REGEX_SUBJECT = 16384,       // bytes of a URL that regular expressions look at
+};
+
+struct lead { // a chain of rules, and where in the URL its window stands
+    uint32_t chain, at;
+};
 
 struct matcher {
     struct database *database;
     const struct image_view *view; // NULL: no database
     struct regex_cache *regexes;
+    uint16_t *tried;     // for each EXTRA_ONCE: the question in which it failed
+    uint16_t question;   // never 0
     struct url_text url_room;
-    char source_room[HOST_ROOM], host_room[HOST_ROOM];
-    char name_room[URL_LIMIT]; // a URL with another host
+    struct url_host_text source_room, name_room;
+    uint32_t passed[WINDOWS];  // starts of windows that the filter let through
+    struct lead leads[2 * WINDOWS];
+    char renamed[URL_LIMIT];   // a URL with another host
 };
 
-/* A host, its labels and what is known of them. Index 0 is the last label ("com"), the host as a
- * whole has index count - 1. */
-struct host {
-    const char *at; // folded, at least 8 readable bytes in front
-    uint32_t size;
-    uint32_t count;         // labels
-    uint32_t suffix_labels; // of its public suffix; 0: not looked up yet
-    bool is_address;
-    bool has_records, has_entities; // the arrays below are filled in
-    uint16_t starts[URL_LABELS + 1];
-    uint64_t hashes[URL_LABELS + 1];
-    uint32_t records[URL_LABELS + 1];  // index in NAMES of the name from there on; 0: none
-    uint32_t entities[URL_LABELS + 1]; // of "name.*"
-};
-
-struct ask {
+struct ask { // one question
     struct matcher *matcher;
     const struct image_view *view;
     const struct request *request;
-    uint32_t type_bit;
     struct url url;
-    struct host host, source;
-    bool has_source_split, has_source;
-    bool is_late; // asked by address or response: rules of BOOK_LATE
-    int party;              // 0: not told yet, else enum party
-    uint16_t method_bit;
+    size_t lead_count;        // in matcher->leads, of the book that is walked
+    bool has_source;
+    bool is_late;             // asked by address or response: rules of BOOK_LATE
     bool has_method;
+    uint16_t method_bit;
+    int party;                // 0: not told yet, else enum party
+    struct host host, source; // `source` is split when has_source_split
+    bool has_source_split;
 };
 
 struct matcher *matcher_new(struct database *database)
@@ -63,11 +60,17 @@ void matcher_use(struct matcher *matcher, struct database *database)
     if (database)
         database_ref(database);
     regex_cache_free(&matcher->regexes);
+    free(matcher->tried);
+    matcher->tried = NULL;
     database_unref(&matcher->database);
     matcher->database = database;
     matcher->view = database ? database_image(database) : NULL;
-    if (database)
-        matcher->regexes = regex_cache_new(matcher->view->regex_count);
+    if (!database)
+        return;
+    matcher->regexes = regex_cache_new(matcher->view->regex_count);
+    matcher->tried = calloc(matcher->view->header->once_count + 1u, sizeof *matcher->tried);
+    if (!matcher->tried)
+        abort();
 }
 
 void matcher_free(struct matcher **matcher)
@@ -86,144 +89,31 @@ struct database *matcher_database(const struct matcher *matcher)
 
 /* ---- hosts ---- */
 
-/* Cuts the host into labels and hashes each name that ends it, last label first. */
-static void split_host(struct host *host, uint64_t seed, const char *at, uint32_t size)
+/* Index of the shortest name that may have rules: "com" seldom has. */
+static inline uint32_t first_name(const struct image_view *view, const struct host *host)
 {
-    uint64_t hash = seed;
-    uint32_t end = size, count = 0;
-
-    host->at = at;
-    host->size = size;
-    host->suffix_labels = 0;
-    host->has_records = host->has_entities = false;
-    while (count < URL_LABELS) {
-        uint32_t start = end;
-        uint64_t bytes;
-
-        while (start > 0 && at[start - 1] != '.')
-            start--;
-        for (; end - start > 8; end -= 8) {
-            memcpy(&bytes, at + end - 8, 8);
-            hash = image_hash_step(hash, bytes);
-        }
-        if (end > start) {
-            memcpy(&bytes, at + end - 8, 8);
-            hash = image_hash_step(hash, bytes >> (8 * (8 - (end - start))));
-        } else {
-            hash = image_hash_step(hash, 0);
-        }
-        host->starts[count] = (uint16_t)start;
-        host->hashes[count] = hash;
-        count++;
-        if (start == 0)
-            break;
-        end = start - 1;
-    }
-    host->count = count;
+    return view->header->flags & IMAGE_HAS_SINGLE_LABELS || host->count == 1 ? 0 : 1;
 }
 
-/* What the table of names says to a name: a slot, or 0. */
-static uint32_t find_name(const struct image_view *view, uint64_t hash, const char *at,
-                          uint32_t size)
+static void fill_slots(const struct image_view *view, struct host *host)
 {
-    uint32_t index = image_bucket_of(hash, view->header->bucket_count);
-    uint16_t print = image_print(hash);
-
-    for (unsigned walk = 0; walk <= IMAGE_BUCKET_WALK; walk++) {
-        const struct image_bucket *bucket = &view->buckets[index];
-
-        for (unsigned i = 0; i < IMAGE_BUCKET_SLOTS; i++) {
-            uint32_t slot, text;
-            if (bucket->prints[i] != print)
-                continue;
-            slot = view->slots[index * IMAGE_BUCKET_SLOTS + i];
-            text = slot & IMAGE_SLOT_NAME ? view->names[slot & ~IMAGE_SLOT_NAME] : slot;
-            if ((uint8_t)view->hosts[text] == size &&
-                memcmp(view->hosts + text + 1, at, size) == 0)
-                return slot;
-        }
-        if (!bucket->prints[IMAGE_BUCKET_SLOTS])
-            return 0;
-        index = index + 1 == view->header->bucket_count ? 0 : index + 1;
-    }
-    return 0;
-}
-
-/* The kind of public suffix that the name at label `i` is, or 0. */
-static unsigned suffix_kind(const struct image_view *view, const struct host *host, uint32_t i)
-{
-    uint64_t hash = host->hashes[i];
-    size_t mask = ((size_t)1 << view->header->suffix_bits) - 1, slot = hash & mask;
-    uint32_t size = host->size - host->starts[i];
-
-    for (unsigned probes = 0; view->suffixes[slot] && probes < IMAGE_SUFFIX_PROBES; probes++) {
-        uint32_t word = view->suffixes[slot];
-        const char *text = view->suffix_texts + (word & IMAGE_SUFFIX_OFFSET);
-        if (word >> 20 == hash >> 52 && (uint8_t)text[0] == size &&
-            memcmp(text + 2, host->at + host->starts[i], size) == 0)
-            return (uint8_t)text[1];
-        slot = (slot + 1) & mask;
-    }
-    return 0;
-}
-
-static uint32_t suffix_labels(const struct image_view *view, struct host *host)
-{
-    uint32_t labels = 1;
-    uint32_t i = host->count < IMAGE_SUFFIX_LABELS ? host->count : IMAGE_SUFFIX_LABELS;
-
-    if (host->suffix_labels)
-        return host->suffix_labels;
-    while (i-- > 0) {
-        unsigned kind = suffix_kind(view, host, i);
-        if (kind & SUFFIX_EXCEPTION) {
-            labels = i ? i : 1;
-            break;
-        }
-        if (kind & SUFFIX_WILD && i + 2 > labels && i + 1 < host->count)
-            labels = i + 2;
-        if (kind & SUFFIX_NORMAL && i + 1 > labels)
-            labels = i + 1;
-    }
-    host->suffix_labels = labels;
-    return labels;
-}
-
-static bool same_host(const struct host *a, const struct host *b)
-{
-    return a->size == b->size && memcmp(a->at, b->at, a->size) == 0;
-}
-
-static bool same_party(const struct image_view *view, struct host *a, struct host *b)
-{
-    uint32_t labels, size;
-
-    if (a->is_address || b->is_address)
-        return same_host(a, b);
-    labels = suffix_labels(view, a);
-    if (labels >= a->count || labels >= b->count)
-        return same_host(a, b);
-    size = a->size - a->starts[labels];
-    return b->size - b->starts[labels] == size &&
-           memcmp(a->at + a->starts[labels], b->at + b->starts[labels], size) == 0;
+    for (uint32_t i = first_name(view, host); i < host->count; i++)
+        host->slots[i] = find_slot(view, host->hashes[i], host_name(host, i), false);
 }
 
 static void split_source(struct ask *ask)
 {
-    struct span source;
-    char *room = ask->matcher->source_room + 16;
+    struct url_name name;
 
     if (ask->has_source_split)
         return;
     ask->has_source_split = true;
-    source = url_find_host(ask->request->source);
-    ask->has_source = source.size > 0;
+    url_parse_host(&name, &ask->matcher->source_room, ask->request->source);
+    ask->has_source = name.size > 0;
     if (!ask->has_source)
         return;
-    for (size_t i = 0; i < source.size; i++)
-        room[i] = ascii_lower(source.at[i]);
-    split_host(&ask->source, ask->view->header->seed, room, (uint32_t)source.size);
-    ask->source.is_address = url_host_is_address(span_of(room, source.size));
+    host_split(&ask->source, ask->view->header->seed, name.at, name.size, name.dots);
+    fill_slots(ask->view, &ask->source);
 }
 
 static bool is_third_party(struct ask *ask)
@@ -233,299 +123,71 @@ static bool is_third_party(struct ask *ask)
         if (!ask->has_source)
             ask->party = ask->request->party == PARTY_THIRD ? PARTY_THIRD : PARTY_FIRST;
         else
-            ask->party = same_party(ask->view, &ask->host, &ask->source) ? PARTY_FIRST : PARTY_THIRD;
+            ask->party = host_same_party(ask->view, &ask->host, &ask->source) ? PARTY_FIRST
+                                                                             : PARTY_THIRD;
     }
     return ask->party == PARTY_THIRD;
 }
 
-/* Fills in the numbers of the names that end the host. */
-static void find_records(const struct image_view *view, struct host *host)
+/* ---- does a rule hold? ---- */
+
+static bool regex_hits(void *owner, uint32_t index, struct span subject)
 {
-    if (host->has_records)
-        return;
-    host->has_records = true;
-    for (uint32_t i = 0; i < host->count; i++) {
-        uint32_t slot = find_name(view, host->hashes[i], host->at + host->starts[i],
-                                  host->size - host->starts[i]);
-        host->records[i] = slot & IMAGE_SLOT_NAME ? slot & ~IMAGE_SLOT_NAME : 0;
-    }
-}
-
-/* The same for "name.*": the labels in front of the public suffix. */
-static void find_entities(const struct image_view *view, struct host *host)
-{
-    uint32_t labels;
-    struct host front;
-
-    if (host->has_entities)
-        return;
-    host->has_entities = true;
-    for (uint32_t i = 0; i < host->count; i++)
-        host->entities[i] = 0;
-    labels = suffix_labels(view, host);
-    if (labels >= host->count || host->is_address)
-        return;
-    split_host(&front, image_entity_seed(view->header->seed), host->at,
-               host->starts[labels - 1] - 1u);
-    for (uint32_t i = 0; i < front.count; i++) {
-        uint32_t slot = find_name(view, front.hashes[i], front.at + front.starts[i],
-                                  front.size - front.starts[i]);
-        host->entities[labels + i] = slot & IMAGE_SLOT_NAME ? slot & ~IMAGE_SLOT_NAME : 0;
-    }
-}
-
-/* ---- sets of domains ---- */
-
-/* The word of the set that has this number, or NULL. Names come first, in ascending order. */
-static const uint32_t *find_word(const uint32_t *words, uint32_t count, uint32_t number)
-{
-    uint32_t low = 0, high = count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if ((words[middle] & ~IMAGE_SET_NOT) < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && (words[low] & ~IMAGE_SET_NOT) == number ? &words[low] : NULL;
-}
-
-static bool regex_hits(struct ask *ask, uint32_t index, struct span subject)
-{
+    struct ask *ask = owner;
     const struct image_regex *regex = &ask->view->regexes[index];
 
-    return regex_find(ask->matcher->regexes, index,
-                      span_of(ask->view->text + regex->text, regex->size), regex->flags, subject);
+    return regex_find(ask->matcher->regexes, index, image_text(ask->view, regex->text),
+                      regex->flags, subject);
 }
 
-/* Is the host in the set? The most specific name decides. */
-static bool set_holds(struct ask *ask, const uint32_t *set, struct host *host)
+static bool text_holds(struct ask *ask, const uint32_t *record, enum image_extra part)
 {
-    const uint32_t *words = set + 1;
-    uint32_t count = set[0] & IMAGE_SET_COUNT;
-    const uint32_t *found = NULL;
+    const struct request *request = ask->request;
+    struct span text;
 
-    find_records(ask->view, host);
-    if (set[0] & IMAGE_SET_HAS_ENTITIES)
-        find_entities(ask->view, host);
-    for (uint32_t i = host->count; i > 0 && !found; i--) {
-        if (host->records[i - 1])
-            found = find_word(words, count, host->records[i - 1]);
-        if (!found && set[0] & IMAGE_SET_HAS_ENTITIES && host->entities[i - 1])
-            found = find_word(words, count, host->entities[i - 1]);
-    }
-    if (set[0] & IMAGE_SET_HAS_REGEXES)
-        for (uint32_t i = 0; i < count; i++) {
-            if (!(words[i] & IMAGE_SET_REGEX) || (found && !(words[i] & IMAGE_SET_NOT)))
-                continue;
-            if (regex_hits(ask, words[i] & IMAGE_SET_NUMBER, span_of(host->at, host->size)))
-                found = &words[i];
-        }
-    if (found)
-        return !(*found & IMAGE_SET_NOT);
-    return !(set[0] & IMAGE_SET_HAS_WITH);
-}
-
-/* ---- conditions ---- */
-
-static struct span text_at(const struct image_view *view, const uint32_t *words)
-{
-    return span_of(view->text + words[0], words[1]);
-}
-
-/* "name", "name:value" (part of it), "name:~value", "name:/regex/". */
-static bool field_holds(struct span written, struct span (*field)(void *, struct span),
-                        void *owner)
-{
-    size_t colon = span_find_byte(written, ':');
-    struct span name = span_trim(span_slice(written, 0, colon)), want, have, text;
-    unsigned flags;
-    bool is_not = false, found;
-
-    if (!field)
-        return false;
-    have = field(owner, name);
-    if (!have.at)
-        return false;
-    if (colon == written.size)
+    if (!(record[0] & part))
         return true;
-    want = span_trim(span_from(written, colon + 1));
-    if (want.size && want.at[0] == '~') {
-        is_not = true;
-        want = span_from(want, 1);
+    text = image_text(ask->view, image_part(record, part));
+    switch (part) {
+    case EXTRA_CLIENT:
+        return condition_address(text, request->client, request->client_name);
+    case EXTRA_ADDRESS:
+        return condition_address(text, request->address, SPAN_NONE);
+    case EXTRA_HEADER:
+        return condition_field(text, request->response_field, request->field_owner);
+    default:
+        return condition_field(text, request->request_field, request->field_owner);
     }
-    if (regex_split(want, &text, &flags)) {
-        struct regex_cache *cache = regex_cache_new(1);
-        found = regex_find(cache, 0, text, flags | REGEX_NOCASE, have);
-        regex_cache_free(&cache);
-    } else if (span_find_byte(want, '*') < want.size) {
-        found = span_matches_wildcard(have, want);
-    } else {
-        found = false;
-        for (size_t i = 0; i + want.size <= have.size && !found; i++)
-            found = span_equal_nocase(span_slice(have, i, want.size), want);
-    }
-    return found != is_not;
 }
 
-/* An address as four or sixteen bytes. */
-struct address {
-    uint8_t bytes[16];
-    unsigned size;
-};
-
-static bool read_address(struct address *out, struct span text)
-{
-    char room[64];
-
-    if (text.size > 1 && text.at[0] == '[' && text.at[text.size - 1] == ']')
-        text = span_slice(text, 1, text.size - 2);
-    text.size = span_find_byte(text, '%');
-    if (text.size == 0 || text.size >= sizeof room)
-        return false;
-    memcpy(room, text.at, text.size);
-    room[text.size] = 0;
-    if (inet_pton(AF_INET, room, out->bytes) == 1) {
-        out->size = 4;
-        return true;
-    }
-    if (inet_pton(AF_INET6, room, out->bytes) != 1)
-        return false;
-    out->size = 16;
-    if (memcmp(out->bytes, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0) { // an IPv4 address inside
-        memmove(out->bytes, out->bytes + 12, 4);
-        out->size = 4;
-    }
-    return true;
-}
-
-static bool in_block(const struct address *address, struct span written)
-{
-    size_t slash = span_find_byte(written, '/');
-    struct address block;
-    uint64_t bits;
-
-    if (!read_address(&block, span_slice(written, 0, slash)) || block.size != address->size)
-        return false;
-    bits = block.size * 8u;
-    if (slash < written.size &&
-        (!span_to_u64(span_from(written, slash + 1), &bits) || bits > block.size * 8u))
-        return false;
-    if (memcmp(block.bytes, address->bytes, bits / 8) != 0)
-        return false;
-    return bits % 8 == 0 ||
-           (block.bytes[bits / 8] ^ address->bytes[bits / 8]) >> (8 - bits % 8) == 0;
-}
-
-static bool is_in_class(const struct address *address, struct span name)
-{
-    const uint8_t *b = address->bytes;
-
-    if (span_equal(name, SPAN("loopback")))
-        return address->size == 4 ? b[0] == 127
-                                  : memcmp(b, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16) == 0;
-    if (span_equal(name, SPAN("lan")))
-        return address->size == 4 ? b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) ||
-                                        (b[0] == 192 && b[1] == 168) || (b[0] == 169 && b[1] == 254)
-                                  : (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
-    return false;
-}
-
-/* ipaddress=: addresses, blocks, prefixes ("10.*"), "lan", "loopback", regular expressions, any of
- * them with '~'. client=: the same and names. */
-static bool address_holds(struct span list, struct span text, struct span other)
-{
-    struct address address = { .size = 0 };
-    bool has_with = false, is_not;
-    struct span item, expression;
-    unsigned flags;
-
-    if (text.size == 0 && other.size == 0)
-        return false;
-    if (text.size && !read_address(&address, text))
-        address.size = 0;
-    while (rule_next_name(&list, &item, &is_not)) {
-        bool hit;
-
-        if (item.size > 1 && (item.at[0] == '\'' || item.at[0] == '"') &&
-            item.at[item.size - 1] == item.at[0])
-            item = span_slice(item, 1, item.size - 2);
-        if (regex_split(item, &expression, &flags)) {
-            struct regex_cache *cache = regex_cache_new(1);
-            hit = regex_find(cache, 0, expression, flags | REGEX_NOCASE, text);
-            regex_cache_free(&cache);
-        } else if (span_find_byte(item, '*') < item.size) {
-            hit = span_matches_wildcard(text, item) ||
-                  (other.size && span_matches_wildcard(other, item));
-        } else {
-            hit = (address.size && (in_block(&address, item) || is_in_class(&address, item))) ||
-                  (other.size && span_equal_nocase(other, item));
-        }
-        if (hit && is_not)
-            return false;
-        if (hit)
-            return true;
-        has_with = has_with || !is_not;
-    }
-    return !has_with;
-}
-
-static bool conditions_hold(struct ask *ask, const struct image_rule *rule)
+static bool conditions_hold(struct ask *ask, const uint32_t *record)
 {
     const struct image_view *view = ask->view;
-    const struct request *request = ask->request;
-    const uint32_t *words = view->extras + rule->extra;
-    uint32_t parts = *words++;
+    uint32_t parts = record[0];
 
-    if (parts & EXTRA_PATTERN)
-        words += 2;
-    if (parts & EXTRA_REGEX)
-        words++;
     if (parts & EXTRA_DOMAINS) {
+        uint32_t set = image_part(record, EXTRA_DOMAINS);
         split_source(ask);
-        if (!ask->has_source ? *words & IMAGE_SET_HAS_WITH : !set_holds(ask, words, &ask->source))
+        if (!ask->has_source ? view->sets[set] & IMAGE_SET_HAS_WITH
+                             : !host_in_set(view, set, &ask->source, regex_hits, ask))
             return false;
-        words += 1 + (*words & IMAGE_SET_COUNT);
     }
-    if (parts & EXTRA_TO) {
-        if (!set_holds(ask, words, &ask->host))
-            return false;
-        words += 1 + (*words & IMAGE_SET_COUNT);
-    }
-    if (parts & EXTRA_DENYALLOW) {
-        if (set_holds(ask, words, &ask->host))
-            return false;
-        words += 1 + (*words & IMAGE_SET_COUNT);
-    }
+    if (parts & EXTRA_TO &&
+        !host_in_set(view, image_part(record, EXTRA_TO), &ask->host, regex_hits, ask))
+        return false;
+    if (parts & EXTRA_DENYALLOW &&
+        host_in_set(view, image_part(record, EXTRA_DENYALLOW), &ask->host, regex_hits, ask))
+        return false;
     if (parts & EXTRA_METHODS) {
         if (!ask->has_method) {
             ask->has_method = true;
-            ask->method_bit = rule_method_bit(request->method);
+            ask->method_bit = rule_method_bit(ask->request->method);
         }
-        if (!(*words & ask->method_bit))
+        if (!(image_part(record, EXTRA_METHODS) & ask->method_bit))
             return false;
-        words++;
     }
-    if (parts & EXTRA_CLIENT) {
-        if (!address_holds(text_at(view, words), request->client, request->client_name))
-            return false;
-        words += 2;
-    }
-    if (parts & EXTRA_ADDRESS) {
-        if (!address_holds(text_at(view, words), request->address, SPAN_NONE))
-            return false;
-        words += 2;
-    }
-    if (parts & EXTRA_HEADER) {
-        if (!field_holds(text_at(view, words), request->response_field, request->field_owner))
-            return false;
-        words += 2;
-    }
-    if (parts & EXTRA_REQUEST_HEADER &&
-        !field_holds(text_at(view, words), request->request_field, request->field_owner))
-        return false;
-    return true;
+    return text_holds(ask, record, EXTRA_CLIENT) && text_holds(ask, record, EXTRA_ADDRESS) &&
+           text_holds(ask, record, EXTRA_HEADER) && text_holds(ask, record, EXTRA_REQUEST_HEADER);
 }
 
 static bool party_holds(struct ask *ask, uint32_t flags)
@@ -537,86 +199,11 @@ static bool party_holds(struct ask *ask, uint32_t flags)
     if (flags & (RULE_IS_STRICT_FIRST | RULE_IS_STRICT_THIRD)) {
         bool same;
         split_source(ask);
-        same = ask->has_source ? same_host(&ask->host, &ask->source)
+        same = ask->has_source ? host_same(&ask->host, &ask->source)
                                : ask->request->party != PARTY_THIRD;
-        if (same != ((flags & RULE_IS_STRICT_FIRST) != 0))
-            return false;
+        return same == ((flags & RULE_IS_STRICT_FIRST) != 0);
     }
     return true;
-}
-
-/* ---- patterns ---- */
-
-/* What '^' stands for: anything but a letter, a digit, or one of _ - . % */
-static bool is_separator(char c)
-{
-    return !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-             c == '_' || c == '-' || c == '.' || c == '%');
-}
-
-/* Does the pattern match the text from `at` on (or from anywhere behind it, if it may float)? */
-static bool matches(struct span pattern, struct span text, size_t at, bool floats, bool to_end)
-{
-    size_t p = 0, star = floats ? 0 : SIZE_MAX, star_at = at; // where to go on after a failure
-
-    for (;;) {
-        if (p < pattern.size && pattern.at[p] == '*') {
-            star = ++p;
-            star_at = at;
-            continue;
-        }
-        if (p < pattern.size ? at == text.size && pattern.at[p] == '^'
-                             : !to_end || at == text.size) {
-            if (p == pattern.size)
-                return true;
-            p++; // the end is a separator too
-            continue;
-        }
-        if (p < pattern.size && at < text.size &&
-            (pattern.at[p] == text.at[at] || (pattern.at[p] == '^' && is_separator(text.at[at])))) {
-            p++;
-            at++;
-            continue;
-        }
-        if (star == SIZE_MAX || star_at >= text.size)
-            return false;
-        p = star;
-        at = ++star_at;
-    }
-}
-
-/* The pattern of a rule from `at` on. */
-static bool pattern_from(struct ask *ask, const struct image_rule *rule, size_t at)
-{
-    const struct url *url = &ask->url;
-    uint32_t flags = rule->flags;
-
-    if (memcmp(url->at + at, rule->literal, rule->size) != 0)
-        return false;
-    if (flags & (RULE_GENERAL | RULE_MATCH_CASE)) {
-        struct span text = span_of(flags & RULE_MATCH_CASE ? ask->request->url.at : url->at,
-                                   url->size);
-        struct span pattern = text_at(ask->view, ask->view->extras + rule->extra + 1);
-
-        if (flags & RULE_SEPARATOR && flags & RULE_MATCH_CASE) {
-            size_t end = at + pattern.size;
-            return matches(pattern, text, at, false, false) &&
-                   (end >= text.size || is_separator(text.at[end]));
-        }
-        return matches(pattern, text, at, false, flags & RULE_AT_END);
-    }
-    at += rule->size;
-    if (flags & RULE_LONG) {
-        struct span pattern = text_at(ask->view, ask->view->extras + rule->extra + 1);
-
-        if (pattern.size - rule->size > url->size - at ||
-            memcmp(url->at + at, pattern.at + rule->size, pattern.size - rule->size) != 0)
-            return false;
-        at += pattern.size - rule->size;
-    }
-    if (flags & RULE_SEPARATOR && at < url->size && !is_separator(url->at[at]))
-        return false;
-    return !(flags & RULE_AT_END) || at == url->size;
 }
 
 static bool is_label_start(const struct url *url, size_t at)
@@ -625,300 +212,438 @@ static bool is_label_start(const struct url *url, size_t at)
            (at == url->host_at || url->at[at - 1] == '.');
 }
 
-/* The pattern of a rule that no window places. */
-static bool pattern_anywhere(struct ask *ask, const struct image_rule *rule)
+/* The URL as it came, for rules that tell capitals apart. */
+static struct span as_it_came(const struct ask *ask)
+{
+    return span_of(ask->request->url.at, ask->url.size);
+}
+
+/* The pattern in EXTRAS, or the regular expression. */
+static enum pattern_result general_holds(struct ask *ask, const struct image_rule *rule,
+                                         const uint32_t *record, size_t start)
 {
     const struct url *url = &ask->url;
+    struct span text = span_of(url->at, url->size), pattern;
+    bool to_end = rule->flags & RULE_AT_END;
 
     if (rule->flags & RULE_REGEX) {
-        const uint32_t *words = ask->view->extras + rule->extra;
-        return regex_hits(ask, words[1 + (words[0] & EXTRA_PATTERN ? 2 : 0)],
-                          span_of(ask->request->url.at, url->size));
+        struct span subject = as_it_came(ask);
+        if (subject.size > REGEX_SUBJECT)
+            subject.size = REGEX_SUBJECT;
+        return regex_hits(ask, image_part(record, EXTRA_REGEX), subject) ? PATTERN_YES
+                                                                        : PATTERN_NOWHERE;
     }
+    pattern = image_text(ask->view, image_part(record, EXTRA_PATTERN));
+    if (rule->flags & RULE_MATCH_CASE && !url->left_out)
+        text = as_it_came(ask);
+    if (!(rule->flags & RULE_ANYWHERE))
+        return pattern_match(pattern, text, start, false, to_end);
     if (rule->flags & RULE_AT_START)
-        return pattern_from(ask, rule, 0);
-    for (size_t at = 0; at < url->size || at == 0; at++) {
-        if (rule->flags & RULE_AT_HOST && !is_label_start(url, at))
-            continue;
-        if (pattern_from(ask, rule, at))
-            return true;
+        return pattern_match(pattern, text, 0, false, to_end) == PATTERN_YES ? PATTERN_YES
+                                                                             : PATTERN_NOWHERE;
+    if (!(rule->flags & RULE_AT_HOST))
+        return pattern_match(pattern, text, 0, true, to_end);
+    for (uint32_t i = ask->host.count; i > 0; i--) {
+        enum pattern_result result =
+            pattern_match(pattern, text, url->host_at + ask->host.starts[i - 1], false, to_end);
+        if (result != PATTERN_NO)
+            return result;
     }
-    return false;
+    return PATTERN_NOWHERE;
+}
+
+/* All that the record in RULES cannot tell by its literal alone. `start`: where that stands. */
+static bool more_holds(struct ask *ask, const struct image_rule *rule, size_t start)
+{
+    const struct url *url = &ask->url;
+    const uint32_t *record = ask->view->extras + rule->extra;
+    uint32_t flags = rule->flags;
+    uint16_t *tried = NULL;
+    size_t end = start + rule->size;
+    bool is_placed = !(flags & RULE_ANYWHERE);
+
+    if (flags & RULE_SEPARATORS)
+        for (unsigned bits = rule->separators; bits; bits &= bits - 1)
+            if (!pattern_is_separator(url->at[start + (unsigned)__builtin_ctz(bits)]))
+                return false;
+    if (is_placed && ((flags & RULE_AT_HOST && !is_label_start(url, start)) ||
+                      (flags & RULE_AT_START && start != 0)))
+        return false;
+    if (flags & RULE_LONG) {
+        struct span tail = image_text(ask->view, image_part(record, EXTRA_PATTERN));
+        if (tail.size > url->size - end || memcmp(url->at + end, tail.at, tail.size) != 0)
+            return false;
+        end += tail.size;
+    }
+    if (flags & RULE_SEPARATOR && !pattern_is_separator(url->at[end]))
+        return false;
+    if (flags & RULE_AT_END && !(flags & (RULE_GENERAL | RULE_REGEX)) && end != url->size)
+        return false;
+    if (flags & (RULE_GENERAL | RULE_REGEX)) {
+        tried = &ask->matcher->tried[image_part(record, EXTRA_ONCE)];
+        if (*tried == ask->matcher->question)
+            return false;
+    }
+    if (!party_holds(ask, flags) || (flags & RULE_CONDITIONS && !conditions_hold(ask, record))) {
+        if (tried)
+            *tried = ask->matcher->question;
+        return false;
+    }
+    if (tried) {
+        enum pattern_result result = general_holds(ask, rule, record, start);
+        if (result == PATTERN_NOWHERE)
+            *tried = ask->matcher->question;
+        return result == PATTERN_YES;
+    }
+    return true;
 }
 
 /* Does the rule apply? `at`: where the window stands, or where the host ends. */
-static bool rule_holds(struct ask *ask, const struct image_rule *rule, size_t at)
+static inline __attribute__((always_inline)) bool
+rule_holds(struct ask *ask, const struct image_rule *rule, uint32_t want, size_t at)
 {
-    uint32_t flags = rule->flags;
+    const char *start = ask->url.at + at - rule->offset;
 
-    if (!(rule->types & ask->type_bit))
+    if (rule->not_types & want)
         return false;
-    if (flags & RULE_ANYWHERE) {
-        if (!pattern_anywhere(ask, rule))
-            return false;
-    } else {
-        size_t start = at - (flags & RULE_AT_NAME_END ? 0 : rule->offset);
-
-        if (start > ask->url.size)
-            return false;
-        if (flags & RULE_AT_HOST && !is_label_start(&ask->url, start))
-            return false;
-        if (flags & RULE_AT_START && start != 0)
-            return false;
-        if (!pattern_from(ask, rule, start))
+#if defined(__SSE2__)
+    {
+        __m128i have = _mm_loadu_si128((const __m128i *)(const void *)start);
+        __m128i literal = _mm_loadu_si128((const __m128i *)(const void *)rule->literal);
+        unsigned equal = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(have, literal));
+        if (rule->need & ~equal)
             return false;
     }
-    return party_holds(ask, flags) &&
-           (!(flags & RULE_CONDITIONS) || conditions_hold(ask, rule));
+#else
+    for (unsigned bits = rule->need; bits; bits &= bits - 1) {
+        unsigned i = (unsigned)__builtin_ctz(bits);
+        if (start[i] != rule->literal[i])
+            return false;
+    }
+#endif
+    if (!(rule->flags & (RULE_MORE & ~(uint32_t)RULE_AT_NAME_END)))
+        return true;
+    return more_holds(ask, rule, (size_t)(start - ask->url.at));
 }
 
 /* ---- walking a book ---- */
 
-/* Called for each rule that applies; true: enough. */
-typedef bool visit(struct ask *ask, const struct image_rule *rule, void *to);
+struct hit {
+    rule_number number;
+    uint32_t flags;
+    const struct image_rule *rule; // NULL: it has no record in RULES
+};
 
-static bool walk_chain(struct ask *ask, uint32_t chain, size_t at, visit *on_rule, void *to)
+/* Called for each rule that applies; true: enough. */
+typedef bool visit(struct ask *ask, const struct hit *hit, void *to);
+
+static bool walk_chain(struct ask *ask, uint32_t chain, uint32_t want, size_t at, visit *on_hit,
+                       void *to)
 {
     const struct image_rule *rule = &ask->view->rules[chain];
 
     for (;; rule++) {
-        if (rule_holds(ask, rule, at) && on_rule(ask, rule, to))
-            return true;
+        if (rule_holds(ask, rule, want, at)) {
+            struct hit hit = { .number = ask->view->numbers[rule - ask->view->rules],
+                               .flags = rule->flags, .rule = rule };
+            if (on_hit(ask, &hit, to))
+                return true;
+        }
         if (rule->flags & RULE_LAST)
             return false;
     }
 }
 
-/* The chain of a name in a book, or 0. */
-static uint32_t chain_of(const struct image_view *view, uint32_t record, uint32_t mark)
+static bool walk_simple(struct ask *ask, const uint32_t *record, uint32_t want, visit *on_hit,
+                        void *to)
 {
-    uint32_t marks = view->names[record + 1];
+    struct hit hit = { .number = record[3],
+                       .flags = (uint32_t)MODIFIER_NONE << RULE_MODIFIER_SHIFT };
 
-    if (!(marks & mark))
-        return 0;
-    return view->names[record + 2 + (uint32_t)__builtin_popcount(marks & (mark - 1))];
+    if (record[2] & want)
+        return false;
+    if (record[2] & (IMAGE_SIMPLE_FIRST | IMAGE_SIMPLE_THIRD) &&
+        is_third_party(ask) != ((record[2] & IMAGE_SIMPLE_THIRD) != 0))
+        return false;
+    return on_hit(ask, &hit, to);
 }
 
-static bool walk_names(struct ask *ask, struct host *host, enum image_book_name book,
-                       enum image_side side, visit *on_rule, void *to)
+/* The chains of the names that end the host. */
+static bool walk_names(struct ask *ask, const struct host *host, enum image_book_name book,
+                       enum image_side side, uint32_t want, visit *on_hit, void *to)
 {
-    uint32_t mark = IMAGE_NAME_MARK(book, side), entities;
+    uint32_t mark = IMAGE_NAME_MARK(book, side);
+    uint32_t first = first_name(ask->view, host);
 
-    entities = ask->view->header->books[book].flags &
-               (side == SIDE_HOST ? BOOK_HAS_HOST_ENTITIES : BOOK_HAS_SOURCE_ENTITIES);
-    find_records(ask->view, host);
-    if (entities)
-        find_entities(ask->view, host);
-    for (uint32_t i = host->count; i > 0; i--) {
-        uint32_t record = host->records[i - 1], chain;
+    for (uint32_t i = host->count; i-- > first;) {
+        uint32_t slot = host->slots[i];
+        const uint32_t *record;
 
-        if (record && (chain = chain_of(ask->view, record, mark)) != 0 &&
-            walk_chain(ask, chain, ask->url.host_end, on_rule, to))
+        if (!(slot & IMAGE_SLOT_RECORD))
+            continue;
+        record = &ask->view->names[slot & ~IMAGE_SLOT_RECORD];
+        if (record[1] & mark) {
+            uint32_t before = record[1] & (mark - 1);
+            uint32_t chain = record[2 + (before ? __builtin_popcount(before) : 0)];
+            if (walk_chain(ask, chain, want, ask->url.host_end, on_hit, to))
+                return true;
+        } else if (record[1] & IMAGE_NAME_SIMPLE && book == BOOK_MAIN && side == SIDE_HOST &&
+                   walk_simple(ask, record, want, on_hit, to)) {
             return true;
-        record = entities ? host->entities[i - 1] : 0;
-        if (record && (chain = chain_of(ask->view, record, mark)) != 0 &&
-            walk_chain(ask, chain, ask->url.host_end, on_rule, to))
-            return true;
-    }
-    return false;
-}
-
-static bool walk_windows(struct ask *ask, const struct image_book *book, visit *on_rule, void *to)
-{
-    const struct image_view *view = ask->view;
-    const uint64_t *filter = (const void *)(view->windows + book->filter_at);
-    const struct image_window *table = (const void *)(view->windows + book->table_at);
-    size_t mask = ((size_t)1 << book->table_bits) - 1;
-
-    for (size_t block = 0; block <= ask->url.size / 64; block++) {
-        for (uint64_t bits = ask->url.starts[block]; bits; bits &= bits - 1) {
-            size_t at = block * 64 + (size_t)__builtin_ctzll(bits);
-            uint64_t bytes, word;
-
-            memcpy(&bytes, ask->url.at + at - 1, 8);
-            word = filter[image_filter_word(bytes)];
-            for (unsigned is_long = 0; is_long < 2; is_long++) {
-                uint64_t hash;
-                size_t slot;
-
-                if (!(word >> (is_long ? image_filter_long(bytes) : image_filter_short(bytes)) & 1))
-                    continue;
-                hash = image_window_hash(is_long ? image_window_long(bytes)
-                                                 : image_window_short(bytes));
-                slot = hash & mask;
-                for (unsigned i = 0; table[slot].rule && i < IMAGE_WINDOW_PROBES; i++) {
-                    if (table[slot].check == (uint32_t)(hash >> 32) &&
-                        walk_chain(ask, table[slot].rule, at, on_rule, to))
-                        return true;
-                    slot = (slot + 1) & mask;
-                }
-            }
         }
     }
     return false;
 }
 
-/* Visits every rule of the book that applies to the request, until told to stop. */
-static bool walk_book(struct ask *ask, enum image_book_name name, visit *on_rule, void *to)
+/* The same for the entities that its labels could be. */
+static bool walk_entities(struct ask *ask, const struct host *host, enum image_book_name book,
+                          enum image_side side, uint32_t want, visit *on_hit, void *to)
+{
+    uint32_t mark = IMAGE_NAME_MARK(book, side);
+
+    for (uint32_t i = 1; i < host->count; i++) {
+        uint32_t slot = host_entity_slot(ask->view, host, i);
+        const uint32_t *record;
+
+        if (!(slot & IMAGE_SLOT_RECORD))
+            continue;
+        record = &ask->view->names[slot & ~IMAGE_SLOT_RECORD];
+        if (record[1] & mark &&
+            walk_chain(ask, record[2 + __builtin_popcount(record[1] & (mark - 1))], want,
+                       ask->url.host_end, on_hit, to))
+            return true;
+    }
+    return false;
+}
+
+/* The chains that the URL's windows lead to in a book: into matcher->leads. */
+static void find_leads(struct ask *ask, enum image_book_name name)
+{
+    const struct image_book *book = &ask->view->header->books[name];
+    const uint32_t *filter = (const void *)(ask->view->windows + book->filter_at);
+    const struct image_window *table = (const void *)(ask->view->windows + book->table_at);
+    uint32_t factor = book->factor, shift = 32 - book->filter_bits, slots = book->table_slots;
+    uint32_t *passed = ask->matcher->passed;
+    struct lead *leads = ask->matcher->leads;
+    const char *before = ask->url.at - 1;
+    size_t count = 0, lead_count = 0;
+
+    for (uint32_t at = 0; at < ask->url.size; at += 64) {
+        for (uint64_t bits = ask->url.starts[at / 64]; bits; bits &= bits - 1) {
+            uint32_t run = at + (uint32_t)__builtin_ctzll(bits), bytes, bit;
+
+            memcpy(&bytes, before + run, 4);
+            bit = image_tag_short(bytes, factor) >> shift;
+            passed[count] = run;
+            count += filter[bit / 32] >> (bit & 31) & 1;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bytes;
+        uint32_t tag, longer = 0;
+        const struct image_window *window;
+
+        memcpy(&bytes, before + passed[i], 8);
+        tag = image_tag_short((uint32_t)bytes, factor);
+        for (window = &table[image_window_slot(tag, slots)]; window->chain; window++) {
+            if (window->tag != tag)
+                continue;
+            leads[lead_count].chain = window->chain & IMAGE_WINDOW_CHAIN;
+            leads[lead_count].at = passed[i];
+            lead_count += (window->chain & IMAGE_WINDOW_CHAIN) != 0;
+            longer = window->chain & IMAGE_WINDOW_LONGER;
+            break;
+        }
+        if (!longer)
+            continue;
+        tag = image_tag_long(bytes, factor);
+        for (window = &table[image_window_slot(tag, slots)]; window->chain; window++) {
+            if (window->tag != tag)
+                continue;
+            leads[lead_count].chain = window->chain & IMAGE_WINDOW_CHAIN;
+            leads[lead_count].at = passed[i];
+            lead_count += (window->chain & IMAGE_WINDOW_CHAIN) != 0;
+            break;
+        }
+    }
+    ask->lead_count = lead_count;
+}
+
+/* Visits every rule of the book that applies and has none of the bits in `want` among its
+ * not_types, until told to stop. find_leads() for the book was the last call of its kind. */
+static bool walk_book(struct ask *ask, enum image_book_name name, uint32_t want, visit *on_hit,
+                      void *to)
 {
     const struct image_book *book = &ask->view->header->books[name];
 
-    if (walk_names(ask, &ask->host, name, SIDE_HOST, on_rule, to) ||
-        walk_windows(ask, book, on_rule, to))
+    if (walk_names(ask, &ask->host, name, SIDE_HOST, want, on_hit, to))
         return true;
+    if (book->flags & BOOK_HAS_HOST_ENTITIES &&
+        walk_entities(ask, &ask->host, name, SIDE_HOST, want, on_hit, to))
+        return true;
+    for (size_t i = 0; i < ask->lead_count; i++)
+        if (walk_chain(ask, ask->matcher->leads[i].chain, want, ask->matcher->leads[i].at, on_hit,
+                       to))
+            return true;
     if (book->flags & BOOK_HAS_SOURCES) {
         split_source(ask);
-        if (ask->has_source && walk_names(ask, &ask->source, name, SIDE_SOURCE, on_rule, to))
+        if (ask->has_source &&
+            walk_names(ask, &ask->source, name, SIDE_SOURCE, want, on_hit, to))
+            return true;
+        if (ask->has_source && book->flags & BOOK_HAS_SOURCE_ENTITIES &&
+            walk_entities(ask, &ask->source, name, SIDE_SOURCE, want, on_hit, to))
             return true;
     }
-    return book->loose && walk_chain(ask, book->loose, 0, on_rule, to);
+    return book->loose[ask->request->type] &&
+           walk_chain(ask, book->loose[ask->request->type], want, 0, on_hit, to);
 }
 
 /* ---- asking ---- */
 
+static uint32_t block_bits(const struct ask *ask)
+{
+    return TYPE_BIT(ask->request->type) | RULE_NOT_BLOCK;
+}
+
+static uint32_t after_bits(const struct ask *ask)
+{
+    return TYPE_BIT(ask->request->type) | RULE_NOT_AFTER;
+}
+
 static bool ask_begin(struct ask *ask, struct matcher *matcher, const struct request *request)
 {
+    const struct url *url = &ask->url;
+
     ask->matcher = matcher;
     ask->view = matcher->view;
     ask->request = request;
-    ask->type_bit = TYPE_BIT(request->type);
     ask->has_source_split = ask->has_source = ask->has_method = ask->is_late = false;
     ask->party = 0;
-    if (!ask->view || !url_parse(&ask->url, &matcher->url_room, request->url))
+    ask->lead_count = 0;
+    if (!ask->view || (unsigned)request->type >= REQUEST_TYPES ||
+        !url_parse(&ask->url, &matcher->url_room, request->url))
         return false;
-    split_host(&ask->host, ask->view->header->seed, ask->url.at + ask->url.host_at,
-               ask->url.name_end - ask->url.host_at);
-    ask->host.is_address = ask->url.is_address;
+    if (++matcher->question == 0) {
+        memset(matcher->tried, 0,
+               (matcher->view->header->once_count + 1u) * sizeof *matcher->tried);
+        matcher->question = 1;
+    }
+    host_split(&ask->host, ask->view->header->seed, url->at + url->host_at,
+               url->name_end - url->host_at, url->dots);
+    for (uint32_t i = 1; i < ask->host.count; i++)
+        __builtin_prefetch(bucket_at(ask->view, ask->host.hashes[i]));
     return true;
 }
 
 /* The number of the plain `||name^` rule for the name from label `i` on, or 0. */
-static rule_number plain_at(struct ask *ask, uint32_t i)
+static rule_number plain_at(const struct ask *ask, uint32_t i)
 {
-    const struct image_view *view = ask->view;
-    uint32_t slot = find_name(view, ask->host.hashes[i], ask->host.at + ask->host.starts[i],
-                              ask->host.size - ask->host.starts[i]);
+    uint32_t slot = ask->host.slots[i], record;
 
-    if (slot == 0)
+    if (slot == 0 || (slot & (IMAGE_SLOT_RECORD | IMAGE_SLOT_NAME)) == IMAGE_SLOT_NAME)
         return 0;
-    if (!(slot & IMAGE_SLOT_NAME))
+    if (!(slot & IMAGE_SLOT_RECORD))
         return slot | IMAGE_NUMBER_HOST;
-    slot &= ~IMAGE_SLOT_NAME;
-    return view->names[slot + 1] & IMAGE_NAME_PLAIN ? view->names[slot] | IMAGE_NUMBER_HOST : 0;
+    record = ask->view->names[slot & ~IMAGE_SLOT_RECORD];
+    return record & IMAGE_NAME_PLAIN ? (record & ~IMAGE_NAME_PLAIN) | IMAGE_NUMBER_HOST : 0;
 }
 
 /* The same for the host or what it is under. */
-static rule_number find_plain(struct ask *ask)
+static rule_number find_plain(const struct ask *ask)
 {
+    uint32_t first = first_name(ask->view, &ask->host);
     rule_number plain = 0;
 
-    for (uint32_t i = ask->host.count; i > 0 && !plain; i--)
-        plain = plain_at(ask, i - 1);
+    for (uint32_t i = ask->host.count; i-- > first && !plain;)
+        plain = plain_at(ask, i);
     return plain;
 }
 
 struct found {
-    const struct image_rule *rule;
+    struct hit hit;
     uint32_t needs, excludes; // flags that a rule must, and must not have
 };
 
-static bool first_found(struct ask *ask, const struct image_rule *rule, void *to)
+static bool first_found(struct ask *ask, const struct hit *hit, void *to)
 {
     struct found *found = to;
 
     (void)ask;
-    if ((rule->flags & found->needs) != found->needs || rule->flags & found->excludes)
+    if ((hit->flags & found->needs) != found->needs || hit->flags & found->excludes)
         return false;
-    found->rule = rule;
+    found->hit = *hit;
     return true;
 }
 
 enum { STUBS = 16 }; // redirect rules of one request that are compared
 
 struct after {
-    const struct image_rule *exception;
-    const struct image_rule *stubs[STUBS], *no_stubs[STUBS];
+    struct hit exception; // number 0: none
+    struct hit stubs[STUBS], no_stubs[STUBS];
     size_t stub_count, no_stub_count;
 };
 
-static bool gather_after(struct ask *ask, const struct image_rule *rule, void *to)
+static void add_stub(struct hit *stubs, size_t *count, const struct hit *hit)
+{
+    for (size_t i = 0; i < *count; i++)
+        if (stubs[i].number == hit->number)
+            return;
+    if (*count < STUBS)
+        stubs[(*count)++] = *hit;
+}
+
+static bool gather_after(struct ask *ask, const struct hit *hit, void *to)
 {
     struct after *after = to;
-    bool is_exception = rule->flags & RULE_EXCEPTION;
 
     (void)ask;
-    for (size_t i = 0; i < after->stub_count; i++)
-        if (after->stubs[i]->number == rule->number)
-            return false;
-    for (size_t i = 0; i < after->no_stub_count; i++)
-        if (after->no_stubs[i]->number == rule->number)
-            return false;
-    if (IMAGE_MODIFIER(rule->flags) == MODIFIER_NONE) {
-        if (!after->exception || (!(after->exception->flags & RULE_IMPORTANT) &&
-                                  rule->flags & RULE_IMPORTANT))
-            after->exception = rule;
-    } else if (is_exception && after->no_stub_count < STUBS) {
-        after->no_stubs[after->no_stub_count++] = rule;
-    } else if (!is_exception && after->stub_count < STUBS) {
-        after->stubs[after->stub_count++] = rule;
+    if (IMAGE_MODIFIER(hit->flags) == MODIFIER_NONE) {
+        if (!after->exception.number || (!(after->exception.flags & RULE_IMPORTANT) &&
+                                         hit->flags & RULE_IMPORTANT))
+            after->exception = *hit;
+    } else if (hit->flags & RULE_EXCEPTION) {
+        add_stub(after->no_stubs, &after->no_stub_count, hit);
+    } else {
+        add_stub(after->stubs, &after->stub_count, hit);
     }
     return false;
 }
 
-static bool gather_late_exception(struct ask *ask, const struct image_rule *rule, void *to)
+static bool gather_late_exception(struct ask *ask, const struct hit *hit, void *to)
 {
-    return rule->flags & RULE_EXCEPTION ? gather_after(ask, rule, to) : false;
-}
-
-/* Where one of the parts of a record in EXTRAS stands; `words` is behind its first word. */
-static const uint32_t *skip_extras(const uint32_t *words, uint32_t parts, uint32_t until)
-{
-    for (uint32_t part = 1; part < until; part <<= 1) {
-        if (!(parts & part))
-            continue;
-        if (part == EXTRA_DOMAINS || part == EXTRA_TO || part == EXTRA_DENYALLOW)
-            words += 1 + (*words & IMAGE_SET_COUNT);
-        else
-            words += part == EXTRA_REGEX || part == EXTRA_METHODS ? 1 : 2;
-    }
-    return words;
+    return hit->flags & RULE_EXCEPTION ? gather_after(ask, hit, to) : false;
 }
 
 /* The value of a rule's modifier; empty where there is none. */
-static struct span value_of(const struct image_view *view, const struct image_rule *rule)
+static struct span value_of(const struct image_view *view, const struct hit *hit)
 {
-    const uint32_t *words = view->extras + rule->extra;
-    uint32_t parts;
+    const uint32_t *record;
 
-    if (!rule->extra)
+    if (!hit->rule || !hit->rule->extra)
         return SPAN_NONE;
-    parts = *words++;
-    if (!(parts & EXTRA_VALUE))
-        return SPAN_NONE;
-    return text_at(view, skip_extras(words, parts, EXTRA_VALUE));
+    record = view->extras + hit->rule->extra;
+    return record[0] & EXTRA_VALUE ? image_text(view, image_part(record, EXTRA_VALUE)) : SPAN_NONE;
 }
 
 /* "noop.js:100": the name without its priority. */
 static struct span stub_name(struct span value, int64_t *priority)
 {
     size_t colon = value.size;
+    struct span digits;
     uint64_t number;
-    bool is_negative = false;
+    bool is_negative;
 
     *priority = 0;
     while (colon > 0 && value.at[colon - 1] != ':')
         colon--;
     if (colon == 0)
         return value;
-    {
-        struct span digits = span_from(value, colon);
-        if (digits.size && digits.at[0] == '-') {
-            is_negative = true;
-            digits = span_from(digits, 1);
-        }
-        if (!span_to_u64(digits, &number) || number > 1000000)
-            return value;
-    }
+    digits = span_from(value, colon);
+    is_negative = digits.size && digits.at[0] == '-';
+    if (is_negative)
+        digits = span_from(digits, 1);
+    if (!span_to_u64(digits, &number) || number > 1000000)
+        return value;
     *priority = is_negative ? -(int64_t)number : (int64_t)number;
     return span_slice(value, 0, colon - 1);
 }
@@ -930,19 +655,19 @@ static void choose_stub(const struct image_view *view, const struct after *after
 
     for (size_t i = 0; i < after->stub_count; i++) {
         int64_t priority;
-        struct span value = value_of(view, after->stubs[i]), name = stub_name(value, &priority);
+        struct span value = value_of(view, &after->stubs[i]), name = stub_name(value, &priority);
         bool is_lifted = false;
 
         for (size_t k = 0; k < after->no_stub_count && !is_lifted; k++) {
-            struct span other = value_of(view, after->no_stubs[k]);
+            struct span other = value_of(view, &after->no_stubs[k]);
             is_lifted = (other.size == 0 || span_equal(other, value) || span_equal(other, name)) &&
-                        !(after->stubs[i]->flags & RULE_IMPORTANT);
+                        !(after->stubs[i].flags & RULE_IMPORTANT);
         }
         if (is_lifted || name.size == 0 || priority <= best)
             continue;
         best = priority;
         verdict->redirect = name;
-        verdict->redirect_rule = after->stubs[i]->number;
+        verdict->redirect_rule = after->stubs[i].number;
         verdict->action = VERDICT_REDIRECT;
     }
     if (verdict->action == VERDICT_REDIRECT && span_equal(verdict->redirect, SPAN("none"))) {
@@ -952,103 +677,108 @@ static void choose_stub(const struct image_view *view, const struct after *after
     }
 }
 
-/* `rule` wants to stop the request: do exceptions lift it, does a stub stand for it? */
+/* `rule` wants to stop the request: do exceptions lift it, does a stub stand for it? The leads of
+ * BOOK_MAIN are there, and again when it returns if it is not a late question. */
 static void settle(struct ask *ask, rule_number rule, bool is_important, struct verdict *verdict)
 {
-    struct after after = { 0 };
+    struct after after;
 
+    after.exception.number = 0;
+    after.stub_count = after.no_stub_count = 0;
     verdict->rule = rule;
     verdict->action = VERDICT_BLOCK;
-    walk_book(ask, BOOK_AFTER, gather_after, &after);
-    if (ask->is_late)
-        walk_book(ask, BOOK_LATE, gather_late_exception, &after);
-    if (after.exception && (!is_important || after.exception->flags & RULE_IMPORTANT)) {
+    walk_book(ask, BOOK_MAIN, after_bits(ask), gather_after, &after);
+    if (ask->is_late) {
+        find_leads(ask, BOOK_LATE);
+        walk_book(ask, BOOK_LATE, TYPE_BIT(ask->request->type), gather_late_exception, &after);
+    }
+    if (after.exception.number && (!is_important || after.exception.flags & RULE_IMPORTANT)) {
         struct found important = { .needs = RULE_IMPORTANT, .excludes = RULE_EXCEPTION };
 
-        if (!(after.exception->flags & RULE_IMPORTANT))
-            walk_book(ask, ask->is_late ? BOOK_LATE : BOOK_BLOCK, first_found, &important);
-        if (!important.rule) {
+        if (!(after.exception.flags & RULE_IMPORTANT))
+            walk_book(ask, ask->is_late ? BOOK_LATE : BOOK_MAIN,
+                      ask->is_late ? TYPE_BIT(ask->request->type) : block_bits(ask), first_found,
+                      &important);
+        if (!important.hit.number) {
             verdict->overridden = verdict->rule;
-            verdict->rule = after.exception->number;
+            verdict->rule = after.exception.number;
             verdict->action = VERDICT_EXCEPTION;
             return;
         }
-        verdict->rule = important.rule->number;
+        verdict->rule = important.hit.number;
     }
-    choose_stub(ask->view, &after, verdict);
-}
-
-static void decide(struct ask *ask, struct verdict *verdict)
-{
-    struct found block = { 0 };
-    rule_number plain = find_plain(ask);
-
-    if (plain)
-        settle(ask, plain, false, verdict);
-    else if (walk_book(ask, BOOK_BLOCK, first_found, &block))
-        settle(ask, block.rule->number, block.rule->flags & RULE_IMPORTANT, verdict);
+    if (after.stub_count)
+        choose_stub(ask->view, &after, verdict);
 }
 
 void matcher_ask(struct matcher *matcher, const struct request *request, struct verdict *verdict)
 {
+    struct found block;
+    rule_number plain;
     struct ask ask;
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
-    if (ask_begin(&ask, matcher, request))
-        decide(&ask, verdict);
+    if (!ask_begin(&ask, matcher, request))
+        return;
+    find_leads(&ask, BOOK_MAIN);
+    fill_slots(ask.view, &ask.host);
+    block.needs = block.excludes = 0;
+    plain = find_plain(&ask);
+    if (plain)
+        settle(&ask, plain, false, verdict);
+    else if (walk_book(&ask, BOOK_MAIN, block_bits(&ask), first_found, &block))
+        settle(&ask, block.hit.number, block.hit.flags & RULE_IMPORTANT, verdict);
 }
 
-/* The first rule of the host's chains in the book that is about every request to it. */
-static const struct image_rule *find_everything(const struct image_view *view,
-                                                const struct host *host, enum image_book_name book,
-                                                uint32_t needs)
+/* The number of the first rule of the host's names that is about every request to it, or 0. */
+static rule_number find_everything(const struct image_view *view, const struct host *host,
+                                   uint32_t needs, uint32_t excludes)
 {
-    for (uint32_t i = host->count; i > 0; i--) {
-        uint32_t chain = host->records[i - 1]
-                             ? chain_of(view, host->records[i - 1], IMAGE_NAME_MARK(book, SIDE_HOST))
-                             : 0;
-        if (!chain)
+    for (uint32_t i = host->count; i-- > first_name(view, host);) {
+        const uint32_t *record = &view->names[host->slots[i] & ~IMAGE_SLOT_RECORD];
+
+        if (!(host->slots[i] & IMAGE_SLOT_RECORD) ||
+            !(record[1] & IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST)))
             continue;
-        for (const struct image_rule *rule = &view->rules[chain];; rule++) {
-            if (rule->flags & RULE_EVERYTHING && (rule->flags & needs) == needs &&
-                rule->flags & RULE_AT_NAME_END)
-                return rule;
+        for (const struct image_rule *rule = &view->rules[record[2]];; rule++) {
+            if ((rule->flags & (needs | RULE_EVERYTHING)) == (needs | RULE_EVERYTHING) &&
+                !(rule->flags & excludes))
+                return view->numbers[rule - view->rules];
             if (rule->flags & RULE_LAST)
                 break;
         }
     }
-    return NULL;
+    return 0;
 }
 
 void matcher_connect(struct matcher *matcher, struct span host, struct verdict *verdict)
 {
     const struct image_view *view = matcher->view;
-    char *room = matcher->host_room + 16;
+    struct url_name name;
     struct ask ask;
-    const struct image_rule *important, *exception;
+    rule_number important, exception;
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
-    host = url_find_host(host);
-    if (!view || host.size == 0)
+    url_parse_host(&name, &matcher->name_room, host);
+    if (!view || name.size == 0)
         return;
-    for (size_t i = 0; i < host.size; i++)
-        room[i] = ascii_lower(host.at[i]);
     ask.view = view;
-    split_host(&ask.host, view->header->seed, room, (uint32_t)host.size);
-    find_records(view, &ask.host);
+    host_split(&ask.host, view->header->seed, name.at, name.size, name.dots);
+    fill_slots(view, &ask.host);
     verdict->rule = find_plain(&ask);
-    important = find_everything(view, &ask.host, BOOK_BLOCK, RULE_IMPORTANT);
+    important = find_everything(view, &ask.host, RULE_IMPORTANT, RULE_EXCEPTION);
     if (important)
-        verdict->rule = important->number;
+        verdict->rule = important;
     if (!verdict->rule)
         return;
     verdict->action = VERDICT_BLOCK;
-    exception = find_everything(view, &ask.host, BOOK_AFTER, important ? RULE_IMPORTANT : 0);
+    exception = find_everything(view, &ask.host,
+                                RULE_EXCEPTION | (important ? RULE_IMPORTANT : 0u), 0);
     if (!exception)
         return;
     verdict->action = VERDICT_EXCEPTION;
     verdict->overridden = verdict->rule;
-    verdict->rule = exception->number;
+    verdict->rule = exception;
 }
 
 static void ask_late(struct matcher *matcher, const struct request *request,
@@ -1061,8 +791,12 @@ static void ask_late(struct matcher *matcher, const struct request *request,
     if (!ask_begin(&ask, matcher, request))
         return;
     ask.is_late = true;
-    if (walk_book(&ask, BOOK_LATE, first_found, &block))
-        settle(&ask, block.rule->number, block.rule->flags & RULE_IMPORTANT, verdict);
+    fill_slots(ask.view, &ask.host);
+    find_leads(&ask, BOOK_LATE);
+    if (!walk_book(&ask, BOOK_LATE, TYPE_BIT(request->type), first_found, &block))
+        return;
+    find_leads(&ask, BOOK_MAIN);
+    settle(&ask, block.hit.number, block.hit.flags & RULE_IMPORTANT, verdict);
 }
 
 void matcher_address(struct matcher *matcher, const struct request *request,
@@ -1080,16 +814,12 @@ void matcher_response(struct matcher *matcher, const struct request *request,
 /* ---- other names ---- */
 
 /* Is the host that the resolver found someone else's than the request's own? */
-static bool is_foreign(struct ask *ask, struct span name)
+static bool is_foreign(struct ask *ask, const struct url_name *name)
 {
     struct host other;
-    char *room = ask->matcher->host_room + 16;
 
-    for (size_t i = 0; i < name.size; i++)
-        room[i] = ascii_lower(name.at[i]);
-    split_host(&other, ask->view->header->seed, room, (uint32_t)name.size);
-    other.is_address = url_host_is_address(span_of(room, name.size));
-    return !same_party(ask->view, &ask->host, &other);
+    host_split(&other, ask->view->header->seed, name->at, name->size, name->dots);
+    return !host_same_party(ask->view, &ask->host, &other);
 }
 
 void matcher_name(struct matcher *matcher, const struct request *request, struct span name,
@@ -1097,64 +827,66 @@ void matcher_name(struct matcher *matcher, const struct request *request, struct
 {
     struct request renamed = *request;
     struct found exempt = { .needs = RULE_CNAME };
+    struct url_name other;
     struct ask ask;
-    size_t size;
+    const struct url *url = &ask.url;
+    char *to = matcher->renamed;
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
-    name = url_find_host(name);
-    if (name.size == 0 || request->type == TYPE_DOCUMENT ||
-        !ask_begin(&ask, matcher, request) || !is_foreign(&ask, name) ||
-        walk_book(&ask, BOOK_PAGE, first_found, &exempt))
+    url_parse_host(&other, &matcher->name_room, name);
+    if (other.size == 0 || request->type == TYPE_DOCUMENT || !ask_begin(&ask, matcher, request) ||
+        !is_foreign(&ask, &other))
         return;
-    size = ask.url.host_at + name.size + (ask.url.size - ask.url.host_end);
-    if (size > URL_LIMIT)
+    fill_slots(ask.view, &ask.host);
+    find_leads(&ask, BOOK_PAGE);
+    if (walk_book(&ask, BOOK_PAGE, TYPE_BIT(request->type), first_found, &exempt))
         return;
-    memcpy(matcher->name_room, ask.url.at, ask.url.host_at);
-    memcpy(matcher->name_room + ask.url.host_at, name.at, name.size);
-    memcpy(matcher->name_room + ask.url.host_at + name.size, ask.url.at + ask.url.host_end,
-           ask.url.size - ask.url.host_end);
-    renamed.url = span_of(matcher->name_room, size);
+    if (url->size - (url->host_end - url->host_at) + other.size > URL_LIMIT)
+        return;
+    memcpy(to, url->at, url->host_at);
+    memcpy(to + url->host_at, other.at, other.size);
+    memcpy(to + url->host_at + other.size, url->at + url->host_end, url->size - url->host_end);
+    renamed.url = span_of(to, url->host_at + other.size + (url->size - url->host_end));
     matcher_ask(matcher, &renamed, verdict);
 }
 
 /* ---- directives ---- */
 
 struct gathered {
-    const struct image_rule *rules[DIRECTIVES_LIMIT], *exceptions[DIRECTIVES_LIMIT];
+    struct hit rules[DIRECTIVES_LIMIT], exceptions[DIRECTIVES_LIMIT];
     size_t rule_count, exception_count;
     uint32_t wanted;
 };
 
-static bool gather_directive(struct ask *ask, const struct image_rule *rule, void *to)
+static bool gather_directive(struct ask *ask, const struct hit *hit, void *to)
 {
     struct gathered *gathered = to;
-    bool is_exception = rule->flags & RULE_EXCEPTION;
-    const struct image_rule **list = is_exception ? gathered->exceptions : gathered->rules;
+    bool is_exception = hit->flags & RULE_EXCEPTION;
+    struct hit *list = is_exception ? gathered->exceptions : gathered->rules;
     size_t *count = is_exception ? &gathered->exception_count : &gathered->rule_count;
 
     (void)ask;
-    if (!(gathered->wanted & DIRECTIVE_BIT(IMAGE_MODIFIER(rule->flags))))
+    if (!(gathered->wanted & DIRECTIVE_BIT(IMAGE_MODIFIER(hit->flags))))
         return false;
     for (size_t i = 0; i < *count; i++)
-        if (list[i]->number == rule->number)
+        if (list[i].number == hit->number)
             return false;
     if (*count < DIRECTIVES_LIMIT)
-        list[(*count)++] = rule;
+        list[(*count)++] = *hit;
     return false;
 }
 
-static int compare_rules(const void *a, const void *b)
+static int compare_hits(const void *a, const void *b)
 {
-    uint32_t x = (*(const struct image_rule *const *)a)->number;
-    uint32_t y = (*(const struct image_rule *const *)b)->number;
+    uint32_t x = ((const struct hit *)a)->number, y = ((const struct hit *)b)->number;
     return x < y ? -1 : x > y;
 }
 
 static bool is_lifted(const struct image_view *view, const struct gathered *gathered,
-                      const struct image_rule *rule)
+                      const struct hit *rule)
 {
     for (size_t i = 0; i < gathered->exception_count; i++) {
-        const struct image_rule *exception = gathered->exceptions[i];
+        const struct hit *exception = &gathered->exceptions[i];
         struct span value = value_of(view, exception);
 
         if (IMAGE_MODIFIER(exception->flags) != IMAGE_MODIFIER(rule->flags) ||
@@ -1177,42 +909,31 @@ size_t matcher_directives(struct matcher *matcher, const struct request *request
     gathered.wanted = wanted;
     if (!ask_begin(&ask, matcher, request))
         return 0;
-    walk_book(&ask, BOOK_MODIFY, gather_directive, &gathered);
+    fill_slots(ask.view, &ask.host);
+    find_leads(&ask, BOOK_MODIFY);
+    walk_book(&ask, BOOK_MODIFY, TYPE_BIT(request->type), gather_directive, &gathered);
     if (gathered.rule_count > 1)
-        qsort(gathered.rules, gathered.rule_count, sizeof gathered.rules[0], compare_rules);
+        qsort(gathered.rules, gathered.rule_count, sizeof gathered.rules[0], compare_hits);
     for (size_t i = 0; i < gathered.rule_count && count < limit; i++) {
-        const struct image_rule *rule = gathered.rules[i];
-        if (is_lifted(ask.view, &gathered, rule))
+        const struct hit *hit = &gathered.rules[i];
+        if (is_lifted(ask.view, &gathered, hit))
             continue;
-        out[count++] = (struct directive){ .kind = (enum directive_kind)IMAGE_MODIFIER(rule->flags),
-                                           .rule = rule->number,
-                                           .value = value_of(ask.view, rule) };
+        out[count++] = (struct directive){ .kind = (enum directive_kind)IMAGE_MODIFIER(hit->flags),
+                                           .rule = hit->number,
+                                           .value = value_of(ask.view, hit) };
     }
     return count;
 }
 
 /* ---- pages ---- */
 
-/* The bits of enum page_flag of a rule in BOOK_PAGE. */
-static uint32_t page_flags_of(const struct image_view *view, const struct image_rule *rule)
+static bool gather_page(struct ask *ask, const struct hit *hit, void *to)
 {
-    const uint32_t *words = view->extras + rule->extra;
-    uint32_t parts;
-
-    if (!rule->extra)
-        return 0;
-    parts = *words++;
-    if (!(parts & EXTRA_PAGE))
-        return 0;
-    return *skip_extras(words, parts, EXTRA_PAGE);
-}
-
-static bool gather_page(struct ask *ask, const struct image_rule *rule, void *to)
-{
+    const uint32_t *record = ask->view->extras + hit->rule->extra;
     unsigned *flags = to;
 
-    if (!(rule->flags & RULE_CNAME))
-        *flags |= page_flags_of(ask->view, rule);
+    if (!(hit->flags & RULE_CNAME) && hit->rule->extra && record[0] & EXTRA_PAGE)
+        *flags |= image_part(record, EXTRA_PAGE);
     return false;
 }
 
@@ -1221,8 +942,11 @@ unsigned matcher_page(struct matcher *matcher, const struct request *page)
     unsigned flags = 0;
     struct ask ask;
 
-    if (ask_begin(&ask, matcher, page))
-        walk_book(&ask, BOOK_PAGE, gather_page, &flags);
+    if (!ask_begin(&ask, matcher, page))
+        return 0;
+    fill_slots(ask.view, &ask.host);
+    find_leads(&ask, BOOK_PAGE);
+    walk_book(&ask, BOOK_PAGE, TYPE_BIT(page->type), gather_page, &flags);
     return flags;
 }
 
@@ -1245,22 +969,11 @@ static void list_rule(struct listing *listing, rule_number rule)
     listing->count++;
 }
 
-static bool gather_listing(struct ask *ask, const struct image_rule *rule, void *to)
+static bool gather_listing(struct ask *ask, const struct hit *hit, void *to)
 {
     (void)ask;
-    list_rule(to, rule->number);
+    list_rule(to, hit->number);
     return false;
-}
-
-static uint32_t place_of(const struct image_view *view, rule_number rule)
-{
-    uint32_t place;
-
-    if (!(rule & IMAGE_NUMBER_HOST))
-        return view->origins[rule].place;
-    rule &= ~IMAGE_NUMBER_HOST;
-    memcpy(&place, view->hosts + rule + 1 + (uint8_t)view->hosts[rule], 4);
-    return place;
 }
 
 size_t matcher_explain(struct matcher *matcher, const struct request *request, rule_number *out,
@@ -1272,16 +985,21 @@ size_t matcher_explain(struct matcher *matcher, const struct request *request, r
 
     if (!ask_begin(&ask, matcher, request))
         return 0;
-    for (uint32_t i = ask.host.count; i > 0; i--) {
-        rule_number plain = plain_at(&ask, i - 1);
+    fill_slots(ask.view, &ask.host);
+    for (uint32_t i = ask.host.count; i-- > first_name(ask.view, &ask.host);) {
+        rule_number plain = plain_at(&ask, i);
         if (plain)
             list_rule(&listing, plain);
     }
-    for (unsigned book = 0; book < BOOKS; book++)
-        walk_book(&ask, (enum image_book_name)book, gather_listing, &listing);
+    for (unsigned book = 0; book < BOOKS; book++) {
+        find_leads(&ask, (enum image_book_name)book);
+        walk_book(&ask, (enum image_book_name)book, TYPE_BIT(request->type), gather_listing,
+                  &listing);
+    }
     shown = listing.count < limit ? listing.count : limit;
     for (size_t i = 1; i < shown; i++) // by place; few as they are
-        for (size_t k = i; k > 0 && place_of(ask.view, out[k - 1]) > place_of(ask.view, out[k]); k--) {
+        for (size_t k = i; k > 0 && database_place(ask.view, out[k - 1]) >
+                                        database_place(ask.view, out[k]); k--) {
             rule_number other = out[k];
             out[k] = out[k - 1];
             out[k - 1] = other;

@@ -71,7 +71,7 @@ static uint64_t bytes_of(const char *at, size_t size)
 
 static uint32_t *weight_slot(struct window_weights *weights, uint64_t key)
 {
-    size_t slot = image_window_hash(key) >> (64 - WINDOW_WEIGHT_BITS);
+    size_t slot = key * IMAGE_HASH_FACTOR >> (64 - WINDOW_WEIGHT_BITS);
 
     while (weights->keys[slot] && weights->keys[slot] != key)
         slot = (slot + 1) % WINDOW_WEIGHT_SLOTS;
@@ -81,7 +81,7 @@ static uint32_t *weight_slot(struct window_weights *weights, uint64_t key)
 
 static uint32_t weight_at(const struct window_weights *weights, uint64_t key)
 {
-    size_t slot = image_window_hash(key) >> (64 - WINDOW_WEIGHT_BITS);
+    size_t slot = key * IMAGE_HASH_FACTOR >> (64 - WINDOW_WEIGHT_BITS);
 
     while (weights->keys[slot] && weights->keys[slot] != key)
         slot = (slot + 1) % WINDOW_WEIGHT_SLOTS;
@@ -125,60 +125,54 @@ static bool is_literal(struct span pattern, size_t from, size_t size)
     return true;
 }
 
-static void add_short(const struct window_weights *weights, struct window_choice *choice,
-                      const char *fronts, const char *at)
+/* The windows at `at`, behind each of the bytes in `fronts`. */
+static struct window_choice choose(const struct window_weights *weights, const char *fronts,
+                                   const char *at, size_t size)
 {
-    char text[4];
+    struct window_choice choice = { .is_long = size == 8 };
+    char text[8];
 
-    memcpy(text + 1, at, 3);
-    choice->count = 0;
-    choice->weight = 0;
-    do {
+    memcpy(text + 1, at, size - 1);
+    for (; *fronts; fronts++) {
         text[0] = *fronts;
-        choice->windows[choice->count++] = image_window_short(bytes_of(text, 4));
-        choice->weight += weight_of(weights, text, 4);
-    } while (*fronts && *++fronts);
+        choice.windows[choice.count++] = bytes_of(text, size);
+        choice.weight += size == 4 ? weight_of(weights, text, 4) : weight_of(weights, at, 7);
+    }
+    return choice;
 }
 
 size_t window_list(const struct window_weights *weights, struct window_choice *out,
                    struct span pattern, enum window_front front)
 {
     static const char *const fronts[] = {
-        [FRONT_UNKNOWN] = NULL, [FRONT_START] = "", [FRONT_LABEL] = "/.", [FRONT_PARAMETER] = "?&",
+        [FRONT_UNKNOWN] = "",
+        [FRONT_LABEL] = "/.",
+        [FRONT_PARAMETER] = "?&",
     };
     bool is_placed = true;
     size_t count = 0;
 
-    for (size_t i = 0; i < pattern.size && count < WINDOW_CHOICES; i++) {
-        struct window_choice choice = { .offset = (uint8_t)i };
+    for (size_t i = 0; i < pattern.size && i < 4096 && count + 2 <= WINDOW_CHOICES; i++) {
         char single[2] = { 0 };
-        const char *before = single; // what may stand in front of the run; NULL: unknown
+        const char *before = single; // what may stand in front of the run
 
         if (pattern.at[i] == '*')
             is_placed = false;
-        choice.is_placed = is_placed && i < 256;
         if (!is_run(pattern.at[i]))
             continue;
         if (i == 0) {
-            if (front == FRONT_UNKNOWN)
-                continue;
             before = fronts[front];
-        } else if (pattern.at[i - 1] == '*' || is_run(pattern.at[i - 1])) {
-            continue;
-        } else if (pattern.at[i - 1] == '^') {
-            before = NULL;
         } else {
+            if (pattern.at[i - 1] == '*' || pattern.at[i - 1] == '^' || is_run(pattern.at[i - 1]))
+                continue;
             single[0] = pattern.at[i - 1];
         }
-        if (before && is_literal(pattern, i, 3)) {
-            add_short(weights, &choice, before, pattern.at + i);
-            out[count++] = choice;
-        }
-        if (count < WINDOW_CHOICES && is_literal(pattern, i, 7)) {
-            choice.count = 1;
-            choice.windows[0] = image_window_long(bytes_of(pattern.at + i, 7) << 8);
-            choice.weight = weight_of(weights, pattern.at + i, 7);
-            out[count++] = choice;
+        for (size_t size = 4; *before && size <= 8; size += 4) {
+            if (!is_literal(pattern, i, size - 1))
+                continue;
+            out[count] = choose(weights, before, pattern.at + i, size);
+            out[count].is_placed = is_placed;
+            out[count++].run = (uint16_t)i;
         }
     }
     return count;

@@ -13,18 +13,18 @@
 /* One way to find a pattern. Two windows where the byte in front of the pattern is one of two:
  * the pattern is then to be entered under both. */
 struct window_choice {
-    uint64_t windows[2];
-    uint8_t count;     // of windows
-    uint8_t offset;    // of the run's start in the pattern
-    bool is_placed;    // the offset is known: no '*' in front of it
-    uint32_t weight;   // how often it is met in 1000 URLs, as a guess; both windows together
+    uint64_t windows[2]; // bytes, little end first: four of a short, eight of a long one
+    uint8_t count;       // of windows
+    bool is_long;
+    bool is_placed;      // there is no '*' in front of it
+    uint16_t run;        // offset of the run's start in the pattern
+    uint32_t weight;     // how often it is met in 1000 URLs, as a guess; both windows together
 };
 
-enum window_front { // what is known of the byte in front of the pattern
-    FRONT_UNKNOWN,  // anything
-    FRONT_START,    // nothing: the URL begins here
-    FRONT_LABEL,    // '/' or '.': a label of the host begins here
-    FRONT_PARAMETER // '?' or '&'
+enum window_front {  // what is known of the byte in front of the pattern
+    FRONT_UNKNOWN,   // anything, or nothing at all
+    FRONT_LABEL,     // '/' or '.': a label of the host begins here
+    FRONT_PARAMETER, // '?' or '&'
 };
 
 #define WINDOW_CHOICES 64u

@@ -1,0 +1,170 @@
+#include "filter/hosts.h"
+
+/* The kind of public suffix that the name at label `i` is, or 0. */
+static unsigned suffix_kind(const struct image_view *view, const struct host *host, uint32_t i)
+{
+    uint64_t hash = host->hashes[i];
+    size_t mask = ((size_t)1 << view->header->suffix_bits) - 1, slot = hash & mask;
+    struct span name = host_name(host, i);
+
+    for (unsigned walk = 0; view->suffixes[slot] && walk < IMAGE_SUFFIX_WALK; walk++) {
+        uint32_t word = view->suffixes[slot];
+        const uint8_t *text = view->suffix_texts + (word & IMAGE_SUFFIX_OFFSET);
+
+        if (word >> 20 == hash >> 52 && pieces_host_is(text + 2, text[0], name.at,
+                                                       name.at + name.size))
+            return text[1];
+        slot = (slot + 1) & mask;
+    }
+    return 0;
+}
+
+/* How many labels of the host are its public suffix; at least 1. */
+static uint32_t suffix_labels(const struct image_view *view, struct host *host)
+{
+    uint32_t labels = 1;
+    uint32_t i = host->count < IMAGE_SUFFIX_LABELS ? host->count : IMAGE_SUFFIX_LABELS;
+
+    if (host->suffix_labels)
+        return host->suffix_labels;
+    while (i-- > 0) {
+        unsigned kind = suffix_kind(view, host, i);
+        if (kind & SUFFIX_EXCEPTION) {
+            labels = i ? i : 1;
+            break;
+        }
+        if (kind & SUFFIX_WILD && i + 2 > labels && i + 1 < host->count)
+            labels = i + 2;
+        if (kind & SUFFIX_NORMAL && i + 1 > labels)
+            labels = i + 1;
+    }
+    host->suffix_labels = labels;
+    return labels;
+}
+
+static bool is_address(const struct host *host)
+{
+    char last = host->at[host->size - 1];
+
+    return (last == ']' || (last >= '0' && last <= '9')) &&
+           url_host_is_address(span_of(host->at, host->size));
+}
+
+bool host_same(const struct host *a, const struct host *b)
+{
+    return a->size == b->size && memcmp(a->at, b->at, a->size) == 0;
+}
+
+/* Do the names from label `i` on differ? */
+static bool differ_from(const struct host *a, const struct host *b, uint32_t i)
+{
+    uint32_t size = a->size - a->starts[i];
+
+    return a->hashes[i] != b->hashes[i] || b->size - b->starts[i] != size ||
+           memcmp(a->at + a->starts[i], b->at + b->starts[i], size) != 0;
+}
+
+bool host_same_party(const struct image_view *view, struct host *a, struct host *b)
+{
+    uint32_t labels;
+
+    if (a->count < 2 || b->count < 2)
+        return host_same(a, b);
+    if (differ_from(a, b, 1)) // no registrable domain has less than two labels
+        return false;
+    if (is_address(a) || is_address(b))
+        return host_same(a, b);
+    labels = suffix_labels(view, a);
+    if (labels >= a->count || labels >= b->count)
+        return host_same(a, b);
+    return !differ_from(a, b, labels);
+}
+
+uint32_t host_entity_slot(const struct image_view *view, const struct host *host, uint32_t i)
+{
+    uint32_t end = host->starts[i - 1] - 1u;
+    struct span label = span_of(host->at + host->starts[i], end - host->starts[i]);
+    uint64_t hash = image_entity_seed(view->header->seed), bytes;
+    size_t size = label.size;
+
+    for (; size > 8; size -= 8) {
+        memcpy(&bytes, label.at + size - 8, 8);
+        hash = image_hash_step(hash, bytes);
+    }
+    memcpy(&bytes, label.at + size - 8, 8);
+    hash = image_hash_step(hash, size ? bytes >> (64 - 8 * size) : 0);
+    return find_slot(view, hash, label, true);
+}
+
+/* The numbers of "name.*" for the labels in front of the public suffix. */
+static void find_entities(const struct image_view *view, struct host *host)
+{
+    uint32_t labels, size;
+    uint64_t hash = image_entity_seed(view->header->seed), bytes;
+
+    if (host->has_entities)
+        return;
+    host->has_entities = true;
+    memset(host->entities, 0, host->count * sizeof host->entities[0]);
+    labels = suffix_labels(view, host);
+    if (labels >= host->count || is_address(host))
+        return;
+    size = host->starts[labels - 1] - 1u; // in front of the suffix
+    for (uint32_t i = labels; i < host->count; i++) {
+        uint32_t end = host->starts[i - 1] - 1u, slot;
+
+        for (; end - host->starts[i] > 8; end -= 8) {
+            memcpy(&bytes, host->at + end - 8, 8);
+            hash = image_hash_step(hash, bytes);
+        }
+        memcpy(&bytes, host->at + end - 8, 8);
+        bytes = end > host->starts[i] ? bytes >> (64 - 8 * (end - host->starts[i])) : 0;
+        hash = image_hash_step(hash, bytes);
+        slot = find_slot(view, hash, span_of(host->at + host->starts[i], size - host->starts[i]),
+                         true);
+        host->entities[i] = slot ? slot_host(view, slot) : 0;
+    }
+}
+
+/* The word of a set that has this number, or NULL. Names come first, in ascending order. */
+static const uint32_t *find_word(const uint32_t *words, uint32_t count, uint32_t number)
+{
+    uint32_t low = 0, high = count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if ((words[middle] & ~IMAGE_SET_NOT) < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && (words[low] & ~IMAGE_SET_NOT) == number ? &words[low] : NULL;
+}
+
+bool host_in_set(const struct image_view *view, uint32_t set, struct host *host,
+                 bool (*regex_hits)(void *owner, uint32_t regex, struct span subject), void *owner)
+{
+    uint32_t head = view->sets[set], count = head & IMAGE_SET_COUNT;
+    const uint32_t *words = &view->sets[set + 1], *found = NULL;
+
+    if (head & IMAGE_SET_HAS_ENTITIES)
+        find_entities(view, host);
+    for (uint32_t i = host->count; i > 0 && !found; i--) {
+        uint32_t slot = i > 1 ? host->slots[i - 1]
+                              : find_slot(view, host->hashes[0], host_name(host, 0), false);
+        if (slot)
+            found = find_word(words, count, slot_host(view, slot));
+        if (!found && head & IMAGE_SET_HAS_ENTITIES && host->entities[i - 1])
+            found = find_word(words, count, host->entities[i - 1]);
+    }
+    if (head & IMAGE_SET_HAS_REGEXES)
+        for (uint32_t i = 0; i < count; i++) {
+            if (!(words[i] & IMAGE_SET_REGEX) || (found && !(words[i] & IMAGE_SET_NOT)))
+                continue;
+            if (regex_hits(owner, words[i] & IMAGE_SET_NUMBER, span_of(host->at, host->size)))
+                found = &words[i];
+        }
+    if (found)
+        return !(*found & IMAGE_SET_NOT);
+    return !(head & IMAGE_SET_HAS_WITH);
+}

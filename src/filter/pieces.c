@@ -1,0 +1,164 @@
+#include "filter/pieces.h"
+
+#define P(text) { text, sizeof(text) - 1 }
+
+const struct host_piece pieces_host[PIECES_HOST] = {
+    P("a"), P("b"), P("c"), P("d"), P("e"), P("f"), P("g"), P("h"), P("i"), P("j"), P("k"), P("l"),
+    P("m"), P("n"), P("o"), P("p"), P("q"), P("r"), P("s"), P("t"), P("u"), P("v"), P("w"), P("x"),
+    P("y"), P("z"), P("0"), P("1"), P("2"), P("3"), P("4"), P("5"), P("6"), P("7"), P("8"), P("9"),
+    P("-"), P("."), P("_"), P(":"), P("["), P("]"), P("*"), P("-s"), P(".b"), P(".c"), P(".d"),
+    P(".f"), P(".g"), P(".h"), P(".l"), P(".m"), P(".n"), P(".p"), P(".s"), P(".t"), P(".v"),
+    P("2."), P("a."), P("a8"), P("ac"), P("ad"), P("af"), P("ag"), P("ai"), P("aj"), P("ak"),
+    P("al"), P("am"), P("an"), P("ap"), P("ar"), P("as"), P("at"), P("av"), P("ay"), P("az"),
+    P("be"), P("bl"), P("br"), P("bu"), P("ch"), P("ck"), P("cl"), P("co"), P("di"), P("dn"),
+    P("ds"), P("e-"), P("e."), P("ea"), P("eb"), P("ec"), P("ed"), P("eg"), P("eh"), P("ek"),
+    P("el"), P("em"), P("en"), P("ep"), P("er"), P("es"), P("et"), P("ev"), P("ew"), P("ex"),
+    P("fl"), P("fr"), P("gl"), P("gr"), P("gu"), P("ia"), P("ic"), P("id"), P("if"), P("ig"),
+    P("il"), P("im"), P("in"), P("io"), P("ip"), P("ir"), P("is"), P("it"), P("iv"), P("iz"),
+    P("jp"), P("le"), P("ll"), P("lo"), P("lu"), P("ly"), P("nt"), P("o."), P("ob"), P("oc"),
+    P("od"), P("of"), P("ol"), P("om"), P("on"), P("oo"), P("or"), P("os"), P("ot"), P("ou"),
+    P("ov"), P("ow"), P("ph"), P("pl"), P("pr"), P("qu"), P("re"), P("ro"), P("rt"), P("ru"),
+    P("s."), P("sc"), P("se"), P("sh"), P("sm"), P("sp"), P("ss"), P("sw"), P("te"), P("th"),
+    P("tm"), P("tr"), P("ub"), P("ul"), P("um"), P("un"), P("up"), P("ur"), P("us"), P("ut"),
+    P("vi"), P("yl"), P("ym"), P("yp"), P("ys"), P(".ad"), P(".de"), P(".dk"), P(".in"), P(".pl"),
+    P(".ru"), P("and"), P("app"), P("art"), P("ass"), P("con"), P("ect"), P("elp"), P("ent"),
+    P("ers"), P("est"), P("for"), P("gtm"), P("ill"), P("ine"), P("ing"), P("ion"), P("net"),
+    P("new"), P("ont"), P("oud"), P("por"), P("sst"), P("ter"), P("und"), P("wor"), P("www"),
+    P(".act"), P(".cfd"), P(".com"), P(".net"), P(".org"), P(".xyz"), P("link"), P("load"),
+    P("medi"), P("porn"), P("stat"), P("www."), P(".cyou"), P(".qpon"), P(".shop"), P(".site"),
+    P("a.com"), P("d.com"), P("e.com"), P("k.com"), P("load."), P("o.com"), P("r.com"), P("s.com"),
+    P("t.com"), P("y.com"), P(".space"), P("al.com"), P("er.com"), P("es.com"), P("onserv"),
+    P("server"), P(".com.br"), P(".online"), P("ice.com"), P(".website"), P("metrics."),
+    P(".top"), P("ads."), P(".info"), P("track"), P("click"),
+};
+
+static const struct {
+    char text[14];
+    uint8_t size;
+} text_pieces[] = {
+    P(" "), P("!"), P("\""), P("#"), P("$"), P("%"), P("&"), P("'"), P("("), P(")"), P("*"),
+    P("+"), P(","), P("-"), P("."), P("/"), P("0"), P("1"), P("2"), P("3"), P("4"), P("5"), P("6"),
+    P("7"), P("8"), P("9"), P(":"), P(";"), P("<"), P("="), P(">"), P("?"), P("@"), P("A"), P("B"),
+    P("C"), P("D"), P("E"), P("F"), P("G"), P("H"), P("I"), P("J"), P("K"), P("L"), P("M"), P("N"),
+    P("O"), P("P"), P("Q"), P("R"), P("S"), P("T"), P("U"), P("V"), P("W"), P("X"), P("Y"), P("Z"),
+    P("["), P("\\"), P("]"), P("^"), P("_"), P("`"), P("a"), P("b"), P("c"), P("d"), P("e"),
+    P("f"), P("g"), P("h"), P("i"), P("j"), P("k"), P("l"), P("m"), P("n"), P("o"), P("p"), P("q"),
+    P("r"), P("s"), P("t"), P("u"), P("v"), P("w"), P("x"), P("y"), P("z"), P("{"), P("|"), P("}"),
+    P("~"), P("*/"), P("-c"), P(".c"), P(".n"), P("/*"), P("/c"), P("/p"), P("@@"), P("\\."),
+    P("\\/"), P("^$"), P("ac"), P("ad"), P("ag"), P("al"), P("am"), P("an"), P("ar"), P("at"),
+    P("au"), P("ay"), P("be"), P("bl"), P("br"), P("ce"), P("ch"), P("co"), P("de"), P("dn"),
+    P("e."), P("ec"), P("ed"), P("el"), P("en"), P("er"), P("es"), P("et"), P("ev"), P("ew"),
+    P("ex"), P("fi"), P("fr"), P("ho"), P("ic"), P("id"), P("il"), P("im"), P("in"), P("io"),
+    P("ip"), P("it"), P("js"), P("le"), P("li"), P("lo"), P("ma"), P("me"), P("mo"), P("no"),
+    P("nt"), P("o."), P("oc"), P("ol"), P("on"), P("oo"), P("op"), P("or"), P("ou"), P("pl"),
+    P("po"), P("pu"), P("re"), P("ri"), P("ro"), P("ru"), P("s."), P("s/"), P("se"), P("sh"),
+    P("sp"), P("ss"), P("st"), P("su"), P("te"), P("th"), P("ti"), P("to"), P("tr"), P("un"),
+    P("ur"), P("us"), P("ve"), P("vi"), P("||"), P(".co"), P(".de"), P(".jp"), P(".js"), P("ads"),
+    P("all"), P("and"), P("api"), P("ass"), P("com"), P("end"), P("ent"), P("er."), P("er/"),
+    P("ima"), P("ing"), P("ion"), P("js/"), P("lin"), P("ner"), P("ont"), P("sdk"), P("tag"),
+    P("ver"), P("||a"), P("||b"), P("||c"), P("||g"), P("||m"), P("||p"), P("||s"), P("||t"),
+    P("$doc"), P(".com"), P(".gif"), P(".jp|"), P(".js$"), P(".net"), P("@@||"), P("digi"),
+    P("load"), P("play"), P("port"), P("vide"), P(".com/"), P(".com|"), P(".net/"), P(".net|"),
+    P("^$all"), P("^$doc"), P("ghide"), P("media"), P("track"), P("$image"), P(".com^$"),
+    P("google"), P("s.com/"), P("$script"), P("digikey"), P(",domain="), P(",redirect"),
+    P(".com^$doc"), P(".js$script"), P(".com^$popup"), P("third-party"), P("^$third-party"),
+};
+enum { TEXT_PIECES = sizeof text_pieces / sizeof *text_pieces };
+
+void pieces_index_init(struct pieces_index *index)
+{
+    memset(index, 0, sizeof *index);
+    for (unsigned size = 8; size > 0; size--) // the longest first
+        for (unsigned i = 0; i < PIECES_HOST; i++) {
+            uint8_t first = (uint8_t)pieces_host[i].text[0];
+            if (pieces_host[i].size == size)
+                index->host[first].codes[index->host[first].count++] = (uint8_t)i;
+        }
+    for (unsigned size = sizeof text_pieces[0].text; size > 0; size--)
+        for (unsigned i = 0; i < TEXT_PIECES; i++) {
+            uint8_t first = (uint8_t)text_pieces[i].text[0];
+            if (text_pieces[i].size == size)
+                index->text[first].codes[index->text[first].count++] = (uint8_t)i;
+        }
+}
+
+size_t pieces_pack_host(const struct pieces_index *index, struct span name, uint8_t *to)
+{
+    size_t size = 0, at = 0;
+
+    while (at < name.size) {
+        const struct pieces_row *row = &index->host[(uint8_t)name.at[at]];
+        unsigned i = 0;
+
+        while (i < row->count) {
+            const struct host_piece *piece = &pieces_host[row->codes[i]];
+            if (piece->size <= name.size - at &&
+                memcmp(piece->text, name.at + at, piece->size) == 0)
+                break;
+            i++;
+        }
+        if (i == row->count)
+            return 0;
+        to[size++] = row->codes[i];
+        at += pieces_host[row->codes[i]].size;
+    }
+    return size;
+}
+
+size_t pieces_unpack_host(const uint8_t *codes, size_t count, char *to)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct host_piece *piece = &pieces_host[codes[i]];
+        memcpy(to + size, piece->text, piece->size);
+        size += piece->size;
+    }
+    return size;
+}
+
+size_t pieces_pack_text(const struct pieces_index *index, struct span text, uint8_t *to)
+{
+    size_t size = 0, at = 0;
+
+    while (at < text.size) {
+        const struct pieces_row *row = &index->text[(uint8_t)text.at[at]];
+        unsigned i = 0;
+
+        while (i < row->count &&
+               !(text_pieces[row->codes[i]].size <= text.size - at &&
+                 memcmp(text_pieces[row->codes[i]].text, text.at + at,
+                        text_pieces[row->codes[i]].size) == 0))
+            i++;
+        if (i < row->count) {
+            to[size++] = row->codes[i];
+            at += text_pieces[row->codes[i]].size;
+        } else {
+            to[size++] = PIECES_TEXT_RAW;
+            to[size++] = (uint8_t)text.at[at++];
+        }
+    }
+    return size;
+}
+
+size_t pieces_unpack_text(const uint8_t *codes, size_t count, char *to, size_t limit)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < count && size < limit; i++) {
+        size_t more = 1;
+        const char *text = (const char *)&codes[i + 1 < count ? i + 1 : i];
+
+        if (codes[i] == PIECES_TEXT_RAW) {
+            i++;
+        } else if (codes[i] < TEXT_PIECES) {
+            text = text_pieces[codes[i]].text;
+            more = text_pieces[codes[i]].size;
+        }
+        if (more > limit - size)
+            more = limit - size;
+        memcpy(to + size, text, more);
+        size += more;
+    }
+    return size;
+}
