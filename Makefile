@@ -70,7 +70,8 @@ ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(if $(SAN),-fsanitiz
 SOURCES := $(filter-out src/main.c,$(wildcard src/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 LLHTTP := $(if $(LLHTTP_DIR),$(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp))
-UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c)) \
+	$(BUILD)/tests/talk
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS := $(FUZZERS:%=$(BUILD)/replay/%)
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
@@ -114,7 +115,7 @@ run: $(BUILD)/dejunk
 # ---- tests --------------------------------------------------------------------------------------
 # T=name: the unit test of that name, or else the end-to-end tests whose names have it.
 
-ONE_UNIT := $(if $(T),$(filter $(BUILD)/tests/test_$(T),$(UNIT_TESTS)))
+ONE_UNIT := $(if $(T),$(filter $(BUILD)/tests/test_$(T) $(BUILD)/tests/$(T),$(UNIT_TESTS)))
 TEST_ENV = DEJUNK=$(BUILD)/dejunk DEJUNK_SHARED=$(DEJUNK_SHARED) DEJUNK_SAN=$(SAN)
 
 tests: $(BUILD)/dejunk $(UNIT_TESTS) $(REPLAYS) $(TOOLS)
@@ -133,6 +134,12 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(BUILD)/libdejunk.a
 	$(call say,TEST  $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libdejunk.a $(ALL_LDFLAGS) \
 		-lcmocka $(LIBS)
+
+# Whole conversations with a proxy: tests/talk/*.talk.
+$(BUILD)/tests/talk: tests/talk/talk.c $(BUILD)/libdejunk.a
+	@mkdir -p $(@D)
+	$(call say,TEST  $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libdejunk.a $(ALL_LDFLAGS) $(LIBS)
 
 # Programs that show a part at work, for tests written in other languages.
 $(BUILD)/tests/%: tests/tools/%.c $(BUILD)/libdejunk.a

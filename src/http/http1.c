@@ -604,7 +604,8 @@ void http1_end(struct http1 *parser)
             return;
         break;
     case PHASE_BODY:
-        if (parser->message->framing == FRAMING_UNTIL_CLOSE) {
+        // by what came, not by message->framing, which the owner may have changed for its peer
+        if (http1_raw_left(parser) == UINT64_MAX) {
             finish(parser);
             return;
         }

@@ -287,10 +287,14 @@ static void on_request_error(void *owner, const struct error *error, unsigned st
         return;
     if (x->status) { // the answer is under way: the rest of the request is not understood
         x->close_browser = true;
-        if (!x->response_finished)
+        if (!x->response_finished) {
             cut(x);
-        else
-            try_end(x);
+            return;
+        }
+        if (x->outgoing) // it waits for the rest
+            outgoing_close(x->outgoing, true);
+        x->outgoing = NULL;
+        try_end(x);
         return;
     }
     answer_bad_request(x, status, error);
@@ -718,6 +722,8 @@ static void claim_connection(struct exchange *x, bool fresh_only)
     send_head(x);
 }
 
+static void origin_failed(struct exchange *x, const struct error *error);
+
 static void become_tunnel(struct exchange *x, struct span first, bool sniff)
 {
     struct session *session = x->session;
@@ -738,6 +744,14 @@ static void on_outgoing_ready(void *owner, struct outgoing *outgoing)
     struct session *session = x->session;
 
     hold(x, outgoing);
+    if (x->request.method != METHOD_CONNECT && outgoing->early.size) {
+        struct error error;
+        let_body_go(x);
+        error_set(&error, ERROR_SYNTAX, "%.*s answers before it was asked",
+                  SPAN_PRINT(x->target.host));
+        origin_failed(x, &error);
+        return;
+    }
     if (x->request.method == METHOD_CONNECT) {
         x->status = 200;
         outbox_put(&session->outbox, SPAN("HTTP/1.1 200 Connection established\r\n\r\n"));
@@ -822,12 +836,12 @@ static void add_caller(struct exchange *x)
 /* What the request becomes on its way; once, however often it is sent. */
 static void prepare_request(struct exchange *x)
 {
-    if (x->was_sent)
-        return;
     for (const struct field *field = message_find(&x->request, FIELD_AUTHORIZATION); field;
          field = message_find_next(&x->request, field))
         if (speaks_per_connection_auth(field->value))
-            x->outgoing->is_tainted = true;
+            x->outgoing->is_tainted = true; // each connection that it is sent on
+    if (x->was_sent)
+        return;
     message_drop_hop_by_hop(&x->request);
     add_via(x, &x->request);
     if (x->is_local)
@@ -1065,11 +1079,22 @@ static void on_interim(void *owner)
         outbox_put_head(outbox, from);
 }
 
+/* Is it among the schemes of this list? */
+static bool offers_per_connection_auth(struct span list)
+{
+    struct span element;
+
+    while (span_next_element(&list, &element))
+        if (speaks_per_connection_auth(element))
+            return true;
+    return false;
+}
+
 static void note_authentication(struct exchange *x)
 {
     for (const struct field *field = message_find(&x->response, FIELD_WWW_AUTHENTICATE); field;
          field = message_find_next(&x->response, field))
-        if (speaks_per_connection_auth(field->value)) {
+        if (offers_per_connection_auth(field->value)) {
             x->outgoing->is_tainted = true;
             message_add(&x->response, SPAN("Proxy-Support"),
                         SPAN("Session-Based-Authentication")); // RFC 4559 section 6
@@ -1107,9 +1132,10 @@ static void on_response_headers(void *owner)
         return;
     response = &x->response;
     outbox = &x->session->outbox;
-    if (response->is_upgrade && !x->request.is_upgrade) {
+    if (response->is_upgrade && (!x->request.is_upgrade || !x->request_finished)) {
         struct error error;
-        error_set(&error, ERROR_SYNTAX, "the origin switched protocols unasked");
+        error_set(&error, ERROR_SYNTAX, "the origin switched protocols %s",
+                  x->request.is_upgrade ? "before the request had ended" : "unasked");
         origin_failed(x, &error);
         return;
     }
@@ -1353,6 +1379,10 @@ static void splice_download(struct exchange *x, bool takes_more)
             relay_on(x, SPAN_NONE);
             return;
         }
+        if (x->response_finished) { // the origin's connection went while the browser was slow
+            try_end(x);
+            return;
+        }
         break;
     case FLOW_NO_PIPE:
         x->downloads_by_splice = false;
@@ -1382,7 +1412,9 @@ static void on_origin_readable(void *owner)
         response_is_done(x, true);
         return;
     }
-    if (x->downloads_by_splice && !x->download.in_pipe)
+    if (x->download.in_pipe) // these come first
+        return;
+    if (x->downloads_by_splice)
         splice_download(x, true);
     else
         copy_download(x);
@@ -1414,6 +1446,11 @@ static void on_origin_timeout(void *owner)
     }
     if (!outbox_is_empty(&x->session->outbox) || x->download.in_pipe) {
         set_response_timer(x); // it is the browser that we wait for
+        return;
+    }
+    if (!x->request_finished && !x->upload_is_void && !x->upload.in_pipe &&
+        outbox_is_empty(&x->outgoing->outbox)) { // so it is here, with the request
+        loop_timer_set(&x->outgoing->timer, x->settings->config->response_header_timeout_ms);
         return;
     }
     count(x->proxy, METRIC_TIMEOUTS);

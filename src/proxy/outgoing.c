@@ -180,6 +180,7 @@ static void end(struct outgoing *o, bool reset)
         idle_remove(o);
     if (o->claim) {
         line_remove(o->origin, o->claim);
+        loop_later_cancel(proxy->loop, &o->claim->granted);
         o->claim->outgoing = NULL;
         o->claim = NULL;
     }
@@ -559,6 +560,7 @@ void outgoing_release(struct outgoing *o)
         o->events = NULL;
         o->owner = NULL;
         stream_want(&o->stream, 0); // nobody listens until the claim is told, from the loop
+        loop_timer_stop(&o->timer);
         count(proxy, METRIC_OUTGOING_REUSED);
         loop_later(proxy->loop, &waiting->granted);
         return;

@@ -19,6 +19,7 @@ struct proxy_listener {
     struct proxy *proxy;
     struct acceptor acceptor;
     int fd;
+    bool is_everywhere; // bound to no address: each connection tells where it is reached
     struct proxy_listener *next;
 };
 
@@ -29,7 +30,7 @@ static void on_accepted(void *owner, int fd, const struct address *peer)
     struct proxy_listener *listener = owner;
     struct proxy *proxy = listener->proxy;
 
-    if (proxy->own_count && address_classify(&proxy->own[0]) == ADDRESS_UNSPECIFIED) {
+    if (listener->is_everywhere) {
         struct address local;
         socklen_t size = sizeof local;
         if (getsockname(fd, &local.any, &size) == 0)
@@ -87,6 +88,7 @@ enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error)
     proxy_bound_window(fd);
     listener->proxy = proxy;
     listener->fd = fd;
+    listener->is_everywhere = address_classify(&local) == ADDRESS_UNSPECIFIED;
     listener->next = proxy->listeners;
     proxy->listeners = listener;
     acceptor_start(&listener->acceptor, proxy->loop, fd, &acceptor_events, listener, 0);
@@ -218,7 +220,7 @@ enum error_kind proxy_configure(struct proxy *proxy, struct config *config, stru
         return kind;
     settings_unref(&proxy->settings);
     proxy->settings = settings;
-    proxy->total_gate.places = config->connections_total;
+    gate_set_places(&proxy->total_gate, config->connections_total);
     outgoing_close_idle(proxy); // opened under the old policy
     return ERROR_NONE;
 }

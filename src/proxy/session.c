@@ -227,7 +227,8 @@ void session_update(struct session *session)
     } else if (x && !x->head_finished) {
         if (session->wait != WAIT_HEAD)
             wait_for(session, WAIT_HEAD, config->request_header_timeout_ms);
-    } else if (x && !x->request_finished && !x->is_paused && !x->upload_is_void) {
+    } else if (x && !x->request_finished && !x->is_paused && !x->upload_is_void &&
+               exchange_reads(x) != READS_NOT) { // it is not the origin that we wait for
         if (session->wait != WAIT_BODY) {
             session->upload_bytes = 0;
             wait_for(session, WAIT_BODY, config->idle_body_timeout_ms);

@@ -347,7 +347,7 @@ void tunnel_start(struct session *session, struct outgoing *outgoing, struct spa
     }
     if (tunnel->sniffs && session->early.size && !look_at_first_bytes(tunnel))
         return;
-    if (!tunnel->sniffs)
+    if (!tunnel->sniffs || session->peer_finished)
         stop_sniffing(tunnel);
     if (session->peer_finished)
         tunnel->up.has_ended = true;
