@@ -231,6 +231,9 @@ struct dns {
     struct watched *watched;
     struct resolve_conf conf;
     unsigned timeout_ms;
+    size_t first;   // of the servers, to be asked first
+    size_t pending; // questions
+    bool is_slow;   // that server let a question run out of time, and another one answered
 };
 
 /* The earliest time limit c-ares knows of. New questions have later ones than that, so the timer
@@ -395,7 +398,8 @@ static int set_servers(struct dns *dns)
     struct ares_addr_port_node nodes[RESOLVE_SERVERS] = { 0 };
 
     for (size_t i = 0; i < dns->conf.server_count; i++) {
-        const struct address *server = &dns->conf.servers[i];
+        const struct address *server =
+            &dns->conf.servers[(dns->first + i) % dns->conf.server_count];
 
         nodes[i].next = i + 1 < dns->conf.server_count ? &nodes[i + 1] : NULL;
         nodes[i].family = server->any.sa_family;
@@ -458,6 +462,21 @@ void dns_free(struct dns **dns_pointer)
     free(dns);
 }
 
+/* The servers keep their order as long as the first one answers in time: else each new name would
+ * wait for it. c-ares takes a new order only while it has no question. */
+static void avoid_slow_server(struct dns *dns)
+{
+    size_t before = dns->first;
+
+    if (!dns->is_slow || dns->pending > 0)
+        return;
+    dns->first = (dns->first + 1) % dns->conf.server_count;
+    if (set_servers(dns) == ARES_SUCCESS)
+        dns->is_slow = false;
+    else
+        dns->first = before;
+}
+
 /* questions */
 
 static void on_packet(void *owner, int status, int timeouts, unsigned char *packet, int size)
@@ -466,7 +485,9 @@ static void on_packet(void *owner, int status, int timeouts, unsigned char *pack
     struct dns_question *question = asked->question;
     struct dns_reply reply;
 
-    (void)timeouts;
+    asked->dns->pending--;
+    if (timeouts > 0 && status == ARES_SUCCESS && asked->dns->conf.server_count > 1)
+        asked->dns->is_slow = true;
     if (question && status != ARES_EDESTRUCTION) {
         reply.count = reply.alias_count = 0;
         if (status == ARES_SUCCESS)
@@ -493,6 +514,8 @@ void dns_ask(struct dns *dns, struct dns_question *question, const char *name, b
     assert(!question->asked);
     if (!asked)
         abort();
+    avoid_slow_server(dns);
+    dns->pending++;
     asked->dns = dns;
     asked->question = question;
     asked->want_v6 = want_v6;

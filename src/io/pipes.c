@@ -26,27 +26,29 @@ void pipes_done(struct pipe_pool *pool)
         close_pair(&pool->kept[--pool->count]);
 }
 
-bool pipes_borrow(struct pipe_pool *pool, struct pipe_pair *out)
+/* The pipe's size, as near to what is wanted as the kernel allows. */
+static int set_size(struct pipe_pool *pool, int fd)
+{
+    int size = fcntl(fd, F_SETPIPE_SZ, (int)pool->size_bytes);
+
+    if (size > 0)
+        return size;
+    /* The user's share of pipe memory is used up, or the system's maximum is lower. */
+    pool->size_bytes = PIPES_MIN_BYTES;
+    size = fcntl(fd, F_GETPIPE_SZ);
+    return size >= PIPES_MIN_BYTES ? size : fcntl(fd, F_SETPIPE_SZ, PIPES_MIN_BYTES);
+}
+
+static bool make_pair(struct pipe_pool *pool, struct pipe_pair *out)
 {
     struct pipe_pair pair = { 0 };
     int fds[2], size;
 
-    if (pool->count > 0) {
-        *out = pool->kept[--pool->count];
-        return true;
-    }
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
         return false;
     pair.read_fd = fds[0];
     pair.write_fd = fds[1];
-    size = fcntl(fds[1], F_SETPIPE_SZ, (int)pool->size_bytes);
-    if (size < 0) {
-        /* The user's share of pipe memory is used up, or the system's maximum is lower. */
-        pool->size_bytes = PIPES_MIN_BYTES;
-        size = fcntl(fds[1], F_GETPIPE_SZ);
-        if (size < PIPES_MIN_BYTES)
-            size = fcntl(fds[1], F_SETPIPE_SZ, PIPES_MIN_BYTES);
-    }
+    size = set_size(pool, fds[1]);
     if (size < PIPES_MIN_BYTES) {
         close_pair(&pair);
         return false;
@@ -54,6 +56,22 @@ bool pipes_borrow(struct pipe_pool *pool, struct pipe_pair *out)
     pair.size_bytes = (size_t)size;
     *out = pair;
     return true;
+}
+
+bool pipes_borrow(struct pipe_pool *pool, struct pipe_pair *out)
+{
+    if (pool->count > 0) {
+        *out = pool->kept[--pool->count];
+        return true;
+    }
+    if (pool->rest > 0) {
+        pool->rest--;
+        return false;
+    }
+    if (make_pair(pool, out))
+        return true;
+    pool->rest = PIPES_REST;
+    return false;
 }
 
 void pipes_give_back(struct pipe_pool *pool, struct pipe_pair *pair)

@@ -11,9 +11,10 @@
 #include "io/stream.h"
 
 enum {
-    PIPES_KEPT = 32,                // idle ones in a pool
+    PIPES_KEPT = 16,                // idle ones in a pool
     PIPES_SIZE_BYTES = 1024 * 1024, // asked for
     PIPES_MIN_BYTES = 64 * 1024,    // a smaller one is slower than copying
+    PIPES_REST = 64,                // when none was to be had, so many are refused without trying
 };
 
 struct pipe_pair {
@@ -26,6 +27,7 @@ struct pipe_pool { // pipes.c only, all of it
     struct pipe_pair kept[PIPES_KEPT];
     size_t count;
     size_t size_bytes; // asked for; smaller after the kernel said no
+    unsigned rest;
 };
 
 /* Also makes the process ignore SIGPIPE, which splice(2) to a closed socket would raise. */

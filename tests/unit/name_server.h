@@ -49,7 +49,8 @@ struct name_server {
     const struct zone_row *zone;
     size_t zone_size;
     unsigned asked, asked_by_tcp;
-    char log[2000]; // "4 name, 6 name, ..."
+    uint16_t numbers[16]; // of the first questions
+    char log[2000];       // "4 name, 6 name, ..."
     struct late {
         struct loop_timer timer;
         struct name_server *server;
@@ -208,6 +209,8 @@ static bool answer(struct name_server *server, const unsigned char *query, size_
         name[strlen(name) - 1] = '\0';
     at += 5;
     type = query[at - 3] == 28 ? '6' : '4';
+    if (server->asked < 16)
+        server->numbers[server->asked] = (uint16_t)(query[0] << 8 | query[1]);
     server->asked++;
     server->asked_by_tcp += by_tcp;
     if (strlen(server->log) + strlen(name) + 5 < sizeof server->log) {

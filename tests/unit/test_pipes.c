@@ -73,6 +73,10 @@ static void none_to_be_had_is_no_accident(void **state)
     got = pipes_borrow(&pool, &pair);
     setrlimit(RLIMIT_NOFILE, &before);
     assert_false(got);
+    for (unsigned i = 0; i < PIPES_REST; i++)
+        assert_false(pipes_borrow(&pool, &pair)); // does not even try
+    assert_true(pipes_borrow(&pool, &pair));
+    pipes_give_back(&pool, &pair);
     pipes_done(&pool);
 }
 

@@ -5,8 +5,13 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <sys/wait.h>
+
 #include "io/resolve.h"
 #include "name_server.h"
+
+#include <seccomp.h> // after ev.h: elf.h makes a macro of one of its names
 
 static const struct zone_row zone[] = {
     { "both.example", '4', "4:192.0.2.1/300 4:192.0.2.2/60" },
@@ -523,7 +528,12 @@ static void the_next_server_helps(void **state)
     began_ms = loop_now_ms(loop);
     assert_string_equal(resolve("silent.example"), "198.51.100.1");
     assert_in_range(loop_now_ms(loop) - began_ms, 900, 5000);
-    assert_string_equal(resolve("both.example"), "2001:db8::1 192.0.2.1 192.0.2.2");
+    assert_string_equal(resolve("both.example"), "198.51.100.3"); // is now the first
+    assert_string_equal(resolve("half.example"), "there is no host half.example");
+    snprintf(conf, sizeof conf, "nameserver 127.0.0.1:%u\nnameserver 127.0.0.1:%u\n", server.port,
+             other.port);
+    assert_int_equal(resolver_configure(resolver, span_text(conf), SPAN_NONE, NULL), ERROR_NONE);
+    assert_string_equal(resolve("half.example"), "192.0.2.5");
 }
 
 static void silence_is_a_timeout(void **state)
@@ -714,6 +724,57 @@ static void it_may_end_while_asking(void **state)
     resolve_cancel(&askers[0].query); // harmless
 }
 
+/* In a process that can open no file: answers come, and the numbers of the questions, of which
+ * c-ares would make the same ones each time there, are written to `to`. */
+static void ask_without_files(int to)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+    resolver_free(&resolver);
+    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(open), 0);
+    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(openat), 0);
+    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(socket), 1,
+                     SCMP_A0(SCMP_CMP_EQ, AF_UNIX)); // name service caches and the like
+    if (seccomp_load(filter) < 0)
+        _exit(77);
+    seccomp_release(filter);
+    if (open("/dev/urandom", O_RDONLY) >= 0 || resolver_new(&resolver, loop, NULL) != ERROR_NONE)
+        _exit(1);
+    configure("", "192.0.2.99 hosts.example\n");
+    if (strcmp(resolve("hosts.example"), "192.0.2.99") != 0 ||
+        strcmp(resolve("four.example"), "192.0.2.4") != 0 ||
+        strcmp(resolve("alias.example"), "192.0.2.8 <one.example> <two.example>") != 0)
+        _exit(2);
+    _exit(write(to, server.numbers, 4 * sizeof *server.numbers) > 0 ? 0 : 3);
+}
+
+static void it_works_where_no_file_can_be_opened(void **state)
+{
+    uint16_t numbers[2][4] = { 0 };
+    int ends[2], status;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        pid_t child = fork();
+
+        if (child == 0) { // epoll would be shared: a loop of its own
+            set_up(NULL);
+            ask_without_files(ends[1]);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+            print_message("no seccomp here\n");
+            skip();
+        }
+        assert_int_equal(status, 0);
+        assert_int_equal(read(ends[0], numbers[i], sizeof numbers[i]), sizeof numbers[i]);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    assert_memory_not_equal(numbers[0], numbers[1], sizeof numbers[0]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -745,6 +806,7 @@ int main(void)
         TEST(no_more_names_are_asked_for_than_the_cache_holds),
         TEST(an_answer_outlives_the_cache_by_reference),
         TEST(it_may_end_while_asking),
+        TEST(it_works_where_no_file_can_be_opened),
     };
     return cmocka_run_group_tests_name("resolve", tests, NULL, NULL);
 }
