@@ -55,6 +55,10 @@ endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
 	-Wmissing-prototypes $(if $(WERROR),-Werror)
+# gcc's -Wconversion sees to integers; clang's minds enums in small fields and assert(!"text") too.
+ifneq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-implicit-int-conversion -Wno-string-conversion
+endif
 HARDENING := -fstack-protector-strong -fstack-clash-protection -fPIE $(MACHINE_FLAGS)
 ifeq ($(SAN),)
 OPTIMISE := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3

@@ -1366,6 +1366,7 @@ static void splice_download(struct exchange *x, bool takes_more)
     if (put)
         session_note_progress(session);
     if (taken) {
+        assert(outgoing);
         set_response_timer(x);
         http1_skip(outgoing->parser, taken); // may set response_finished
     }
