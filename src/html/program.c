@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-const uint8_t program_prefixes[PROGRAM_PREFIXES] = { 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 };
+const uint8_t program_prefixes[PROGRAM_PREFIXES] = { 2, 3, 4, 6, 8, 16, 24, 32, 40 };
 
 enum { NONE = UINT32_MAX };
 
@@ -43,15 +43,6 @@ static void *zeroed(size_t count, size_t size)
     if (!array)
         abort(); // as above
     return array;
-}
-
-struct selector_set *program_new(void)
-{
-    struct selector_set *set = zeroed(1, sizeof *set);
-
-    set->builder = zeroed(1, sizeof *set->builder);
-    set->builder->text.limit_bytes = UINT32_MAX / 2;
-    return set;
 }
 
 static void free_builder(struct selector_set *set)
@@ -106,6 +97,24 @@ struct span program_text(const struct selector_set *set, const struct test *test
     return span_of((set->builder ? set->builder->text.at : set->text) + test->at, test->size);
 }
 
+void program_add_name(struct selector_set *set, struct span name)
+{
+    unsigned bits = program_name_bits(name);
+    set->names[bits / 64] |= (uint64_t)1 << (bits % 64);
+}
+
+struct selector_set *program_new(void)
+{
+    struct selector_set *set = zeroed(1, sizeof *set);
+
+    set->builder = zeroed(1, sizeof *set->builder);
+    set->builder->text.limit_bytes = UINT32_MAX / 2;
+    program_add_name(set, SPAN("id"));
+    program_add_name(set, SPAN("class"));
+    program_add_name(set, SPAN("href"));
+    return set;
+}
+
 void program_add_test(struct selector_set *set, const struct test *test)
 {
     set->tests =
@@ -134,7 +143,7 @@ static uint64_t hash_compound(const struct selector_set *set, const struct compo
         const struct test *test = &set->tests[compound->first + i];
         hash = mix(hash, test->kind);
         hash = mix(hash, test->number);
-        hash = mix(hash, program_hash(program_text(set, test), 0));
+        hash = mix(hash, program_hash(program_text(set, test), 0, false));
     }
     return hash;
 }
@@ -335,10 +344,10 @@ void program_add_id(struct selector_set *set, uint32_t position, uint32_t id)
 
 /* ---- the index ---- */
 
-enum place { IN_TABLE, IN_ATTRIBUTE, IN_GRAMS, IN_TYPES, IN_ANY };
+enum place { IN_TABLE, IN_ATTRIBUTE, IN_TYPES, IN_ANY };
 
 struct entry {
-    uint64_t key; // IN_ATTRIBUTE, IN_GRAMS: of the name; IN_TYPES: the tag
+    uint64_t key; // IN_ATTRIBUTE: of the name; IN_TYPES: the tag
     uint32_t position, test;
     uint8_t place;
 };
@@ -346,9 +355,10 @@ struct entry {
 struct entries {
     struct entry *at;
     size_t count, room;
+    bool only_measures; // first round: at which strides values are to be looked at
 };
 
-enum { WORST = 9 };
+enum { WORST = 10, GRAM_BYTES = 4, MOST_FILTER_WORDS = 4096 }; // 32 kB: it stays in the cache
 
 /* How good a key a test makes; lower is rarer. */
 static int worth(const struct selector_set *set, const struct test *test, int nesting);
@@ -383,15 +393,16 @@ static int worth(const struct selector_set *set, const struct test *test, int ne
         return 2;
     case TEST_EQUALS:
     case TEST_WORD:
-        return test->number == tag_key(SPAN("class")) || test->kind == TEST_EQUALS ? 2 : 5;
+        return test->number == tag_key(SPAN("class")) || test->kind == TEST_EQUALS ? 2 : 6;
     case TEST_PREFIX:
-        return 3;
-    case TEST_SUBSTRING:
+        return test->size >= 4 ? 3 : 6;
     case TEST_SUFFIX:
-        return test->size >= 4 ? 4 : 5;
+        return test->size >= PROGRAM_SUFFIX ? 4 : 7;
+    case TEST_SUBSTRING:
+        return test->size >= 8 ? 4 : test->size >= GRAM_BYTES ? 5 : 7;
     case TEST_HAS:
     case TEST_LANGUAGE:
-        return 5;
+        return 6;
     case TEST_ANY:
         for (uint32_t i = 0; i < test->count && nesting < SELECTOR_NESTING; i++) {
             uint32_t position = set->alternatives[test->first + i];
@@ -402,7 +413,7 @@ static int worth(const struct selector_set *set, const struct test *test, int ne
         return worst + (worst < WORST);
     case TEST_TYPE:
     case TEST_LINK:
-        return 7;
+        return 8;
     default:
         return WORST;
     }
@@ -411,6 +422,8 @@ static int worth(const struct selector_set *set, const struct test *test, int ne
 static void add_entry(struct entries *entries, enum place place, uint64_t key, uint32_t position,
                       uint32_t test)
 {
+    if (entries->only_measures)
+        return;
     entries->at = grown(entries->at, &entries->room, entries->count + 1, sizeof *entries->at);
     entries->at[entries->count++] = (struct entry){ key, position, test, (uint8_t)place };
 }
@@ -423,6 +436,16 @@ static unsigned prefix_of(size_t size)
     return i;
 }
 
+static uint64_t prefix_key(uint64_t name, struct span text)
+{
+    uint64_t begun = program_begin(name);
+    unsigned size = program_prefixes[prefix_of(text.size)];
+
+    for (unsigned i = 0; i < size; i += 8)
+        begun = program_extend(begun, program_load(text.at + i, size - i < 8 ? size - i : 8));
+    return program_prefix_key(begun, size);
+}
+
 static void add_type(struct entries *entries, uint64_t key, uint32_t position, uint32_t test)
 {
     enum tag tag = tag_find(key);
@@ -433,8 +456,72 @@ static void add_type(struct entries *entries, uint64_t key, uint32_t position, u
         add_entry(entries, IN_TYPES, tag, position, test);
 }
 
+static struct attribute_keys *attribute_for(struct selector_set *set, uint64_t name)
+{
+    size_t i = program_attribute_place(set, name);
+
+    while (set->attributes[i].name && set->attributes[i].name != name)
+        i = (i + 1) & set->attributes_mask;
+    set->attributes[i].name = name;
+    return &set->attributes[i];
+}
+
+/* How common four bytes of a literal are in URLs and the like. */
+static int commonness(struct span gram)
+{
+    static const char *const common[] = {
+        "http", "ttp:", "ttps", "tps:", "tp:/", "ps:/", "s://", "://w", "www.", ".com", "com/",
+        ".net", ".org", ".php", "html", ".htm", "imag", "mage", "ages", "/ima", ".js?", "posi",
+        "disp", "widt", "heig", "idth", "eigh", "lock", "bloc", "none", "solu", "abso", "left",
+    };
+    int value = 0;
+
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        if (span_equal_nocase(gram, span_of(common[i], 4)))
+            value += 8;
+    for (size_t i = 0; i < 4; i++)
+        value += gram.at[i] == ' ' || gram.at[i] == 'e' || gram.at[i] == '/' || gram.at[i] == '-';
+    return value;
+}
+
+/* A literal is found by its grams at as many offsets in a row as the stride at which values are
+ * looked at: one of them is met. The rarest run of the literal is taken. */
+static void add_grams(struct selector_set *set, struct entries *entries, uint32_t position,
+                      uint32_t test)
+{
+    struct span text = program_text(set, &set->tests[test]);
+    struct attribute_keys *keys = attribute_for(set, set->tests[test].number);
+    size_t stride = text.size - GRAM_BYTES + 1, best = 0;
+    int least = INT32_MAX;
+
+    if (entries->only_measures) {
+        if (stride > PROGRAM_STRIDE)
+            stride = PROGRAM_STRIDE;
+        if (keys->stride == 0 || keys->stride > stride)
+            keys->stride = (uint8_t)stride;
+        return;
+    }
+    stride = keys->stride;
+
+    for (size_t i = 0; i + stride + GRAM_BYTES - 1 <= text.size; i++) {
+        int value = 0;
+        for (size_t j = 0; j < stride; j++)
+            value += commonness(span_slice(text, i + j, GRAM_BYTES));
+        if (value < least) {
+            least = value;
+            best = i;
+        }
+    }
+    for (size_t j = 0; j < stride; j++) {
+        uint32_t gram = program_gram(text.at + best + j);
+        unsigned bits = program_gram_bits(gram);
+        keys->grams[bits / 64] |= (uint64_t)1 << (bits % 64);
+        add_entry(entries, IN_TABLE, program_gram_key(keys->name, gram), position, test);
+    }
+}
+
 /* Puts `position` under the keys of `compound`, its own or one of its alternatives'. */
-static void add_entries(const struct selector_set *set, struct entries *entries, uint32_t compound,
+static void add_entries(struct selector_set *set, struct entries *entries, uint32_t compound,
                         uint32_t position, int nesting)
 {
     int best;
@@ -466,13 +553,25 @@ static void add_entries(const struct selector_set *set, struct entries *entries,
             add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
         break;
     case TEST_PREFIX:
-        text.size = program_prefixes[prefix_of(text.size)];
-        add_entry(entries, IN_TABLE, program_key(KEY_PREFIX, test->number, text), position, chosen);
+        if (text.size >= program_prefixes[0])
+            add_entry(entries, IN_TABLE, prefix_key(test->number, text), position, chosen);
+        else
+            add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
+        break;
+    case TEST_SUFFIX:
+        if (test->size >= PROGRAM_SUFFIX)
+            add_entry(
+                entries, IN_TABLE,
+                program_key(KEY_SUFFIX, test->number, span_from(text, text.size - PROGRAM_SUFFIX)),
+                position, chosen);
+        else
+            add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
         break;
     case TEST_SUBSTRING:
-    case TEST_SUFFIX:
-        add_entry(entries, test->size >= 4 ? IN_GRAMS : IN_ATTRIBUTE, test->number, position,
-                  chosen);
+        if (test->size >= GRAM_BYTES)
+            add_grams(set, entries, position, chosen);
+        else
+            add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
         break;
     case TEST_HAS:
     case TEST_LANGUAGE:
@@ -515,25 +614,23 @@ static size_t power_of_two(size_t least)
     return power;
 }
 
-static struct attribute_keys *attribute_for(struct selector_set *set, uint64_t name)
-{
-    size_t i = program_attribute_place(set, name);
-
-    while (set->attributes[i].name && set->attributes[i].name != name)
-        i = (i + 1) & set->attributes_mask;
-    set->attributes[i].name = name;
-    return &set->attributes[i];
-}
-
 static void add_key(struct selector_set *set, uint64_t key, struct bucket bucket)
 {
-    size_t i = key >> 32 & set->keys_mask, bit = key >> 20 & set->filter_mask;
+    size_t i = key >> 32 & set->keys_mask;
 
-    set->filter[bit / 64] |= (uint64_t)1 << (bit % 64);
+    set->filter[key >> 20 & set->filter_mask] |= program_filter_bits(key);
     while (set->keys[i])
         i = (i + 1) & set->keys_mask;
     set->keys[i] = key;
     set->buckets[i] = bucket;
+}
+
+static void note_prefix(struct attribute_keys *keys, struct span text)
+{
+    unsigned start = program_start_bits(text.at);
+
+    keys->prefixes |= (uint16_t)(1 << prefix_of(text.size));
+    keys->starts[start / 64] |= (uint64_t)1 << (start % 64);
 }
 
 /* A test that is in the table is looked up only where its attribute says so. */
@@ -542,35 +639,16 @@ static void note_attribute(struct selector_set *set, const struct test *test)
     if (test->kind == TEST_EQUALS)
         attribute_for(set, test->number)->has_equals = true;
     else if (test->kind == TEST_PREFIX)
-        attribute_for(set, test->number)->prefixes |= (uint16_t)(1 << prefix_of(test->size));
+        note_prefix(attribute_for(set, test->number), program_text(set, test));
+    else if (test->kind == TEST_SUFFIX)
+        attribute_for(set, test->number)->has_suffix = true;
     else if (test->kind == TEST_TYPE)
         set->has_other_types = true;
-}
-
-/* Every literal of the bucket gives its first grams, as many as the stride. */
-static void note_grams(struct selector_set *set, struct attribute_keys *keys,
-                       const struct entry *entries, size_t count)
-{
-    size_t stride = PROGRAM_STRIDE;
-
-    for (size_t i = 0; i < count; i++)
-        if (set->tests[entries[i].test].size - 3 < stride)
-            stride = set->tests[entries[i].test].size - 3;
-    keys->stride = (uint8_t)stride;
-    for (size_t i = 0; i < count; i++) {
-        struct span text = program_text(set, &set->tests[entries[i].test]);
-        for (size_t j = 0; j < stride; j++) {
-            unsigned gram = program_gram(text.at + j);
-            keys->grams[gram / 64] |= (uint64_t)1 << (gram % 64);
-        }
-    }
 }
 
 static void place_bucket(struct selector_set *set, const struct entry *entries, size_t count,
                          struct bucket bucket)
 {
-    struct attribute_keys *keys;
-
     switch ((enum place)entries->place) {
     case IN_TABLE:
         add_key(set, entries->key, bucket);
@@ -579,11 +657,6 @@ static void place_bucket(struct selector_set *set, const struct entry *entries, 
         break;
     case IN_ATTRIBUTE:
         attribute_for(set, entries->key)->has = bucket;
-        break;
-    case IN_GRAMS:
-        keys = attribute_for(set, entries->key);
-        keys->substrings = bucket;
-        note_grams(set, keys, entries, count);
         break;
     case IN_TYPES:
         set->types[entries->key] = bucket;
@@ -596,19 +669,19 @@ static void place_bucket(struct selector_set *set, const struct entry *entries, 
 
 static void make_index(struct selector_set *set, struct entries *entries)
 {
-    size_t keys, filter_bits;
+    size_t keys, words;
 
     if (entries->count)
         qsort(entries->at, entries->count, sizeof *entries->at, compare_entries);
     keys = power_of_two(entries->count * 2 + 1);
-    filter_bits = power_of_two(entries->count * 16 + 64);
-    if (filter_bits > 1 << 18)
-        filter_bits = 1 << 18;
+    words = power_of_two(entries->count / 4 + 1);
+    if (words > MOST_FILTER_WORDS)
+        words = MOST_FILTER_WORDS;
     set->keys_mask = keys - 1;
-    set->filter_mask = filter_bits - 1;
+    set->filter_mask = words - 1;
     set->keys = zeroed(keys, sizeof *set->keys);
     set->buckets = zeroed(keys, sizeof *set->buckets);
-    set->filter = zeroed(filter_bits / 64, sizeof *set->filter);
+    set->filter = zeroed(words, sizeof *set->filter);
     set->listed = zeroed(entries->count + 1, sizeof *set->listed);
 }
 
@@ -637,12 +710,22 @@ static void make_attributes(struct selector_set *set)
 
 static void note_needs(struct selector_set *set)
 {
-    for (size_t i = 0; i < set->positions_count; i++)
-        if (set->positions[i].leads & (1 << NEXT_SIBLING | 1 << LATER_SIBLING))
+    for (size_t i = 0; i < set->positions_count; i++) {
+        struct position *position = &set->positions[i];
+        if (position->leads & (1 << NEXT_SIBLING | 1 << LATER_SIBLING))
             set->asks_siblings = true;
+        if (position->leads & 1 << DESCENDANT)
+            position->slot = set->slots++;
+    }
     for (size_t i = 0; i < set->tests_count; i++)
         if (set->tests[i].kind == TEST_NTH_OF_TYPE)
             set->asks_types = true;
+    set->any_follows = true;
+    for (uint32_t i = 0; i < set->any.count; i++) {
+        enum combinator combinator = set->positions[set->listed[set->any.first + i]].combinator;
+        if (combinator == NO_COMBINATOR || combinator == DESCENDANT)
+            set->any_follows = false;
+    }
     set->id_keys = program_attribute(set, tag_key(SPAN("id")));
     set->class_keys = program_attribute(set, tag_key(SPAN("class")));
 }
@@ -664,14 +747,17 @@ static void place_ids(struct selector_set *set)
 
 void program_finish(struct selector_set *set)
 {
-    struct entries entries = { NULL, 0, 0 };
+    struct entries entries = { .only_measures = true };
 
     assert(set->builder);
-    for (size_t i = 0; i < set->positions_count; i++)
-        if (set->positions[i].is_listed)
-            add_entries(set, &entries, set->positions[i].compound, (uint32_t)i, 0);
-    make_index(set, &entries);
     make_attributes(set);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < set->positions_count; i++)
+            if (set->positions[i].is_listed)
+                add_entries(set, &entries, set->positions[i].compound, (uint32_t)i, 0);
+        entries.only_measures = false;
+    }
+    make_index(set, &entries);
     for (size_t i = 0, next; i < entries.count; i = next) {
         struct bucket bucket = { (uint32_t)set->listed_count, 0 };
 

@@ -60,30 +60,38 @@ struct position {
     uint32_t compound;
     uint32_t before; // the position on the other side of the combinator
     uint8_t combinator;
-    uint8_t leads;         // bits 1 << combinator: what later positions ask of this one
-    bool uses_empty;       // whether it holds is known one token later
-    bool is_listed;        // in the index
+    uint8_t leads;   // bits 1 << combinator: what later positions ask of this one
+    bool uses_empty; // whether it holds is known one token later
+    bool is_listed;  // in the index
+    uint32_t slot;   // of one that leads to descendants: where those that reached it are counted
     uint32_t first, count; // ids
 };
 
 /* Under which key an element's part is looked up. */
-enum key_kind { KEY_ID = 1, KEY_CLASS, KEY_EQUALS, KEY_PREFIX, KEY_TYPE };
+enum key_kind { KEY_ID = 1, KEY_CLASS, KEY_EQUALS, KEY_PREFIX, KEY_SUFFIX, KEY_GRAM, KEY_TYPE };
 
 struct bucket {
     uint32_t first, count; // in `listed`
 };
 
-enum { PROGRAM_PREFIXES = 10, PROGRAM_GRAM_BITS = 2048, PROGRAM_STRIDE = 8 };
+enum {
+    PROGRAM_PREFIXES = 9,
+    PROGRAM_SUFFIX = 6, // bytes
+    PROGRAM_GRAM_BITS = 2048,
+    PROGRAM_STRIDE = 8,
+    PROGRAM_NAME_BITS = 512,
+    PROGRAM_START_BITS = 512
+};
 extern const uint8_t program_prefixes[PROGRAM_PREFIXES]; // sizes, ascending
 
 struct attribute_keys { // where to look up the values of an attribute
     uint64_t name;      // key of its name; 0: an empty place
-    bool has_equals;
-    uint16_t prefixes;        // bits: which of program_prefixes
-    struct bucket has;        // positions to be tried on any value
-    struct bucket substrings; // on values that have one of their grams, four bytes,
-    uint8_t stride;           // at every so many bytes
-    uint64_t grams[PROGRAM_GRAM_BITS / 64];
+    bool has_equals, has_suffix;
+    uint16_t prefixes;                        // bits: which of program_prefixes
+    uint64_t starts[PROGRAM_START_BITS / 64]; // how values may begin, for them
+    struct bucket has;                        // positions to be tried on any value
+    uint8_t stride;                           // four bytes at every so many are looked up; 0: none
+    uint64_t grams[PROGRAM_GRAM_BITS / 64];   // those that are there
 };
 
 struct selector_set { // selection.c reads it; all arrays are the set's own
@@ -106,7 +114,10 @@ struct selector_set { // selection.c reads it; all arrays are the set's own
     size_t attributes_mask;
     struct bucket types[TAGS_COUNT];
     struct bucket any;
+    bool any_follows; // all of those ask for something of the parent or an elder sibling
     bool has_other_types, asks_siblings, asks_types;
+    uint32_t slots;
+    uint64_t names[PROGRAM_NAME_BITS / 64]; // of attributes that are asked for
     const struct attribute_keys *id_keys, *class_keys;
 
     struct builder *builder; // until it is finished
@@ -119,6 +130,8 @@ void program_free(struct selector_set **set);
 /* Keeps a text; returns where. */
 uint32_t program_keep(struct selector_set *set, struct span text);
 struct span program_text(const struct selector_set *set, const struct test *test);
+/* An attribute is asked for. */
+void program_add_name(struct selector_set *set, struct span name);
 void program_add_test(struct selector_set *set, const struct test *test);
 /* The tests from `first` on become a compound, or turn out to be one that is there. */
 uint32_t program_add_compound(struct selector_set *set, size_t first);
@@ -134,52 +147,92 @@ void program_finish(struct selector_set *set);
 
 /* ---- looking up ---- */
 
-static inline uint64_t program_load(const char *at, size_t size)
+static inline uint64_t program_word(const char *at)
 {
-    uint64_t word = 0;
-    memcpy(&word, at, size);
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
     return word;
 }
 
-/* Equal for texts that differ only in the case of ASCII letters (and for some others). */
-static inline uint64_t program_hash(struct span text, uint64_t seed)
+/* At most eight bytes, zeros behind them. */
+static inline uint64_t program_load(const char *at, size_t size)
+{
+    uint64_t word = 0;
+    for (size_t i = 0; i < size; i++)
+        word |= (uint64_t)(unsigned char)at[i] << (8 * i);
+    return word;
+}
+
+/* Equal for texts that differ only in the case of ASCII letters (and for some others). `is_inside`
+ * says that the eight bytes before the text may be read: it is faster then. */
+static inline uint64_t program_hash(struct span text, uint64_t seed, bool is_inside)
 {
     const uint64_t fold = 0x2020202020202020, factor = 0x9fb21c651e98df25;
     const char *at = text.at;
     size_t size = text.size;
-    uint64_t hash = (seed + size) * factor, one = 0, two = 0;
+    uint64_t hash = (seed + size) * 0xd6e8feb86659fd93, one, two = 0;
 
-    for (; size > 16; at += 8, size -= 8) {
-        hash = (hash ^ (program_load(at, 8) | fold)) * factor;
-        hash ^= hash >> 32;
+    if (size <= 8) {
+        one = is_inside && size ? program_word(at + size - 8) >> (8 * (8 - size))
+                                : program_load(at, size);
+    } else {
+        for (; size > 16; at += 8, size -= 8) {
+            hash = (hash ^ (program_word(at) | fold)) * factor;
+            hash ^= hash >> 32;
+        }
+        one = program_word(at);
+        two = program_word(at + size - 8);
     }
-    if (size >= 8) {
-        one = program_load(at, 8);
-        two = program_load(at + size - 8, 8);
-    } else if (size >= 4) {
-        one = program_load(at, 4);
-        two = program_load(at + size - 4, 4);
-    } else if (size > 0) {
-        one = (uint64_t)(unsigned char)at[0] << 16 | (uint64_t)(unsigned char)at[size / 2] << 8 |
-              (unsigned char)at[size - 1];
-    }
-    hash = (hash ^ (one | fold)) * factor;
-    hash ^= hash >> 29;
-    hash = (hash ^ (two | fold)) * factor;
-    return (hash ^ hash >> 32) | 1; // never 0
+    hash ^= (one | fold) * factor ^ (two | fold) * 0xa0761d6478bd642f;
+    hash = (hash ^ hash >> 32) * factor;
+    return (hash ^ hash >> 29) | 1; // never 0
+}
+
+/* The beginning of a text, which is looked up under several sizes: a number that grows with it
+ * by whole words; sizes below eight have a number of their own. */
+static inline uint64_t program_begin(uint64_t name)
+{
+    return name * 0xd6e8feb86659fd93 + KEY_PREFIX;
+}
+
+static inline uint64_t program_extend(uint64_t begun, uint64_t word)
+{
+    begun = (begun ^ (word | 0x2020202020202020)) * 0x9fb21c651e98df25;
+    return begun ^ begun >> 32;
+}
+
+static inline uint64_t program_prefix_key(uint64_t begun, unsigned size)
+{
+    uint64_t key = (begun + size) * 0xa0761d6478bd642f;
+    return (key ^ key >> 29) | 1;
 }
 
 static inline uint64_t program_key(enum key_kind kind, uint64_t name, struct span text)
 {
-    return program_hash(text, name * 8 + kind);
+    return program_hash(text, name * 8 + kind, false);
+}
+
+static inline uint64_t program_key_inside(enum key_kind kind, uint64_t name, struct span text)
+{
+    return program_hash(text, name * 8 + kind, true);
+}
+
+/* Two bits in one word of the filter. */
+static inline uint64_t program_filter_bits(uint64_t key)
+{
+    return (uint64_t)1 << (key >> 8 & 63) | (uint64_t)1 << (key >> 14 & 63);
+}
+
+static inline bool program_may_have(const struct selector_set *set, uint64_t key)
+{
+    uint64_t bits = program_filter_bits(key);
+    return (set->filter[key >> 20 & set->filter_mask] & bits) == bits;
 }
 
 /* The positions under a key; the bucket may be empty. */
 static inline struct bucket program_find(const struct selector_set *set, uint64_t key)
 {
-    size_t bit = key >> 20 & set->filter_mask;
-
-    if (set->filter[bit / 64] >> (bit % 64) & 1)
+    if (__builtin_expect(program_may_have(set, key), 0))
         for (size_t i = key >> 32 & set->keys_mask; set->keys[i]; i = (i + 1) & set->keys_mask)
             if (set->keys[i] == key)
                 return set->buckets[i];
@@ -202,11 +255,37 @@ static inline const struct attribute_keys *program_attribute(const struct select
     return NULL;
 }
 
-static inline unsigned program_gram(const char *at)
+/* A few bits of an attribute's name, cheap to have; it is not empty. */
+static inline unsigned program_name_bits(struct span name)
+{
+    unsigned first = (unsigned char)name.at[0] | 0x20;
+    unsigned last = (unsigned char)name.at[name.size - 1] | 0x20;
+    return ((unsigned)name.size * 37 + first * 5 + last * 101) % PROGRAM_NAME_BITS;
+}
+
+/* A few bits of the first two bytes of a value that has them. */
+static inline unsigned program_start_bits(const char *at)
+{
+    unsigned first = (unsigned char)at[0] | 0x20, second = (unsigned char)at[1] | 0x20;
+    return (first * 29 + second) % PROGRAM_START_BITS;
+}
+
+static inline uint32_t program_gram(const char *at)
 {
     uint32_t word;
     memcpy(&word, at, 4);
-    return ((word | 0x20202020) * 0x9e3779b1U) >> 21;
+    return word | 0x20202020;
+}
+
+static inline unsigned program_gram_bits(uint32_t gram)
+{
+    return gram * 0x9e3779b1U >> 21; // less than PROGRAM_GRAM_BITS
+}
+
+static inline uint64_t program_gram_key(uint64_t name, uint32_t gram)
+{
+    uint64_t key = ((name * 8 + KEY_GRAM) ^ (uint64_t)gram << 13) * 0x9fb21c651e98df25;
+    return (key ^ key >> 29) | 1;
 }
 
 #endif

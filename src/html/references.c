@@ -1,5 +1,9 @@
 #include "html/references.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 struct reference {
     uint16_t at;
     uint8_t size;
@@ -10,12 +14,34 @@ struct reference {
 
 enum { LONGEST_NAME = 32, ROWS = sizeof reference_rows / sizeof *reference_rows };
 
+/* The first byte that stands for something else, or `end`. */
+static const char *find_special(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i ampersand = _mm_set1_epi8('&'), carriage = _mm_set1_epi8('\r');
+    size_t size = (size_t)(end - at);
+
+    // The last sixteen bytes are looked at together, those before them twice if need be.
+    for (size_t i = 0; size >= 16; i = i + 32 > size ? size - 16 : i + 16) {
+        __m128i bytes = _mm_loadu_si128((const void *)(at + i));
+        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, ampersand),
+                                     _mm_or_si128(_mm_cmpeq_epi8(bytes, carriage),
+                                                  _mm_cmpeq_epi8(bytes, _mm_setzero_si128())));
+        unsigned mask = (unsigned)_mm_movemask_epi8(found);
+        if (mask)
+            return at + i + __builtin_ctz(mask);
+        if (i + 16 == size)
+            return end;
+    }
+#endif
+    while (at < end && *at != '&' && *at != '\r' && *at != '\0')
+        at++;
+    return at;
+}
+
 bool references_needed(struct span raw)
 {
-    for (size_t i = 0; i < raw.size; i++)
-        if (raw.at[i] == '&' || raw.at[i] == '\r' || raw.at[i] == '\0')
-            return true;
-    return false;
+    return find_special(raw.at, raw.at + raw.size) < raw.at + raw.size;
 }
 
 static bool append_point(struct buffer *to, uint32_t point)
@@ -144,6 +170,9 @@ static size_t decode_reference(struct buffer *to, struct span raw, enum referenc
             *fits = append_point(to, point);
             return size;
         }
+    } else if (span_starts(raw, SPAN("&amp;"))) { // by far the most common
+        *fits = buffer_append(to, SPAN("&"));
+        return 5;
     } else {
         size = read_named(raw, where, &row);
         if (size) {
@@ -160,10 +189,7 @@ bool references_decode(struct buffer *to, struct span raw, enum references_where
     bool fits = true;
 
     while (raw.size && fits) {
-        size_t plain = 0;
-        while (plain < raw.size && raw.at[plain] != '&' && raw.at[plain] != '\r' &&
-               raw.at[plain] != '\0')
-            plain++;
+        size_t plain = (size_t)(find_special(raw.at, raw.at + raw.size) - raw.at);
         if (!buffer_append(to, span_slice(raw, 0, plain)))
             return false;
         raw = span_from(raw, plain);

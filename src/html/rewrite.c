@@ -25,6 +25,12 @@ struct operation {
 
 enum { OPERATIONS = 64 };
 
+enum since {
+    HAS_GAP = 1,        // something was left out just now
+    FOLLOWS_PRE = 2,    // the last thing in the output is <pre>
+    OWES_FORMATTING = 4 // formatting elements are open that the browser has not opened yet
+};
+
 struct edit {        // of the tag at hand
     size_t from, to; // the bytes it replaces
     size_t at, size; // in edit_text
@@ -42,15 +48,13 @@ struct rewrite {
     struct tree tree;
     struct selection selection;
     bool has_selectors, is_raw, told;
-    uint64_t bytes_in, bytes_kept, removed_elements;
+    uint64_t bytes_in, bytes_removed, removed_elements;
 
-    struct span window, run; // the input at hand; the piece of it that is to be copied
+    const char *from, *upto; // the piece of the input that is to be copied
     char tail[TAIL_BYTES];   // the last bytes of the output
     size_t tail_size;
-    bool has_gap;         // something was left out just now
-    bool follows_pre;     // the last thing in the output is <pre>
-    bool owes_formatting; // formatting elements are open that the browser has not opened yet
-    bool has_removed;
+    uint8_t since;    // enum since: what the next token must know
+    bool has_removed; // anything, ever
 
     struct operation operations[OPERATIONS];
     size_t operation_count;
@@ -63,7 +67,7 @@ struct rewrite {
     struct edit edits[REWRITE_EDITS];
     size_t edit_count;
     struct buffer edit_text, before, behind;
-    bool edits_failed, is_asking;
+    bool has_edits, edits_failed, is_asking;
     size_t kept_bytes;
 
     bool is_inspecting;
@@ -105,10 +109,10 @@ static void output(struct rewrite *rewrite, struct span bytes)
 
 static void flush(struct rewrite *rewrite)
 {
-    struct span run = rewrite->run;
+    struct span piece = span_of(rewrite->from, (size_t)(rewrite->upto - rewrite->from));
 
-    rewrite->run = SPAN_NONE;
-    output(rewrite, run);
+    rewrite->from = rewrite->upto;
+    output(rewrite, piece);
 }
 
 /* Text of ours. */
@@ -118,24 +122,33 @@ static void write_text(struct rewrite *rewrite, struct span text)
         return;
     flush(rewrite);
     output(rewrite, text);
-    rewrite->has_gap = false;
-    rewrite->follows_pre = false;
+    rewrite->since &= OWES_FORMATTING;
+}
+
+/* A token that the tokenizer held, and will forget, goes out by itself. Those bytes of it that
+ * are the window's have been taken from there. */
+static __attribute__((noinline)) void copy_held(struct rewrite *rewrite, struct span bytes)
+{
+    flush(rewrite);
+    output(rewrite, bytes);
+    rewrite->from = rewrite->upto = rewrite->tokenizer.at;
 }
 
 /* Bytes of the input, as they are. */
-static void copy(struct rewrite *rewrite, struct span bytes)
+static inline void copy(struct rewrite *rewrite, struct span bytes)
 {
-    struct span window = rewrite->window;
+    if (__builtin_expect(bytes.at == rewrite->upto, 1))
+        rewrite->upto += bytes.size;
+    else
+        copy_held(rewrite, bytes);
+}
 
-    rewrite->bytes_kept += bytes.size;
-    if (rewrite->run.size && rewrite->run.at + rewrite->run.size == bytes.at) {
-        rewrite->run.size += bytes.size;
-        return;
-    }
+static void leave_out(struct rewrite *rewrite, struct span bytes)
+{
     flush(rewrite);
-    rewrite->run = bytes;
-    if (bytes.at < window.at || bytes.at >= window.at + window.size)
-        flush(rewrite); // held by the tokenizer, which will forget it
+    rewrite->bytes_removed += bytes.size;
+    rewrite->from = rewrite->upto = rewrite->tokenizer.at;
+    rewrite->since |= HAS_GAP;
 }
 
 static bool is_alphanumeric(char c)
@@ -159,26 +172,17 @@ static bool would_join(struct span tail, char next)
     return i > 0 && tail.at[i - 1] == '&';
 }
 
-static void copy_text(struct rewrite *rewrite, const struct token *token)
+/* Text that comes where something was left out. */
+static void mend_gap(struct rewrite *rewrite, const struct token *token)
 {
-    if (rewrite->has_gap && token->bytes.size) {
-        char next = token->bytes.at[0];
-        flush(rewrite);
-        if (rewrite->follows_pre && (next == '\n' || next == '\r'))
-            write_text(rewrite, SPAN("\n")); // the first one is not shown
-        else if (token->state == TOKENIZER_DATA &&
-                 would_join(span_of(rewrite->tail, rewrite->tail_size), next))
-            write_text(rewrite, SPAN("<!---->"));
-    }
-    rewrite->has_gap = false;
-    rewrite->follows_pre = false;
-    rewrite->owes_formatting = false;
-    copy(rewrite, token->bytes);
-}
+    char next = token->bytes.at[0];
 
-static void leave_out(struct rewrite *rewrite)
-{
-    rewrite->has_gap = true;
+    flush(rewrite);
+    if (rewrite->since & FOLLOWS_PRE && (next == '\n' || next == '\r'))
+        write_text(rewrite, SPAN("\n")); // the first one is not shown
+    else if (token->state == TOKENIZER_DATA &&
+             would_join(span_of(rewrite->tail, rewrite->tail_size), next))
+        write_text(rewrite, SPAN("<!---->"));
 }
 
 static void write_tag(struct rewrite *rewrite, enum tag tag, bool is_end)
@@ -308,10 +312,6 @@ static enum rewrite_action ask(struct rewrite *rewrite, const struct element *el
     };
     enum rewrite_action action;
 
-    if (offered.match_count == 0 && !(rewrite->token && rewrite->wanted[element->tag]))
-        return REWRITE_KEEP;
-    if (!rewrite->events->on_element)
-        return REWRITE_KEEP;
     rewrite->is_asking = true;
     action = rewrite->events->on_element(rewrite->owner, &offered);
     rewrite->is_asking = false;
@@ -328,8 +328,10 @@ static enum rewrite_action ask(struct rewrite *rewrite, const struct element *el
 /* What becomes of an element whose parent is in the output. */
 static void decide(struct rewrite *rewrite, struct element *element, bool is_in_hollow)
 {
-    enum rewrite_action action = ask(rewrite, element, is_in_hollow);
+    enum rewrite_action action = REWRITE_KEEP;
 
+    if (rewrite->selection.match_count || (rewrite->token && rewrite->wanted[element->tag]))
+        action = ask(rewrite, element, is_in_hollow);
     element->notes.action = (uint8_t)action;
     element->notes.content = REWRITE_KEEP;
     element->notes.is_out = action != REWRITE_REMOVE;
@@ -481,6 +483,7 @@ static bool add_edit(struct rewrite *rewrite, size_t from, size_t to, struct spa
     size_t i = rewrite->edit_count;
 
     assert(rewrite->is_asking && rewrite->token);
+    rewrite->has_edits = true;
     if (i == REWRITE_EDITS || !buffer_append(&rewrite->edit_text, text)) {
         rewrite->edits_failed = true;
         return false;
@@ -553,6 +556,7 @@ bool rewrite_add_attributes(struct rewrite *rewrite, struct span text)
 static bool put(struct rewrite *rewrite, struct buffer *where, struct span text)
 {
     assert(rewrite->is_asking);
+    rewrite->has_edits = true;
     if (buffer_append(where, text))
         return true;
     rewrite->edits_failed = true;
@@ -575,21 +579,17 @@ static void forget_edits(struct rewrite *rewrite)
     rewrite->edit_text.size = 0;
     rewrite->before.size = 0;
     rewrite->behind.size = 0;
+    rewrite->has_edits = false;
     rewrite->edits_failed = false;
 }
 
 /* The start tag at hand, changed as its owner wished. */
-static void write_start_tag(struct rewrite *rewrite, const struct token *token)
+static void write_changed_tag(struct rewrite *rewrite, const struct token *token)
 {
-    bool is_hollow = rewrite->was_opened && rewrite->action == REWRITE_HOLLOW;
     size_t done = 0, end = name_end(token);
 
-    if (!is_hollow && (rewrite->edit_count == 0 || rewrite->edits_failed)) {
-        copy(rewrite, token->bytes);
-        return;
-    }
     flush(rewrite);
-    if (is_hollow) {
+    if (rewrite->action == REWRITE_HOLLOW) {
         output(rewrite, span_slice(token->bytes, 0, end));
         output(rewrite, span_of(rewrite->hollow, rewrite->hollow_size));
         done = end;
@@ -601,7 +601,7 @@ static void write_start_tag(struct rewrite *rewrite, const struct token *token)
         done = edit->to;
     }
     output(rewrite, span_from(token->bytes, done));
-    rewrite->bytes_kept += token->bytes.size;
+    rewrite->from = rewrite->upto = rewrite->tokenizer.at;
 }
 
 /* ---- giving up ---- */
@@ -660,7 +660,7 @@ static void bring_back(struct rewrite *rewrite)
  * here since the tag of a removed element; most tokens do that by themselves. */
 static void pay_formatting(struct rewrite *rewrite, const struct token *token)
 {
-    rewrite->owes_formatting = false;
+    rewrite->since &= (uint8_t)~OWES_FORMATTING;
     if (token->kind == TOKEN_START_TAG) {
         switch ((enum tag_start)tag_row(token->tag)->start) {
         case TAG_START_ORDINARY:
@@ -686,25 +686,24 @@ static void pay_formatting(struct rewrite *rewrite, const struct token *token)
 
 static void end_inspection(struct rewrite *rewrite, bool is_whole)
 {
-    struct span tag, text, whole = buffer_span(&rewrite->inspected);
     struct element *element = &rewrite->tree.stack[rewrite->tree.depth - 1];
-    enum rewrite_action action;
+    enum rewrite_action action = REWRITE_KEEP;
+    struct span tag, text;
 
     flush(rewrite);
-    whole = buffer_span(&rewrite->inspected);
-    tag = span_slice(whole, 0, rewrite->inspected_tag);
-    text = span_from(whole, rewrite->inspected_tag);
+    tag = span_slice(buffer_span(&rewrite->inspected), 0, rewrite->inspected_tag);
+    text = span_from(buffer_span(&rewrite->inspected), rewrite->inspected_tag);
     rewrite->is_inspecting = false;
     element->notes.action = REWRITE_KEEP;
-    action = rewrite->events->on_text ? rewrite->events->on_text(rewrite->owner, &text, is_whole)
-                                      : REWRITE_KEEP;
+    if (rewrite->events->on_text)
+        action = rewrite->events->on_text(rewrite->owner, &text, is_whole);
     if (action == REWRITE_REMOVE) {
         element->notes.action = element->notes.content = REWRITE_REMOVE;
         element->notes.is_out = false;
         rewrite->removed_elements++;
         rewrite->has_removed = true;
-        rewrite->has_gap = true;
-        rewrite->bytes_kept -= whole.size < rewrite->bytes_kept ? whole.size : rewrite->bytes_kept;
+        rewrite->since |= HAS_GAP;
+        rewrite->bytes_removed += rewrite->inspected.size;
     } else {
         output(rewrite, tag);
         output(rewrite, text);
@@ -712,58 +711,82 @@ static void end_inspection(struct rewrite *rewrite, bool is_whole)
     rewrite->inspected.size = 0;
 }
 
-static void begin_inspection(struct rewrite *rewrite)
+static void write_start_tag(struct rewrite *rewrite, const struct token *token)
 {
-    flush(rewrite);
-    rewrite->is_inspecting = true;
-    rewrite->inspected.size = 0;
+    bool inspects = rewrite->was_opened && rewrite->action == REWRITE_INSPECT;
+
+    if (inspects) {
+        flush(rewrite);
+        rewrite->is_inspecting = true;
+        rewrite->inspected.size = 0;
+    }
+    if ((rewrite->was_opened && rewrite->action == REWRITE_HOLLOW) ||
+        (rewrite->edit_count && !rewrite->edits_failed))
+        write_changed_tag(rewrite, token);
+    else
+        copy(rewrite, token->bytes);
+    if (inspects) {
+        flush(rewrite);
+        rewrite->inspected_tag = rewrite->inspected.size;
+    }
+}
+
+/* A start tag about which there is something to do, or to be left out. */
+static __attribute__((noinline)) void change_start_tag(struct rewrite *rewrite,
+                                                       const struct token *token, bool is_out)
+{
+    if (rewrite->since & OWES_FORMATTING)
+        pay_formatting(rewrite, token);
+    if (rewrite->operation_count)
+        operate(rewrite, is_out);
+    if (rewrite->has_edits && !rewrite->edits_failed)
+        write_text(rewrite, buffer_span(&rewrite->before));
+    if (is_out) {
+        write_start_tag(rewrite, token);
+        rewrite->since = token->tag == TAG_PRE || token->tag == TAG_LISTING ? FOLLOWS_PRE : 0;
+    } else {
+        leave_out(rewrite, token->bytes);
+        if (rewrite->opened_copies)
+            rewrite->since |= OWES_FORMATTING;
+    }
+    write_text(rewrite, rewrite->at_head);
+    if (rewrite->has_edits && !rewrite->edits_failed)
+        write_text(rewrite, buffer_span(&rewrite->behind));
+    if (rewrite->tree.has_moved && rewrite->has_removed)
+        bring_back(rewrite);
+    rewrite->at_head = SPAN_NONE;
+    if (rewrite->has_edits)
+        forget_edits(rewrite);
+}
+
+/* Is a start tag in the output that no element came of? */
+static bool is_out_unopened(const struct rewrite *rewrite, const struct token *token, bool was_out)
+{
+    if (rewrite->tree.aim == TREE_ELEMENT)
+        return rewrite->tree.aimed_at.is_out;
+    // A form or frameset may have been ignored because of one that was removed.
+    return was_out &&
+           !(rewrite->has_removed && (token->tag == TAG_FORM || token->tag == TAG_FRAMESET));
 }
 
 static void take_start_tag(struct rewrite *rewrite, const struct token *token)
 {
-    bool was_out = rewrite->tree.depth == 0 || goes_out(rewrite, rewrite->tree.depth - 1);
-    bool is_out;
+    bool was_out = goes_out(rewrite, rewrite->tree.depth - 1), is_out;
 
     rewrite->token = token;
     rewrite->was_opened = false;
     rewrite->opened_copies = false;
-    rewrite->at_head = SPAN_NONE;
-    if (rewrite->edit_text.size || rewrite->before.size || rewrite->behind.size ||
-        rewrite->edit_count || rewrite->edits_failed)
-        forget_edits(rewrite);
+    rewrite->action = REWRITE_KEEP;
     tree_start_tag(&rewrite->tree, token);
-    if (rewrite->was_opened)
-        is_out = rewrite->is_out;
-    else if (rewrite->tree.aim == TREE_ELEMENT)
-        is_out = rewrite->tree.aimed_at.is_out;
-    else // a form or frameset may have been ignored because of one that was removed
-        is_out = was_out &&
-                 !(rewrite->has_removed && (token->tag == TAG_FORM || token->tag == TAG_FRAMESET));
-    if (rewrite->owes_formatting)
-        pay_formatting(rewrite, token);
-    if (rewrite->operation_count)
-        operate(rewrite, is_out);
-    if (!rewrite->edits_failed)
-        write_text(rewrite, buffer_span(&rewrite->before));
-    if (is_out) {
-        if (rewrite->was_opened && rewrite->action == REWRITE_INSPECT)
-            begin_inspection(rewrite);
-        write_start_tag(rewrite, token);
-        rewrite->has_gap = false;
-        rewrite->follows_pre = token->tag == TAG_PRE || token->tag == TAG_LISTING;
-        if (rewrite->is_inspecting) {
-            flush(rewrite);
-            rewrite->inspected_tag = rewrite->inspected.size;
-        }
-    } else {
-        leave_out(rewrite);
-        rewrite->owes_formatting = rewrite->opened_copies;
-    }
-    write_text(rewrite, rewrite->at_head);
-    if (!rewrite->edits_failed)
-        write_text(rewrite, buffer_span(&rewrite->behind));
-    if (rewrite->tree.has_moved && rewrite->has_removed)
-        bring_back(rewrite);
+    is_out = rewrite->was_opened ? rewrite->is_out : is_out_unopened(rewrite, token, was_out);
+    if (__builtin_expect(is_out && !rewrite->operation_count && !rewrite->since &&
+                             !rewrite->has_edits && !rewrite->at_head.size &&
+                             rewrite->action == REWRITE_KEEP && !rewrite->tree.has_moved &&
+                             token->tag != TAG_PRE && token->tag != TAG_LISTING,
+                         1))
+        copy(rewrite, token->bytes);
+    else
+        change_start_tag(rewrite, token, is_out);
     if (rewrite->tree.text_state != TOKENIZER_DATA)
         tokenizer_set_state(&rewrite->tokenizer, rewrite->tree.text_state, token->name);
     rewrite->tokenizer.cdata_is_allowed = tree_is_foreign(&rewrite->tree);
@@ -772,23 +795,22 @@ static void take_start_tag(struct rewrite *rewrite, const struct token *token)
 
 static void take_end_tag(struct rewrite *rewrite, const struct token *token)
 {
-    bool is_out = rewrite->tree.depth == 0 || goes_out(rewrite, rewrite->tree.depth - 1);
+    bool is_out = goes_out(rewrite, rewrite->tree.depth - 1);
 
     if (rewrite->is_inspecting)
         end_inspection(rewrite, true);
     tree_end_tag(&rewrite->tree, token);
     if (rewrite->tree.aim == TREE_ELEMENT)
         is_out = rewrite->tree.aimed_at.is_out;
-    if (rewrite->owes_formatting)
+    if (rewrite->since & OWES_FORMATTING)
         pay_formatting(rewrite, token);
     if (rewrite->operation_count)
         operate(rewrite, is_out);
     if (is_out) {
         copy(rewrite, token->bytes);
-        rewrite->has_gap = false;
-        rewrite->follows_pre = false;
+        rewrite->since = 0;
     } else {
-        leave_out(rewrite);
+        leave_out(rewrite, token->bytes);
     }
     if (rewrite->tree.has_moved && rewrite->has_removed)
         bring_back(rewrite);
@@ -805,20 +827,20 @@ static void take_text(struct rewrite *rewrite, const struct token *token)
     is_out = goes_out(rewrite, parent);
     if (rewrite->operation_count)
         operate(rewrite, is_out);
-    if (!is_out) {
-        leave_out(rewrite);
-        return;
-    }
-    if (rewrite->is_inspecting &&
+    if (rewrite->is_inspecting && is_out &&
         token->bytes.size >
             rewrite->inspect_bytes - (rewrite->inspected.size - rewrite->inspected_tag)) {
         end_inspection(rewrite, false);
-        if (!goes_out(rewrite, parent)) {
-            leave_out(rewrite);
-            return;
-        }
+        is_out = goes_out(rewrite, parent);
     }
-    copy_text(rewrite, token);
+    if (!is_out) {
+        leave_out(rewrite, token->bytes);
+        return;
+    }
+    if (rewrite->since & HAS_GAP && token->bytes.size)
+        mend_gap(rewrite, token);
+    rewrite->since = 0;
+    copy(rewrite, token->bytes);
     if (rewrite->is_inspecting)
         flush(rewrite);
 }
@@ -857,9 +879,9 @@ static void take(struct rewrite *rewrite, const struct token *token)
     if (goes_out(rewrite, parent)) {
         copy(rewrite, token->bytes);
         if (token->bytes.size)
-            rewrite->has_gap = false;
+            rewrite->since &= OWES_FORMATTING;
     } else {
-        leave_out(rewrite);
+        leave_out(rewrite, token->bytes);
     }
 }
 
@@ -931,7 +953,7 @@ static void feed(struct rewrite *rewrite, struct span bytes)
 {
     if (bytes.size == 0)
         return;
-    rewrite->window = bytes;
+    rewrite->from = rewrite->upto = bytes.at;
     rewrite->bytes_in += bytes.size;
     tokenizer_feed(&rewrite->tokenizer, bytes);
     run(rewrite);
@@ -943,7 +965,6 @@ void rewrite_feed(struct rewrite *rewrite, struct span bytes)
 
     if (rewrite->is_raw) {
         rewrite->bytes_in += bytes.size;
-        rewrite->bytes_kept += bytes.size;
         output(rewrite, bytes);
         return;
     }
@@ -960,7 +981,7 @@ void rewrite_feed(struct rewrite *rewrite, struct span bytes)
 
 void rewrite_finish(struct rewrite *rewrite)
 {
-    rewrite->window = SPAN_NONE;
+    rewrite->from = rewrite->upto = NULL;
     if (rewrite->is_raw)
         return;
     tokenizer_finish(&rewrite->tokenizer);
@@ -987,7 +1008,7 @@ size_t rewrite_held_most(const struct rewrite *rewrite)
 
 uint64_t rewrite_removed_bytes(const struct rewrite *rewrite)
 {
-    return rewrite->bytes_in - rewrite->bytes_kept - rewrite_held(rewrite);
+    return rewrite->bytes_removed;
 }
 
 uint64_t rewrite_removed_elements(const struct rewrite *rewrite)

@@ -36,6 +36,27 @@ static inline const char *scan_spaces(const char *at, const char *end)
     return at;
 }
 
+static inline const char *scan_to_space(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    while (end - at >= 16) {
+        __m128i bytes = _mm_loadu_si128((const void *)at);
+        __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x20)), bytes);
+        unsigned mask;
+
+        for (mask = (unsigned)_mm_movemask_epi8(low); mask; mask &= mask - 1) {
+            const char *found = at + __builtin_ctz(mask);
+            if (__builtin_expect(scan_is(*found, SCAN_SPACE), 1))
+                return found;
+        }
+        at += 16;
+    }
+#endif
+    while (at < end && !scan_is(*at, SCAN_SPACE))
+        at++;
+    return at;
+}
+
 /* A byte of one class: SCAN_TAG_NAME_END, SCAN_NAME_END or SCAN_VALUE_END. */
 static inline const char *scan_to_class(const char *at, const char *end, int class)
 {
@@ -63,15 +84,24 @@ static inline const char *scan_to_class(const char *at, const char *end, int cla
     return at;
 }
 
+#ifdef __SSE2__
+/* A bit for each of thirty-two bytes. */
+static inline uint32_t scan_mask(const char *at, __m128i wanted)
+{
+    __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)at), wanted);
+    __m128i high = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)(at + 16)), wanted);
+    return (uint32_t)_mm_movemask_epi8(low) | (uint32_t)_mm_movemask_epi8(high) << 16;
+}
+#endif
+
 static inline const char *scan_to_byte(const char *at, const char *end, char byte)
 {
 #ifdef __SSE2__
     const __m128i wanted = _mm_set1_epi8(byte);
 
     // Most runs are short; for the long ones the C library knows wider registers.
-    for (int i = 0; i < 8 && end - at >= 16; i++, at += 16) {
-        __m128i same = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)at), wanted);
-        unsigned mask = (unsigned)_mm_movemask_epi8(same);
+    for (int i = 0; i < 4 && end - at >= 32; i++, at += 32) {
+        uint32_t mask = scan_mask(at, wanted);
         if (mask)
             return at + __builtin_ctz(mask);
     }

@@ -1,6 +1,5 @@
 #include "html/selection.h"
 
-#include "html/program.h"
 #include "html/references.h"
 #include "html/scan.h"
 
@@ -21,28 +20,31 @@ void selection_init(struct selection *selection, const struct tree *tree,
     assert(count <= SELECTION_SETS);
     memset(selection, 0, offsetof(struct selection, names));
     selection->tree = tree;
-    selection->run_count = count;
     selection->value = (struct buffer){ .limit_bytes = VALUE_LIMIT_BYTES };
     selection->value_of = NO_VALUE;
     for (size_t i = 0; i < count; i++) {
-        struct selection_run *run = &selection->runs[i];
+        struct selection_run *run = &selection->runs[selection->run_count];
+
         assert(!sets[i]->builder);
+        if (sets[i]->selectors_count == 0)
+            continue;
+        selection->run_count++;
         run->set = sets[i];
-        run->active = calloc(sets[i]->positions_count + 1, sizeof *run->active);
-        run->reached = calloc(sets[i]->positions_count + 1, sizeof *run->reached);
-        if (!run->active || !run->reached)
+        run->number = (uint8_t)i;
+        run->active = calloc(sets[i]->slots + 1, sizeof *run->active);
+        if (!run->active)
             abort(); // out of memory ends the worker; the master starts another
         selection->asks_siblings = selection->asks_siblings || sets[i]->asks_siblings;
         selection->asks_types = selection->asks_types || sets[i]->asks_types;
+        for (size_t j = 0; j < PROGRAM_NAME_BITS / 64; j++)
+            selection->asked[j] |= sets[i]->names[j];
     }
 }
 
 void selection_done(struct selection *selection)
 {
-    for (size_t i = 0; i < selection->run_count; i++) {
+    for (size_t i = 0; i < selection->run_count; i++)
         free(selection->runs[i].active);
-        free(selection->runs[i].reached);
-    }
     free(selection->marks);
     free(selection->new_marks);
     buffer_release(&selection->value);
@@ -119,21 +121,14 @@ static struct span raw_value(const struct selection *selection, size_t index)
     return token_attribute_value(selection->token, index);
 }
 
-static bool needs_decoding(struct span raw)
-{
-    const char *end = raw.at + raw.size;
-
-    return scan_to_byte(raw.at, end, '&') < end || scan_to_either(raw.at, end, '\r', '\0') < end;
-}
-
 /* The value of an attribute as the page's scripts see it. Good until the next call. */
-static struct span value_of(struct selection *selection, size_t index)
+static inline struct span value_of(struct selection *selection, size_t index)
 {
     struct span raw = raw_value(selection, index);
 
     if (selection->value_of == index)
         return buffer_span(&selection->value);
-    if (!needs_decoding(raw))
+    if (!references_needed(raw))
         return raw;
     selection->value.size = 0;
     selection->value_of = index;
@@ -298,7 +293,7 @@ static bool has_ancestor(struct selection *selection, const struct selection_run
 {
     uint64_t set_position = (uint64_t)(run - selection->runs) << 32 | position;
 
-    if (!run->active[position])
+    if (!run->active[run->set->positions[position].slot])
         return false;
     if (selection->tree->fostered == 0)
         return true;
@@ -350,8 +345,11 @@ static bool reaches(struct selection *selection, const struct selection_run *run
     return true;
 }
 
-static void note_mark(struct selection *selection, size_t set, uint32_t position)
+static void note_mark(struct selection *selection, uint32_t set, uint32_t position)
 {
+    for (size_t i = 0; i < selection->new_count; i += 2)
+        if (selection->new_marks[i] == set && selection->new_marks[i + 1] == position)
+            return;
     if (selection->new_count + 2 > selection->new_room) {
         selection->new_room = selection->new_room ? selection->new_room * 2 : 64;
         selection->new_marks =
@@ -359,106 +357,288 @@ static void note_mark(struct selection *selection, size_t set, uint32_t position
         if (!selection->new_marks)
             abort(); // out of memory ends the worker; the master starts another
     }
-    selection->new_marks[selection->new_count++] = (uint32_t)set;
+    selection->new_marks[selection->new_count++] = set;
     selection->new_marks[selection->new_count++] = position;
+}
+
+static void note_match(struct selection *selection, uint32_t set, uint32_t id)
+{
+    for (size_t i = 0; i < selection->match_count; i++)
+        if (selection->matches[i].set == set && selection->matches[i].id == id)
+            return;
+    if (selection->match_count < SELECTION_MATCHES)
+        selection->matches[selection->match_count++] = (struct match){ (uint8_t)set, id };
+}
+
+static void reach(struct selection *selection, struct selection_run *run, uint32_t index)
+{
+    const struct position *position = &run->set->positions[index];
+    uint32_t set = (uint32_t)(run - selection->runs);
+
+    if (!reaches(selection, run, index, 0))
+        return;
+    if (position->leads)
+        note_mark(selection, set, index);
+    for (uint32_t i = 0; i < position->count; i++)
+        note_match(selection, run->number, run->set->ids[position->first + i]);
+}
+
+/* False: what leads to the position is surely not there. */
+static inline bool may_be_led_to(const struct selection_run *run, const struct element *parent,
+                                 const struct position *position)
+{
+    switch ((enum combinator)position->combinator) {
+    case NO_COMBINATOR:
+        return true;
+    case DESCENDANT:
+        return run->active[run->set->positions[position->before].slot];
+    case CHILD:
+        return parent && parent->notes.marks;
+    case NEXT_SIBLING:
+        return parent && parent->previous;
+    default:
+        return parent && parent->earlier;
+    }
 }
 
 static void try_bucket(struct selection *selection, struct selection_run *run, struct bucket bucket)
 {
-    const struct selector_set *set = run->set;
+    const struct element *parent = parent_of(selection);
 
+    selection->work += bucket.count;
     for (uint32_t i = bucket.first; i < bucket.first + bucket.count; i++) {
-        uint32_t index = set->listed[i];
-        const struct position *position = &set->positions[index];
-
-        selection->work++;
-        if (run->reached[index] == selection->element || !reaches(selection, run, index, 0))
-            continue;
-        run->reached[index] = selection->element;
-        if (position->leads)
-            note_mark(selection, (size_t)(run - selection->runs), index);
-        for (uint32_t j = 0; j < position->count; j++)
-            if (selection->match_count < SELECTION_MATCHES)
-                selection->matches[selection->match_count++] =
-                    (struct match){ (uint8_t)(run - selection->runs),
-                                    set->ids[position->first + j] };
+        uint32_t index = run->set->listed[i];
+        if (may_be_led_to(run, parent, &run->set->positions[index]))
+            reach(selection, run, index);
     }
 }
 
-static void try_key(struct selection *selection, struct selection_run *run, uint64_t key)
+static inline void try_found(struct selection *selection, struct selection_run *run, uint64_t key)
 {
     struct bucket bucket = program_find(run->set, key);
     if (bucket.count)
         try_bucket(selection, run, bucket);
 }
 
-static void try_classes(struct selection *selection, struct selection_run *run, struct span value)
+static inline void try_key(struct selection *selection, uint64_t key)
+{
+    for (size_t i = 0; i < selection->run_count; i++)
+        try_found(selection, &selection->runs[i], key);
+}
+
+/* Sixteen bytes that end at `end`: a bit for each space; false: there are other controls, or
+ * references, and it is better to go slowly. */
+static inline bool spaces_before(const char *end, uint64_t *spaces)
+{
+#ifdef __SSE2__
+    const __m128i space = _mm_set1_epi8(0x20);
+    __m128i bytes = _mm_loadu_si128((const void *)(end - 16));
+    unsigned low = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes));
+
+    *spaces = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, space));
+    return *spaces == low && !_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('&')));
+#else
+    *spaces = 0;
+    for (int i = 0; i < 16; i++) {
+        if ((unsigned char)end[i - 16] < 0x20 || end[i - 16] == '&')
+            return false;
+        *spaces |= (uint64_t)(end[i - 16] == ' ') << i;
+    }
+    return true;
+#endif
+}
+
+/* Is it in its tag, not decoded, so that eight bytes up to its end may be read? */
+static inline bool stands_inside(const struct selection *selection, struct span value)
+{
+    const char *tag = selection->token->bytes.at, *end = value.at + value.size;
+
+    return value.at >= tag && end - tag >= 8 && end <= tag + selection->token->bytes.size;
+}
+
+/* Where the spaces are in a value as it stands in its tag. False: not to be had quickly. */
+static inline bool find_spaces(const struct selection *selection, struct span value,
+                               uint64_t *spaces)
+{
+    const char *end = value.at + value.size;
+    uint64_t found;
+
+    if (value.size == 0 || value.size > 64 || end - selection->token->bytes.at < 16 ||
+        !spaces_before(end, &found))
+        return false;
+    if (value.size <= 16) {
+        *spaces = found >> (16 - value.size);
+        return true;
+    }
+    *spaces = found << (value.size - 16);
+    for (size_t at = 0; at + 16 < value.size; at += 16) {
+        if (!spaces_before(value.at + at + 16, &found))
+            return false;
+        *spaces |= found << at;
+    }
+    return true;
+}
+
+static void try_classes(struct selection *selection, struct span value)
 {
     const char *at = value.at, *end = value.at + value.size;
 
     while ((at = scan_spaces(at, end)) < end) {
         const char *start = at;
-        while (at < end && !scan_is(*at, SCAN_SPACE))
-            at++;
-        try_key(selection, run, program_key(KEY_CLASS, 0, span_of(start, (size_t)(at - start))));
+        at = scan_to_space(at, end);
+        try_key(selection, program_key(KEY_CLASS, 0, span_of(start, (size_t)(at - start))));
     }
 }
 
-static bool has_gram(const struct attribute_keys *keys, struct span value)
+/* The same for a value of 64 bytes at most that stands in its tag, so that bytes before it may
+ * be read; `spaces` has a bit for each byte that is one, and no other is less than a space. */
+static void try_classes_inside(struct selection *selection, struct span value, uint64_t spaces)
+{
+    uint64_t words = ~spaces;
+    size_t at = 0;
+
+    if (value.size < 64)
+        words &= ((uint64_t)1 << value.size) - 1;
+    while (words) {
+        size_t start = (size_t)__builtin_ctzll(words), size;
+        uint64_t rest = ~(words >> start);
+
+        size = rest ? (size_t)__builtin_ctzll(rest) : 64;
+        at += start;
+        try_key(selection, program_key_inside(KEY_CLASS, 0, span_slice(value, at, size)));
+        at += size;
+        words = start + size < 64 ? words >> start >> size : 0;
+    }
+}
+
+static void try_grams(struct selection *selection, struct selection_run *run,
+                      const struct attribute_keys *keys, struct span value)
 {
     for (size_t i = 0; i + 4 <= value.size; i += keys->stride) {
-        unsigned gram = program_gram(value.at + i);
-        if (keys->grams[gram / 64] >> (gram % 64) & 1)
-            return true;
+        uint32_t gram = program_gram(value.at + i);
+        unsigned bits = program_gram_bits(gram);
+        if (keys->grams[bits / 64] >> (bits % 64) & 1)
+            try_found(selection, run, program_gram_key(keys->name, gram));
     }
-    return false;
 }
 
-static void try_attribute(struct selection *selection, struct selection_run *run,
-                          const struct attribute_keys *keys, struct span value)
+static void try_prefixes(struct selection *selection, struct selection_run *run,
+                         const struct attribute_keys *keys, struct span value)
+{
+    uint64_t begun = program_begin(keys->name);
+    unsigned done = 0, start;
+
+    if (value.size < 2)
+        return;
+    start = program_start_bits(value.at);
+    if (!(keys->starts[start / 64] >> (start % 64) & 1))
+        return;
+    for (unsigned left = keys->prefixes; left; left &= left - 1) {
+        unsigned size = program_prefixes[__builtin_ctz(left)];
+
+        if (size > value.size)
+            return;
+        if (size < 8) {
+            uint64_t word = value.size >= 8
+                                ? program_word(value.at) & (((uint64_t)1 << 8 * size) - 1)
+                                : program_load(value.at, size);
+            try_found(selection, run, program_prefix_key(program_extend(begun, word), size));
+            continue;
+        }
+        for (; done < size; done += 8)
+            begun = program_extend(begun, program_word(value.at + done));
+        try_found(selection, run, program_prefix_key(begun, size));
+    }
+}
+
+static void try_value(struct selection *selection, struct selection_run *run,
+                      const struct attribute_keys *keys, struct span value)
 {
     if (keys->has_equals)
-        try_key(selection, run, program_key(KEY_EQUALS, keys->name, value));
-    for (unsigned i = 0; keys->prefixes >> i; i++)
-        if (keys->prefixes >> i & 1 && value.size >= program_prefixes[i])
-            try_key(selection, run,
-                    program_key(KEY_PREFIX, keys->name, span_slice(value, 0, program_prefixes[i])));
-    if (keys->substrings.count && has_gram(keys, value))
-        try_bucket(selection, run, keys->substrings);
+        try_found(selection, run, program_key(KEY_EQUALS, keys->name, value));
+    if (keys->prefixes)
+        try_prefixes(selection, run, keys, value);
+    if (keys->has_suffix && value.size >= PROGRAM_SUFFIX)
+        try_found(
+            selection, run,
+            program_key(KEY_SUFFIX, keys->name, span_from(value, value.size - PROGRAM_SUFFIX)));
+    if (keys->stride)
+        try_grams(selection, run, keys, value);
     if (keys->has.count)
         try_bucket(selection, run, keys->has);
 }
 
-static void try_attributes(struct selection *selection, struct selection_run *run)
+static void try_attribute(struct selection *selection, size_t index)
 {
     const uint64_t id = 'i' | 'd' << 8;
     const uint64_t class = 'c' | 'l' << 8 | 'a' << 16 | 's' << 24 | (uint64_t)'s' << 32;
+    uint64_t name = selection->names[index];
+    struct span value = raw_value(selection, index);
+    uint64_t spaces;
 
-    for (size_t i = 0; i < selection->token->attribute_count; i++) {
-        uint64_t name = selection->names[i];
-        const struct attribute_keys *keys;
-
-        if (name == class) {
-            try_classes(selection, run, value_of(selection, i));
-            keys = run->set->class_keys;
-        } else if (name == id) {
-            try_key(selection, run, program_key(KEY_ID, 0, value_of(selection, i)));
-            keys = run->set->id_keys;
-        } else {
-            keys = program_attribute(run->set, name);
+    if (name == class && find_spaces(selection, value, &spaces)) {
+        try_classes_inside(selection, value, spaces);
+    } else {
+        value = value_of(selection, index);
+        if (name == class)
+            try_classes(selection, value);
+        else if (name == id)
+            try_key(selection, stands_inside(selection, value)
+                                   ? program_key_inside(KEY_ID, 0, value)
+                                   : program_key(KEY_ID, 0, value));
+    }
+    for (size_t i = 0; i < selection->run_count; i++) {
+        const struct selector_set *set = selection->runs[i].set;
+        const struct attribute_keys *keys = name == class ? set->class_keys
+                                            : name == id  ? set->id_keys
+                                                          : program_attribute(set, name);
+        if (keys) {
+            if (selection->value_of != index && value.at == selection->value.at)
+                value = value_of(selection, index); // another one was decoded meanwhile
+            try_value(selection, &selection->runs[i], keys, value);
         }
-        if (keys)
-            try_attribute(selection, run, keys, value_of(selection, i));
     }
 }
 
+static void try_attributes(struct selection *selection, const struct token *token)
+{
+    const char *end = token->bytes.at + token->bytes.size;
+    bool any = false;
+
+    for (size_t i = 0; i < token->attribute_count; i++) {
+        struct span name = token_attribute_name(token, i);
+        unsigned bits = program_name_bits(name);
+
+        selection->names[i] = 0;
+        if (selection->asked[bits / 64] >> (bits % 64) & 1) {
+            selection->names[i] = end - name.at >= 8 ? tag_key_fast(name) : tag_key(name);
+            any = true;
+        }
+    }
+    if (!any)
+        return;
+    for (size_t i = 0; i < token->attribute_count; i++)
+        if (selection->names[i])
+            try_attribute(selection, i);
+}
+
 /* ---- elements come and go ---- */
+
+/* An open element more, or less, has reached the position. */
+static void count_marked(struct selection *selection, uint64_t set_position, uint32_t more)
+{
+    struct selection_run *run = &selection->runs[set_position >> 32];
+    const struct position *position = &run->set->positions[(uint32_t)set_position];
+
+    if (position->leads & 1 << DESCENDANT)
+        run->active[position->slot] += more;
+}
 
 static void keep_marks(struct selection *selection, struct element *element)
 {
     for (size_t i = 0; i < selection->new_count; i += 2) {
         uint32_t set = selection->new_marks[i], position = selection->new_marks[i + 1];
-        selection->runs[set].active[position]++;
+        count_marked(selection, (uint64_t)set << 32 | position, 1);
         add_mark(selection, &element->notes.marks, (uint64_t)set << 32 | position);
     }
     selection->new_count = 0;
@@ -496,27 +676,30 @@ static void tell_siblings(struct selection *selection, const struct element *ele
 
 void selection_open(struct selection *selection, struct element *element, const struct token *token)
 {
+    const struct element *parent;
+    bool has_context;
+
     selection->match_count = 0;
     if (selection->run_count == 0 || selection->tree->templates > 0)
         return; // what is in a template is not in the page
     selection->token = token;
     selection->now = element;
     selection->value_of = NO_VALUE;
-    selection->element++;
+    parent = parent_of(selection);
+    has_context = parent && (parent->notes.marks || parent->previous || parent->earlier);
     if (token)
-        for (size_t i = 0; i < token->attribute_count; i++)
-            selection->names[i] = tag_key(token_attribute_name(token, i));
+        try_attributes(selection, token);
     for (size_t i = 0; i < selection->run_count; i++) {
         struct selection_run *run = &selection->runs[i];
-        if (token)
-            try_attributes(selection, run);
-        if (element->tag != TAG_OTHER)
+        if (run->set->types[element->tag].count)
             try_bucket(selection, run, run->set->types[element->tag]);
-        else if (run->set->has_other_types)
-            try_key(selection, run, program_key(KEY_TYPE, element->key, SPAN_NONE));
-        try_bucket(selection, run, run->set->any);
+        if (element->tag == TAG_OTHER && run->set->has_other_types)
+            try_found(selection, run, program_key(KEY_TYPE, element->key, SPAN_NONE));
+        if (run->set->any.count && (has_context || !run->set->any_follows))
+            try_bucket(selection, run, run->set->any);
     }
-    keep_marks(selection, element);
+    if (selection->new_count)
+        keep_marks(selection, element);
     if (selection->asks_siblings || selection->asks_types)
         tell_siblings(selection, element);
 }
@@ -526,7 +709,7 @@ void selection_copy(struct selection *selection, struct element *element, uint32
     selection->match_count = 0;
     for (; marks; marks = selection->marks[marks].next) {
         uint64_t set_position = selection->marks[marks].set_position;
-        selection->runs[set_position >> 32].active[(uint32_t)set_position]++;
+        count_marked(selection, set_position, 1);
         add_mark(selection, &element->notes.marks, set_position);
     }
     if (selection->asks_siblings || selection->asks_types)
@@ -535,10 +718,10 @@ void selection_copy(struct selection *selection, struct element *element, uint32
 
 void selection_close(struct selection *selection, struct element *element)
 {
-    for (uint32_t i = element->notes.marks; i; i = selection->marks[i].next) {
-        uint64_t set_position = selection->marks[i].set_position;
-        selection->runs[set_position >> 32].active[(uint32_t)set_position]--;
-    }
+    if (!(element->notes.marks | element->previous | element->earlier | element->types))
+        return;
+    for (uint32_t i = element->notes.marks; i; i = selection->marks[i].next)
+        count_marked(selection, selection->marks[i].set_position, (uint32_t)-1);
     free_marks(selection, &element->notes.marks);
     free_marks(selection, &element->previous);
     free_marks(selection, &element->earlier);

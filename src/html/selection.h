@@ -8,7 +8,7 @@
 #ifndef DEJUNK_HTML_SELECTION_H
 #define DEJUNK_HTML_SELECTION_H
 
-#include "html/selector.h"
+#include "html/program.h"
 #include "html/tree.h"
 
 enum { SELECTION_SETS = 4, SELECTION_MATCHES = 256, SELECTION_TYPES = 256 };
@@ -20,10 +20,10 @@ struct match {
 
 struct mark; // selection.c
 
-struct selection_run {
+struct selection_run { // selection.c
     const struct selector_set *set;
-    uint32_t *active;  // how many open elements have reached each position
-    uint32_t *reached; // by which element each was reached last
+    uint8_t number;   // of the set, as its owner counts
+    uint32_t *active; // how many open elements have reached a position, by its slot
 };
 
 struct selection {
@@ -36,16 +36,16 @@ struct selection {
     size_t run_count;
     struct mark *marks;
     uint32_t marks_room, free_mark;
-    uint32_t element; // a number for each
     bool asks_siblings, asks_types;
     uint32_t *new_marks;
     size_t new_count, new_room;
     const struct token *token;
     const struct element *now;
     bool assumes_empty;
-    uint64_t names[TOKENIZER_ATTRIBUTES]; // keys of the attributes' names
-    struct buffer value;                  // decoded
-    size_t value_of;                      // which attribute's
+    uint64_t asked[PROGRAM_NAME_BITS / 64]; // bits of attributes' names
+    uint64_t names[TOKENIZER_ATTRIBUTES];   // keys of those of the element; 0: not asked for
+    struct buffer value;                    // decoded
+    size_t value_of;                        // which attribute's
 };
 
 /* The sets are finished, and outlive the selection. */

@@ -296,6 +296,7 @@ static bool read_attribute(struct reader *reader)
     skip_spaces(reader);
     if (!skip_namespace(reader, &is_none) || !read_name(reader, false))
         return false;
+    program_add_name(reader->set, word(reader));
     test.number = tag_key(word(reader));
     test.ignores_case = compares_without_case(word(reader));
     skip_spaces(reader);
@@ -868,7 +869,7 @@ size_t selector_set_bytes(const struct selector_set *set)
            set->compounds_count * sizeof *set->compounds +
            set->positions_count * sizeof *set->positions +
            (set->alternatives_count + set->ids_count + set->listed_count) * sizeof(uint32_t) +
-           set->text_size + (set->filter_mask + 1) / 8 +
+           set->text_size + (set->filter_mask + 1) * sizeof *set->filter +
            (set->keys_mask + 1) * (sizeof *set->keys + sizeof *set->buckets) +
            (set->attributes_mask + 1) * sizeof *set->attributes;
 }

@@ -1,5 +1,7 @@
 #include "html/tag.h"
 
+#include <assert.h>
+
 // The two tables below follow from the names in tag.h; test_tag proves that they do.
 // clang-format off
 static const uint64_t keys[TAGS_COUNT] = {
@@ -100,20 +102,20 @@ uint64_t tag_key_of(enum tag tag)
     return keys[tag];
 }
 
-static uint64_t load_word(const char *at, size_t size)
-{
-    uint64_t word = 0;
-    for (size_t i = 0; i < size && i < 8; i++)
-        word |= (uint64_t)(unsigned char)at[i] << (8 * i);
-    return word;
-}
-
 uint64_t tag_long_key(const char *at, size_t size)
 {
-    uint64_t hash = size * 0x9e3779b97f4a7c15;
+    uint64_t hash = size * 0x9e3779b97f4a7c15, word;
 
+    assert(size > 8);
     for (size_t i = 0; i < size; i += 8) {
-        hash = (hash ^ tag_fold(load_word(at + i, size - i))) * 0xd6e8feb86659fd93;
+        size_t left = size - i;
+        if (left >= 8) {
+            memcpy(&word, at + i, 8);
+        } else { // the last bytes, and zeros behind them
+            memcpy(&word, at + size - 8, 8);
+            word >>= 8 * (8 - left);
+        }
+        hash = (hash ^ tag_fold(word)) * 0xd6e8feb86659fd93;
         hash ^= hash >> 32;
     }
     return hash | 0xffULL << 56;

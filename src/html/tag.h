@@ -230,6 +230,16 @@ static inline uint64_t tag_key(struct span name)
     return tag_fold(word);
 }
 
+/* The same, where the eight bytes from the name's first on may be read: much faster. */
+static inline uint64_t tag_key_fast(struct span name)
+{
+    uint64_t word;
+    if (name.size > 8)
+        return tag_long_key(name.at, name.size);
+    memcpy(&word, name.at, sizeof word);
+    return tag_fold(word & ~(uint64_t)0 >> (64 - 8 * name.size));
+}
+
 /* The element with this key, or TAG_OTHER. */
 enum tag tag_find(uint64_t key);
 

@@ -163,8 +163,9 @@ static const char *walk_tag(const char *at, const char *end, uint8_t *step, bool
 }
 
 /* An attribute's value, `at` being behind the '='. Returns behind it, NULL when it has no end. */
-static inline const char *read_value(const char *tag, const char *at, const char *end,
-                                     struct attribute *attribute)
+__attribute__((always_inline)) static inline const char *read_value(const char *tag, const char *at,
+                                                                    const char *end,
+                                                                    struct attribute *attribute)
 {
     const char *stop;
 
@@ -234,7 +235,8 @@ static const char *read_tag(struct tokenizer *tokenizer, const char *tag, const 
     token->bytes = span_of(tag, (size_t)(at + 1 - tag));
     token->attributes = tokenizer->attributes;
     token->attribute_count = count - token->attributes_were_cut;
-    token->key = tag_key(token->name);
+    token->key =
+        end - name >= 8 && token->name.size ? tag_key_fast(token->name) : tag_key(token->name);
     token->tag = tag_find(token->key);
     return at + 1;
 }
@@ -563,7 +565,7 @@ static bool next_last(struct tokenizer *tokenizer, struct token *token)
 /* ---- from the window ---- */
 
 /* The window's next byte is a '<' that may open something. */
-static bool next_opened(struct tokenizer *tokenizer, struct token *token)
+static __attribute__((noinline)) bool next_opened(struct tokenizer *tokenizer, struct token *token)
 {
     const char *at = tokenizer->at, *end = tokenizer->end, *stop;
     size_t used;
@@ -689,7 +691,33 @@ static bool next_comment(struct tokenizer *tokenizer, struct token *token)
     return give(token, TOKEN_COMMENT, at, stop);
 }
 
-bool tokenizer_next(struct tokenizer *tokenizer, struct token *token)
+/* Where nothing is out of the ordinary: data, from the window. */
+static inline bool next_in_data(struct tokenizer *tokenizer, struct token *token)
+{
+    const char *at = tokenizer->at, *end = tokenizer->end, *stop;
+
+    if (*at != '<') {
+        stop = scan_to_byte(at, end, '<');
+        tokenizer->at = stop;
+        token->state = TOKENIZER_DATA;
+        return give(token, TOKEN_TEXT, at, stop);
+    }
+    if (end - at > 2 &&
+        (scan_is(at[1], SCAN_LETTER) || (at[1] == '/' && scan_is(at[2], SCAN_LETTER)))) {
+        if ((size_t)(end - at) > tokenizer->held_limit)
+            end = at + tokenizer->held_limit;
+        stop = read_tag(tokenizer, at, end, token);
+        if (stop) {
+            tokenizer->at = stop;
+            return true;
+        }
+    }
+    return next_opened(tokenizer, token);
+}
+
+/* Where there is something to remember. */
+static __attribute__((noinline)) bool next_elsewhere(struct tokenizer *tokenizer,
+                                                     struct token *token)
 {
     if (tokenizer->drop_held) {
         tokenizer->drop_held = false;
@@ -707,6 +735,8 @@ bool tokenizer_next(struct tokenizer *tokenizer, struct token *token)
     if (tokenizer->inside != OUTSIDE)
         return next_comment(tokenizer, token);
     switch (tokenizer->state) {
+    case TOKENIZER_DATA:
+        return next_in_data(tokenizer, token);
     case TOKENIZER_SCRIPT:
         if (tokenizer->escape != SCRIPT_PLAIN)
             return next_escaped_script(tokenizer, token);
@@ -722,4 +752,14 @@ bool tokenizer_next(struct tokenizer *tokenizer, struct token *token)
         break;
     }
     return next_text(tokenizer, token, '<');
+}
+
+bool tokenizer_next(struct tokenizer *tokenizer, struct token *token)
+{
+    if (__builtin_expect(tokenizer->drop_held | tokenizer->gave_up | tokenizer->holding |
+                             tokenizer->inside | tokenizer->state,
+                         0) ||
+        tokenizer->at == tokenizer->end)
+        return next_elsewhere(tokenizer, token);
+    return next_in_data(tokenizer, token);
 }

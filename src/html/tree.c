@@ -366,14 +366,16 @@ static void clear_to_marker(struct tree *tree)
     }
 }
 
-/* Attributes as a set: their order does not matter. */
+/* Attributes as a set: their order does not matter. An <a> is never there twice. */
 static uint64_t hash_attributes(const struct token *token)
 {
     uint64_t sum = 0;
 
+    if (token->tag == TAG_A)
+        return 0;
     for (size_t i = 0; i < token->attribute_count; i++) {
         struct span name = token_attribute_name(token, i), value = token_attribute_value(token, i);
-        uint64_t hash = tag_long_key(name.at, name.size);
+        uint64_t hash = tag_key(name);
         for (size_t j = 0; j < value.size; j++)
             hash = (hash ^ (unsigned char)value.at[j]) * 0x100000001b3;
         sum += hash * (hash | 1);
