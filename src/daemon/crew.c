@@ -97,6 +97,7 @@ static int run_worker(const struct member *member, int channel)
         .hosts = begin->names.hosts,
         .via_pseudonym = begin->via_pseudonym,
         .metrics = member->page >= 0 ? shared_metrics(begin->shared, member->page) : &uncounted,
+        .stubs = begin->stubs,
         .rules = begin->rules,
         .access_log = begin->access_log,
         .local = -1,

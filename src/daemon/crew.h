@@ -23,6 +23,7 @@ struct crew_begin {
     struct names_texts names;
     struct span via_pseudonym;
     struct shared *shared;
+    const struct stubs *stubs;
     int rules;      // the compiled database; -1: none
     int access_log; // -1: none
     int verbosity;

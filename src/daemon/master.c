@@ -19,6 +19,7 @@
 #include "daemon/rules.h"
 #include "daemon/worker.h"
 #include "proxy/proxy.h"
+#include "proxy/stubs.h"
 
 enum {
     RELOAD_MS = 10000, // for all processes to take a new config
@@ -36,6 +37,7 @@ struct master {
     struct listeners listeners;
     struct names *names;
     struct rules *rules;
+    struct stubs *stubs;
     struct notify notify;
     struct crew_begin begin; // what the next worker begins with; borrows from all of this
     struct crew *crew;
@@ -715,6 +717,7 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->begin.names = names_texts(master->names);
     master->begin.via_pseudonym = span_text(master->pseudonym);
     master->begin.rules = -1;
+    master->begin.stubs = master->stubs = stubs_read(NULL);
     master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;
     master->crew = crew_new(master->loop, &master->begin, setup->roles, setup->role_count,
@@ -748,6 +751,7 @@ void master_free(struct master **master)
         succession_free(&old->succession);
     }
     rules_free(&old->rules);
+    stubs_free(&old->stubs);
     crew_free(&old->crew);
     names_free(&old->names);
     notify_close(&old->notify);

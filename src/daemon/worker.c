@@ -452,6 +452,7 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
         .resolv_conf = setup->resolv_conf,
         .hosts = setup->hosts,
         .via_pseudonym = setup->via_pseudonym,
+        .stubs = setup->stubs,
         .seams = { connect_local, write_access_log, worker },
     };
     enum error_kind kind = loop_new(&worker->loop, error);

@@ -12,6 +12,8 @@
 #include "daemon/listeners.h"
 #include "state/config.h"
 
+struct stubs;
+
 struct worker_setup { // all borrowed from the master's memory as it was at fork
     const char *name; // "worker 0", for the log
     size_t place;     // which sockets of the listeners are its own
@@ -22,6 +24,7 @@ struct worker_setup { // all borrowed from the master's memory as it was at fork
     struct span resolv_conf, hosts;
     struct span via_pseudonym;
     struct metrics *metrics;
+    const struct stubs *stubs;
     int rules;        // the compiled database; -1: none
     int access_log;   // -1: none
     int local;        // a channel for CALLER messages to the admin process; -1: none

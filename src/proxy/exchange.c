@@ -6,8 +6,10 @@
 
 #include "base/log.h"
 #include "proxy/access_log.h"
+#include "proxy/amendment.h"
 #include "proxy/destination.h"
 #include "proxy/pages.h"
+#include "proxy/stubs.h"
 #include "proxy/tunnel.h"
 
 static const struct phases_events request_events, response_events;
@@ -113,6 +115,7 @@ static void bury(struct exchange *x)
         access_log_exchange(x);
     }
     settings_unref(&x->settings);
+    database_unref(&x->rules);
     loop_bury(x->proxy->loop, &x->grave, dig);
 }
 
@@ -606,7 +609,8 @@ static struct case_file case_file_of(struct exchange *x)
                                .target = &x->target,
                                .url = url,
                                .client = &x->session->peer,
-                               .user = x->user };
+                               .user = x->user,
+                               .response = x->status || x->got_response ? &x->response : NULL };
 }
 
 static void answer_block_page(struct exchange *x)
@@ -647,7 +651,126 @@ static void answer_blocked(struct exchange *x)
     answer(x, &what);
 }
 
-/* False: it is stopped, and answered. */
+/* A stub that stands in for what was stopped. False: there is none of that name. */
+static bool answer_stub(struct exchange *x)
+{
+    struct stub stub;
+    struct span origin = message_value(&x->request, FIELD_ORIGIN);
+    struct span extra = SPAN("Access-Control-Allow-Origin: *\r\n"
+                             "Cross-Origin-Resource-Policy: cross-origin\r\n");
+
+    if (x->judgement.verdict.action != VERDICT_REDIRECT ||
+        !stubs_find(x->proxy->stubs, x->judgement.verdict.redirect, &stub))
+        return false;
+    if (origin.at) // a request with credentials wants its origin named
+        extra = arena_printf(&x->arena,
+                             "Access-Control-Allow-Origin: %.*s\r\n"
+                             "Access-Control-Allow-Credentials: true\r\n"
+                             "Cross-Origin-Resource-Policy: cross-origin\r\nVary: Origin\r\n",
+                             SPAN_PRINT(origin));
+    answer(x, &(struct answer){
+                  .status = 200,
+                  .action = ACTION_REDIRECTED,
+                  .extra = extra,
+                  .content_type = stub.content_type,
+                  .body = stub.bytes,
+              });
+    return true;
+}
+
+/* A preflight for what a stub will answer is granted (Fetch, section 3.2.2). */
+static bool answer_preflight(struct exchange *x)
+{
+    struct span origin = message_value(&x->request, FIELD_ORIGIN);
+    const struct field *method =
+        message_find_name(&x->request, SPAN("Access-Control-Request-Method"));
+    const struct field *fields =
+        message_find_name(&x->request, SPAN("Access-Control-Request-Headers"));
+    struct stub stub;
+
+    if (x->request.method != METHOD_OPTIONS || !origin.at || !method ||
+        x->judgement.verdict.action != VERDICT_REDIRECT ||
+        !stubs_find(x->proxy->stubs, x->judgement.verdict.redirect, &stub))
+        return false;
+    answer(x, &(struct answer){
+                  .status = 204,
+                  .action = ACTION_REDIRECTED,
+                  .content_type = SPAN(""),
+                  .extra = arena_printf(&x->arena,
+                                        "Access-Control-Allow-Origin: %.*s\r\n"
+                                        "Access-Control-Allow-Methods: %.*s\r\n%s%.*s%s"
+                                        "Access-Control-Allow-Credentials: true\r\n"
+                                        "Vary: Origin\r\n",
+                                        SPAN_PRINT(origin), SPAN_PRINT(method->value),
+                                        fields ? "Access-Control-Allow-Headers: " : "",
+                                        fields ? (int)fields->value.size : 0,
+                                        fields ? fields->value.at : "", fields ? "\r\n" : ""),
+              });
+    return true;
+}
+
+static void answer_stopped(struct exchange *x)
+{
+    if (!answer_preflight(x) && !answer_stub(x))
+        answer_blocked(x);
+}
+
+/* What rules change in a request that goes on. False: it is answered with another place. */
+static bool amend(struct exchange *x, const struct case_file *file)
+{
+    struct amender *amender = judge_amender(x->proxy->judge);
+    bool is_visit = x->judgement.type == TYPE_DOCUMENT && x->request.method == METHOD_GET;
+    struct target target;
+    struct span url;
+
+    x->directives = judge_directives(x->proxy->judge, file, &x->judgement);
+    if (x->directives.count == 0)
+        return true;
+    x->rules = database_ref(judge_database(x->proxy->judge));
+    if (amend_request(amender, &x->directives, &x->request))
+        x->action = ACTION_MODIFIED;
+    url = amendment_url(amender, &x->directives, file->url, is_visit, &x->arena);
+    if (!url.at)
+        return true;
+    x->action = ACTION_MODIFIED;
+    if (is_visit) {
+        answer(x, &(struct answer){
+                      .status = 307,
+                      .action = ACTION_MODIFIED,
+                      .text = SPAN("A filter rule leads to another address."),
+                      .extra = arena_printf(&x->arena, "Location: %.*s\r\n", SPAN_PRINT(url)),
+                  });
+        return false;
+    }
+    x->request.target = url;
+    x->request.target_form = TARGET_ABSOLUTE;
+    if (target_split(&target, &x->request, NULL) == ERROR_NONE &&
+        span_equal(target.authority, x->target.authority))
+        x->target = target;
+    return true;
+}
+
+/* The address, and the names that led to it, are asked of the rules too. */
+static bool may_use(void *owner, const struct address *address,
+                    const struct resolve_answer *resolved, struct error *error)
+{
+    struct exchange *x = owner;
+    struct case_file file;
+    bool is_stopped = false;
+
+    if (x->request.method == METHOD_CONNECT || x->is_local)
+        return true;
+    file = case_file_of(x);
+    for (size_t i = 0; resolved && i < resolved->alias_count && !is_stopped; i++)
+        is_stopped = judge_name(x->proxy->judge, &file, resolved->aliases[i], &x->judgement);
+    if (!is_stopped)
+        is_stopped = judge_address(x->proxy->judge, &file, address, &x->judgement);
+    if (is_stopped)
+        error_set(error, ERROR_FORBIDDEN, "a rule stops what the name stands for");
+    return !is_stopped;
+}
+
+/* False: it is stopped or sent elsewhere, and answered. */
 static bool judge(struct exchange *x)
 {
     struct case_file file = case_file_of(x);
@@ -656,10 +779,11 @@ static bool judge(struct exchange *x)
         judge_connect(x->proxy->judge, &file, &x->judgement);
     else
         judge_request(x->proxy->judge, &file, &x->judgement);
-    if (!x->judgement.is_stopped)
-        return true;
-    answer_blocked(x);
-    return false;
+    if (x->judgement.is_stopped) {
+        answer_stopped(x);
+        return false;
+    }
+    return x->request.method == METHOD_CONNECT || amend(x, &file);
 }
 
 /* ---- the connection ---------------------------------------------------------------------------------- */
@@ -689,6 +813,22 @@ static void hold(struct exchange *x, struct outgoing *outgoing)
 
 static void send_head(struct exchange *x);
 
+/* A kept connection was opened for another request: its address is asked of the rules for this
+ * one. False: they stop it, and it is answered. */
+static bool kept_may_be_used(struct exchange *x)
+{
+    struct outgoing *outgoing = x->outgoing;
+    struct error error;
+
+    if (outgoing->origin->parent || outgoing->uses == 0 ||
+        may_use(x, &outgoing->address, outgoing->answer, &error))
+        return true;
+    x->outgoing = NULL;
+    outgoing_release(outgoing);
+    answer_stopped(x);
+    return false;
+}
+
 static void claim_connection(struct exchange *x, bool fresh_only)
 {
     struct outgoing_target target = {
@@ -709,6 +849,7 @@ static void claim_connection(struct exchange *x, bool fresh_only)
         target.to = (struct destination){ .host = SPAN("dejunk"), .port = 80 };
     x->claim.on_ready = on_outgoing_ready;
     x->claim.on_failed = on_outgoing_failed;
+    x->claim.may_use = may_use;
     x->claim.owner = x;
     if (!fresh_only && !target.is_tunnel && !x->is_local)
         outgoing = take_bound(x);
@@ -719,7 +860,8 @@ static void claim_connection(struct exchange *x, bool fresh_only)
         return;
     }
     hold(x, outgoing);
-    send_head(x);
+    if (kept_may_be_used(x))
+        send_head(x);
 }
 
 static void origin_failed(struct exchange *x, const struct error *error);
@@ -763,7 +905,8 @@ static void on_outgoing_ready(void *owner, struct outgoing *outgoing)
         return;
     }
     let_body_go(x);
-    send_head(x);
+    if (kept_may_be_used(x))
+        send_head(x);
     if (session->state == SESSION_CLOSED || session->exchange != x)
         return;
     exchange_flush_upload(x);
@@ -779,6 +922,12 @@ static void on_outgoing_failed(void *owner, const struct error *error)
         error->kind == ERROR_FORBIDDEN ? ACTION_REFUSED : ACTION_ERROR;
 
     let_body_go(x);
+    if (x->judgement.is_stopped) {
+        answer_stopped(x);
+        if (session->state != SESSION_CLOSED)
+            session_resume(session);
+        return;
+    }
     if (x->is_local)
         answer_local(x);
     else
@@ -1109,7 +1258,7 @@ static bool judge_answer(struct exchange *x)
 
     if (x->response.status == 200 &&
         judge_response(x->proxy->judge, &file, &x->response, &x->judgement)) {
-        answer_blocked(x);
+        answer_stopped(x);
         return false;
     }
     if (message_find(&x->response, FIELD_SET_COOKIE) && judge_drops_cookies(&file, &x->judgement)) {
@@ -1117,6 +1266,9 @@ static bool judge_answer(struct exchange *x)
         count(x->proxy, METRIC_COOKIES_DROPPED);
         x->action = ACTION_MODIFIED;
     }
+    if (x->directives.count && amend_response(judge_amender(x->proxy->judge), &x->directives,
+                                              &x->response, x->judgement.type))
+        x->action = ACTION_MODIFIED;
     return true;
 }
 

@@ -51,6 +51,8 @@ struct exchange {
     struct span user; // who said a good password
     struct auth_question question;
     struct judgement judgement; // once it was judged
+    struct directives directives;
+    struct database *rules; // that they were found in, referenced
 
     bool is_local;         // for our own name, asked of proxy_seams.connect_local
     bool is_over;          // buried: whatever still comes is not heard

@@ -8,6 +8,7 @@ struct judge {
     const struct passes *passes;
     struct matcher *matcher;
     struct kind_memory *memory;
+    struct amender *amender;
 };
 
 struct judge *judge_new(struct loop *loop, const struct passes *passes)
@@ -20,6 +21,7 @@ struct judge *judge_new(struct loop *loop, const struct passes *passes)
     judge->passes = passes;
     judge->matcher = matcher_new(NULL);
     judge->memory = kind_memory_new();
+    judge->amender = amender_new();
     return judge;
 }
 
@@ -29,6 +31,7 @@ void judge_free(struct judge **judge)
         return;
     matcher_free(&(*judge)->matcher);
     kind_memory_free(&(*judge)->memory);
+    amender_free(&(*judge)->amender);
     free(*judge);
     *judge = NULL;
 }
@@ -127,6 +130,23 @@ static enum party party_of(enum kind_party party)
     return party == KIND_PARTY_THIRD ? PARTY_THIRD : PARTY_BY_SOURCE;
 }
 
+static struct span value_of(const struct message *message, struct span name)
+{
+    const struct field *field = message ? message_find_name(message, name) : NULL;
+
+    return field ? field->value : SPAN_NONE;
+}
+
+static struct span request_field(void *owner, struct span name)
+{
+    return value_of(((const struct case_file *)owner)->request, name);
+}
+
+static struct span response_field(void *owner, struct span name)
+{
+    return value_of(((const struct case_file *)owner)->response, name);
+}
+
 static struct request question_of(const struct case_file *file, const struct judgement *judgement,
                                   enum kind_party party, const char *client_text)
 {
@@ -138,6 +158,9 @@ static struct request question_of(const struct case_file *file, const struct jud
         .method = file->request->method_name,
         .client = span_text(client_text),
         .client_name = file->user,
+        .request_field = request_field,
+        .response_field = file->response ? response_field : NULL,
+        .field_owner = (void *)file, // only looked into
     };
 }
 
@@ -202,7 +225,9 @@ void judge_request(struct judge *judge, const struct case_file *file, struct jud
     struct kind kind = kind_of_request(file->request, file->target->path_and_query);
     struct kind_source source = kind_source_of(file->request, file->target, kind.type);
 
-    *out = (struct judgement){ .type = kind.type, .type_is_guess = kind.is_guess };
+    *out = (struct judgement){ .type = kind.type,
+                               .type_is_guess = kind.is_guess,
+                               .party = source.party };
     find_source(judge, file, &source, out);
     ask_switches(judge, file, out);
     if (!out->is_filtered)
@@ -227,12 +252,87 @@ void judge_connect(struct judge *judge, const struct case_file *file, struct jud
     out->is_stopped = out->verdict.action == VERDICT_BLOCK;
 }
 
+struct amender *judge_amender(const struct judge *judge)
+{
+    return judge->amender;
+}
+
+struct directives judge_directives(struct judge *judge, const struct case_file *file,
+                                   const struct judgement *judgement)
+{
+    struct directive found[DIRECTIVES_LIMIT];
+    char client[ADDRESS_TEXT_BYTES];
+    struct request question = question_of(file, judgement, judgement->party,
+                                          address_text(file->client, client));
+    struct directives out = { NULL, 0 };
+
+    if (!judgement->is_filtered || !matcher_database(judge->matcher))
+        return out;
+    out.count = matcher_directives(judge->matcher, &question, DIRECTIVES_ALL, found,
+                                   DIRECTIVES_LIMIT);
+    if (out.count == 0)
+        return out;
+    out.items = arena_alloc(file->request->arena, out.count * sizeof *out.items);
+    if (out.items)
+        memcpy(out.items, found, out.count * sizeof *out.items);
+    else
+        out.count = 0;
+    return out;
+}
+
+static bool settle(struct judge *judge, struct judgement *now)
+{
+    now->is_stopped = (now->verdict.action == VERDICT_BLOCK ||
+                       now->verdict.action == VERDICT_REDIRECT) &&
+                      !page_is_exempt(judge, now);
+    return now->is_stopped;
+}
+
+bool judge_name(struct judge *judge, const struct case_file *file, struct span name,
+                struct judgement *now)
+{
+    char client[ADDRESS_TEXT_BYTES];
+    struct request question = question_of(file, now, now->party,
+                                          address_text(file->client, client));
+
+    if (!now->is_filtered || !matcher_database(judge->matcher) ||
+        now->verdict.action == VERDICT_EXCEPTION)
+        return false;
+    matcher_name(judge->matcher, &question, name, &now->verdict);
+    return settle(judge, now);
+}
+
+bool judge_address(struct judge *judge, const struct case_file *file,
+                   const struct address *address, struct judgement *now)
+{
+    char client[ADDRESS_TEXT_BYTES], server[ADDRESS_TEXT_BYTES];
+    struct request question = question_of(file, now, now->party,
+                                          address_text(file->client, client));
+
+    if (!now->is_filtered || !matcher_database(judge->matcher) ||
+        now->verdict.action == VERDICT_EXCEPTION)
+        return false;
+    question.address = span_text(address_text(address, server));
+    matcher_address(judge->matcher, &question, &now->verdict);
+    return settle(judge, now);
+}
+
 bool judge_response(struct judge *judge, const struct case_file *file,
                     const struct message *response, struct judgement *now)
 {
     struct span content_type = message_value(response, FIELD_CONTENT_TYPE);
+    char client[ADDRESS_TEXT_BYTES];
+    struct request question;
 
-    if (!content_type.at || !now->is_filtered)
+    if (!now->is_filtered)
+        return false;
+    if (matcher_database(judge->matcher) && now->verdict.action != VERDICT_EXCEPTION) {
+        question = question_of(file, now, now->party, address_text(file->client, client));
+        matcher_response(judge->matcher, &question, &now->verdict);
+        if (settle(judge, now))
+            return true;
+    }
+    if (!content_type.at)
         return false;
     if (now->type_is_guess) {
         now->type = kind_of_response(content_type);

@@ -9,6 +9,7 @@
 #ifndef DEJUNK_PROXY_JUDGE_H
 #define DEJUNK_PROXY_JUDGE_H
 
+#include "filter/amend.h"
 #include "filter/match.h"
 #include "io/loop.h"
 #include "proxy/kind.h"
@@ -31,6 +32,7 @@ struct case_file { // what is to be judged; all borrowed
     struct span url; // absolute
     const struct address *client;
     struct span user; // may be empty
+    const struct message *response; // NULL until it is there
 };
 
 struct judgement {
@@ -41,6 +43,7 @@ struct judgement {
     bool type_is_guess;
     bool wants_gpc;
     enum request_type type;
+    enum kind_party party;
     struct verdict verdict;
     struct span source; // the page that it is for; in the arena or the request; may be empty
 };
@@ -49,6 +52,21 @@ struct judgement {
 void judge_request(struct judge *judge, const struct case_file *file, struct judgement *out);
 /* At CONNECT. */
 void judge_connect(struct judge *judge, const struct case_file *file, struct judgement *out);
+/* What rules change in a request that goes on, and in its response: an array in the request's
+ * arena, in the order of the lists. */
+struct directives {
+    struct directive *items;
+    size_t count;
+};
+struct directives judge_directives(struct judge *judge, const struct case_file *file,
+                                   const struct judgement *judgement);
+struct amender *judge_amender(const struct judge *judge);
+/* Does a name that the resolver found behind the host, or the address, stop it? */
+bool judge_name(struct judge *judge, const struct case_file *file, struct span name,
+                struct judgement *now);
+bool judge_address(struct judge *judge, const struct case_file *file,
+                   const struct address *address, struct judgement *now);
+
 /* When the response's type is known, for a request whose own was a guess, and by the image policy.
  * True: the response is to be dropped; *now says why. */
 bool judge_response(struct judge *judge, const struct case_file *file,

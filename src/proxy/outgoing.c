@@ -167,6 +167,8 @@ static void dig(struct loop_grave *grave)
     struct outgoing *o = (struct outgoing *)((char *)grave - offsetof(struct outgoing, grave));
 
     http1_free(&o->parser);
+    if (o->answer)
+        resolve_answer_unref(o->answer);
     free(o);
 }
 
@@ -386,12 +388,20 @@ static bool may_connect(void *owner, const struct address *address,
 {
     struct outgoing *o = owner;
     const struct origin *origin = o->origin;
+    struct claim *claim = o->claim;
 
-    (void)answer;
     if (origin->parent) // the administrator named it; the destination is the parent's business
         return true;
-    return destination_check_address(origin->settings, &origin->to, address, o->proxy->own,
-                                     o->proxy->own_count, error) == ERROR_NONE;
+    if (destination_check_address(origin->settings, &origin->to, address, o->proxy->own,
+                                  o->proxy->own_count, error))
+        return false;
+    if (claim->may_use && !claim->may_use(claim->owner, address, answer, error))
+        return false;
+    if (answer && !o->answer) {
+        resolve_answer_ref((struct resolve_answer *)answer);
+        o->answer = (struct resolve_answer *)answer; // the count is all that changes of it
+    }
+    return true;
 }
 
 static void connect_now(struct outgoing *o)

@@ -44,6 +44,10 @@ struct outgoing_target {
 struct claim { // lives inside its owner, who calls outgoing_cancel() before it goes away
     void (*on_ready)(void *owner, struct outgoing *outgoing);
     void (*on_failed)(void *owner, const struct error *error);
+    /* May this address be used for it, beside what destination.h says? answer names the CNAME
+     * chain; NULL for a literal. NULL: yes. On false it has filled in *error. */
+    bool (*may_use)(void *owner, const struct address *address,
+                    const struct resolve_answer *answer, struct error *error);
     void *owner;
     struct outgoing *outgoing; // outgoing.c only, from here: opening for this claim, or granted
     struct claim *next, **link; // in the origin's line
@@ -79,6 +83,7 @@ struct outgoing {
     void *owner;
     struct buffer early; // bytes that came behind a parent's answer
     struct address address;
+    struct resolve_answer *answer; // that it came from, referenced; NULL: a literal
     uint32_t uses; // requests sent on it
     bool is_tainted; // carried something abnormal, or belongs to one browser: never pooled
 

@@ -134,6 +134,7 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
     proxy->loop = setup->loop;
     proxy->metrics = setup->metrics;
     proxy->seams = setup->seams;
+    proxy->stubs = setup->stubs;
     kind = settings_new(&proxy->settings, setup->config, error);
     if (kind) {
         free(proxy);

@@ -15,6 +15,7 @@
 #include "state/config.h"
 
 struct proxy;
+struct stubs;
 
 /* How the rooms above take part. Every pointer may be NULL. */
 struct proxy_seams {
@@ -33,6 +34,7 @@ struct proxy_setup {
     struct span resolv_conf, hosts; // texts; borrowed until proxy_new() returns
     struct span via_pseudonym;  // made per installation; copied
     struct proxy_seams seams;   // copied
+    const struct stubs *stubs;  // borrowed; NULL: the smallest only
 };
 
 enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,

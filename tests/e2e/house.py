@@ -556,7 +556,8 @@ def answering(make_reply):
 # ---- a name server --------------------------------------------------------------------------------
 
 class NameServer:
-    """Answers A and AAAA from {name: [addresses]} over UDP; other names do not exist."""
+    """Answers A and AAAA from {name: [addresses]} over UDP; other names do not exist. An address
+    behind "alias NAME" in the list comes with a CNAME record that leads to it."""
 
     def __init__(self, names, address="127.0.0.1", ttl_s=60):
         self.names = names
@@ -588,11 +589,20 @@ class NameServer:
         self.questions.append((name, kind))
         found = b""
         count = 0
+        owner = 0xC00C
         for text in self.names.get(name, ()):
+            if text.startswith("alias "):
+                data = b"".join(bytes([len(label)]) + label.encode()
+                                for label in text[6:].split(".")) + b"\0"
+                found += struct.pack(">HHHIH", owner, 5, 1, self.ttl_s, len(data))
+                owner = 0xC000 | (len(section) + 12 + len(found))
+                found += data
+                count += 1
+                continue
             family, wanted = (socket.AF_INET6, 28) if ":" in text else (socket.AF_INET, 1)
             if kind == wanted:
                 data = socket.inet_pton(family, text)
-                found += struct.pack(">HHHIH", 0xC00C, kind, 1, self.ttl_s, len(data)) + data
+                found += struct.pack(">HHHIH", owner, kind, 1, self.ttl_s, len(data)) + data
                 count += 1
         code = 0 if name in self.names else 3
         return (question[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, count, 0, 0) + section + found)

@@ -1,0 +1,132 @@
+"""What rules change in requests and responses that go on: one test for each option, through the proxy."""
+import pytest
+from house import answering, reply
+from test_blocking import HOSTS, ask, write_list
+
+
+@pytest.fixture
+def origin(start_origin):
+    def answer(request):
+        kind = "text/html" if "page" in request.target else "text/javascript"
+        return reply(b"from " + request.fields["host"].encode(), headers=[
+            ("Content-Type", kind), ("X-Junk", "track=1"), ("Refresh", "1"), ("ETag", '"e"'),
+            ("Content-Security-Policy", "img-src *"),
+            ("Set-Cookie", "uid=1; Path=/; Max-Age=999"), ("Set-Cookie", "sid=2; Path=/")])
+    return start_origin(answering(answer))
+
+
+@pytest.fixture
+def start(tmp_path, start_proxy):
+    def started(rules, trusted=False, **options):
+        hosts = write_list(tmp_path, HOSTS, "hosts")
+        own = tmp_path / "none.d"
+        own.mkdir(exist_ok=True)
+        file = write_list(tmp_path, rules)
+        return start_proxy('list "ours" { file = "%s" trusted = %s }' % (file, "yes" if trusted else "no"),
+                           hosts_file=options.pop("hosts_file", str(hosts)), rules_dir=str(own), **options)
+    return started
+
+
+def url_of(origin, host, path):
+    return "http://%s:%d%s" % (host, origin.port, path)
+
+
+PAGE = ["Accept: text/html"]
+SCRIPT = ["Accept: */*", "Referer: http://news.example/"]
+
+
+def test_removeparam_sends_page_visits_elsewhere_and_changes_the_rest(start, origin):
+    proxy = start("$removeparam=utm_source\n$script,removeparam=utm_source\n"
+                  "||ok.example^$script,removeparam=/^fb/\n")
+    got = ask(proxy, url_of(origin, "news.example", "/page?a=1&utm_source=x&b=%20&c"), *PAGE)
+    assert got.status == 307
+    assert got.fields["location"] == url_of(origin, "news.example", "/page?a=1&b=%20&c")
+    assert origin.requests == []
+    ask(proxy, url_of(origin, "ok.example", "/x.js?utm_source=x&fbclid=2&keep=%7e"), *SCRIPT)
+    assert origin.requests[-1].target == "/x.js?keep=%7e"
+    ask(proxy, url_of(origin, "ok.example", "/x.js?utm_source=x"), *SCRIPT)
+    assert origin.requests[-1].target == "/x.js"
+
+
+def test_urlskip_and_uritransform_only_from_trusted_lists(start, origin):
+    rules = "||ok.example^*/out?$urlskip=?to\n||ok.example^$uritransform=/old/new/\n"
+    proxy = start(rules)
+    assert ask(proxy, url_of(origin, "ok.example", "/out?to=http%3A%2F%2Fnews.example%2F"), *PAGE).status == 200
+    ask(proxy, url_of(origin, "ok.example", "/old.js"), *SCRIPT)
+    assert origin.requests[-1].target == "/old.js"
+    proxy.stop()
+    proxy = start(rules, trusted=True)
+    ask(proxy, url_of(origin, "ok.example", "/old.js"), *SCRIPT)
+    assert origin.requests[-1].target == "/new.js"
+
+
+def test_csp_permissions_and_referrerpolicy_for_pages(start, origin):
+    proxy = start("||ok.example^$csp=script-src 'none'\n||ok.example^$permissions=camera=()\n"
+                  "||ok.example^$referrerpolicy=no-referrer\n||news.example^$inline-script\n")
+    got = ask(proxy, url_of(origin, "ok.example", "/page"), *PAGE)
+    assert got.fields["content-security-policy"] == "img-src *, script-src 'none'"
+    assert got.fields.get("permissions-policy") == "camera=()"
+    got = ask(proxy, url_of(origin, "ok.example", "/x.js"), *SCRIPT)
+    assert got.fields["content-security-policy"] == "img-src *"
+    got = ask(proxy, url_of(origin, "news.example", "/page"), *PAGE)
+    assert "script-src" in got.fields["content-security-policy"]
+
+
+def test_removeheader_both_ways(start, origin):
+    proxy = start("||ok.example^$removeheader=refresh\n||ok.example^$removeheader=request:x-client\n")
+    got = ask(proxy, url_of(origin, "ok.example", "/x.js"), "X-Client: 1", *SCRIPT)
+    assert "refresh" not in got.fields and got.fields["x-junk"] == "track=1"
+    assert "x-client" not in origin.requests[-1].fields
+
+
+def test_cookies_are_taken_out_both_ways(start, origin):
+    proxy = start("||ok.example^$cookie=uid\n||news.example^$cookie=/id$/\n||img.example^$cookie=uid;maxAge=5\n")
+    got = ask(proxy, url_of(origin, "ok.example", "/x.js"), "Cookie: uid=1; sid=2; x=3", *SCRIPT)
+    assert got.fields["set-cookie"] == "sid=2; Path=/"
+    assert origin.requests[-1].fields["cookie"] == "sid=2; x=3"
+    got = ask(proxy, url_of(origin, "news.example", "/x.js"), "Cookie: uid=1; sid=2", *SCRIPT)
+    assert "set-cookie" not in got.fields and "cookie" not in origin.requests[-1].fields
+    got = ask(proxy, url_of(origin, "img.example", "/x.js"), *SCRIPT)
+    assert got.fields["set-cookie"] == "uid=1; Path=/; Max-Age=5, sid=2; Path=/"
+
+
+def test_redirect_answers_with_a_stub(start, origin):
+    proxy = start("||ads.example^$script,redirect=noopjs\n||img.example^$redirect-rule=1x1.gif\n"
+                  "||img.example^*/ad/\n||cdn.example^$redirect=no-such-stub\n")
+    got = ask(proxy, url_of(origin, "ads.example", "/x.js"), "Origin: http://news.example", *SCRIPT)
+    assert got.status == 200 and b"function" in got.body
+    assert got.fields["access-control-allow-origin"] == "http://news.example"
+    assert got.fields["cross-origin-resource-policy"] == "cross-origin"
+    assert b"from" in ask(proxy, url_of(origin, "img.example", "/good.png"), "Accept: image/*").body
+    got = ask(proxy, url_of(origin, "img.example", "/ad/x.png"), "Accept: image/*", "Referer: http://news.example/")
+    assert got.body.startswith(b"GIF89a")
+    assert ask(proxy, url_of(origin, "cdn.example", "/x.js"), *SCRIPT).status == 403
+
+
+def test_conditions_of_requests(start, origin):
+    proxy = start("||ads.example^*/method/$method=post\n||ads.example^*/to/$to=ads.example\n"
+                  "/deny/$denyallow=ok.example\n||ads.example^*/head/$header=x-junk:track=1\n"
+                  "||ads.example^*/client/$client=127.0.0.1\n||ads.example^*/ip/$ipaddress=127.0.0.1\n")
+
+    def stopped(host, path, **how):
+        got = ask(proxy, url_of(origin, host, path), "Content-Length: 0", *SCRIPT, **how)
+        return b"from" not in got.body
+    assert stopped("ads.example", "/method/", method="POST") and not stopped("ads.example", "/method/")
+    assert stopped("ads.example", "/to/")
+    assert stopped("ads.example", "/deny/") and not stopped("ok.example", "/deny/")
+    assert stopped("ads.example", "/head/")
+    assert stopped("ads.example", "/client/")
+    assert stopped("ads.example", "/ip/")
+    assert not stopped("ads.example", "/other/")
+    assert stopped("ads.example", "/ip/")  # on a kept connection as well
+
+
+def test_cname_is_asked_of_the_rules(start, origin, start_names, tmp_path):
+    empty = write_list(tmp_path, "", "no-hosts")
+    names = start_names({"shop.example": ["alias tracker.example", "127.0.0.1"],
+                         "good.example": ["alias cdn.example", "127.0.0.1"]})
+    resolv_conf = write_list(tmp_path, "nameserver %s\n" % names.at, "resolv.conf")
+    proxy = start("||tracker.example^\n", hosts_file=str(empty), resolv_conf=str(resolv_conf))
+    assert ask(proxy, url_of(origin, "shop.example", "/x.js"), *SCRIPT).status == 403
+    assert origin.requests == []
+    assert ask(proxy, url_of(origin, "good.example", "/x.js"), *SCRIPT).status == 200
