@@ -229,12 +229,10 @@ static void on_delay_over(void *owner)
 static void on_limit_reached(void *owner)
 {
     struct connect_race *race = owner;
-    struct error known = race->error;
 
-    error_set(&race->error, ERROR_TIMEOUT, "no connection to %s port %u within %g s%s%.250s%s",
-              race->host, race->port, (double)race->timeout_ms / 1000,
-              known.kind == ERROR_NONE ? "" : " (", known.text,
-              known.kind == ERROR_NONE ? "" : ")");
+    if (race->error.kind != ERROR_REFUSED)
+        error_set(&race->error, ERROR_TIMEOUT, "no connection to %s port %u within %g s",
+                  race->host, race->port, (double)race->timeout_ms / 1000);
     tell(race);
 }
 

@@ -41,7 +41,7 @@ CASES = [
     ("46", [CLOSED6, CLOSED4], "refused", 0),
     ("46", [CLOSED6, REJECTED4], "refused", 0),
     ("46", [REJECTED6, AWAY4], "address", 0),
-    ("46", [DEAD6[0], CLOSED4], "timeout", 8),  # the refusal is in the text
+    ("46", [DEAD6[0], CLOSED4], "refused", 8),  # the time is up, but this much is known
 ]
 
 
