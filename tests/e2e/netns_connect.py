@@ -13,7 +13,7 @@ DEAD6 = ["2001:db8::%d" % n for n in (77, 78, 79)]
 REJECTED4, REJECTED6 = "198.51.100.1", "2001:db8:1::1"  # a route that says unreachable
 AWAY4, AWAY6 = "203.0.113.1", "2001:db8:2::1"  # no route at all
 DELAY_MS = 250  # RFC 8305 section 5: connection attempt delay
-SLACK_MS = 120 * (4 if os.environ.get("DEJUNK_SAN") else 1)
+SLACK_MS = 200 * (4 if os.environ.get("DEJUNK_SAN") else 1)
 
 # network, the host's addresses, who answers (or the kind of failure), after so many delays
 CASES = [

@@ -7,7 +7,7 @@
  *     m:COUNT/TTL                    so many records of the kind asked for
  *     nx servfail refused nodata     the answer's code
  *     silent                         no answer
- *     late                           the answer comes after 150 ms
+ *     late                           the answer comes after 400 ms
  *     tc                             over UDP only that it is cut; the rest over TCP
  *     badid badname badfrom garbage  a wrong packet is sent before the answer
  *     short                          the last record is cut off in its middle
@@ -288,7 +288,7 @@ static void on_question(struct ev_loop *ev, ev_io *watch, int events)
             late->to = from;
             late->server = server;
             loop_timer_init(&late->timer, server->loop, send_late, late);
-            loop_timer_set(&late->timer, 150);
+            loop_timer_set(&late->timer, 400);
         } else {
             sendto(server->udp, packet.bytes, packet.size, 0, &from.any, from_size);
         }

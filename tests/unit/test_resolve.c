@@ -500,7 +500,7 @@ static void one_family_does_not_wait_for_the_other(void **state)
 
     (void)state;
     assert_string_equal(resolve("slow6.example"), "192.0.2.6");
-    assert_true(loop_now_ms(loop) - began_ms < 140);
+    assert_true(loop_now_ms(loop) - began_ms < 390);
     assert_true(ask(1, "slow6.example"));
     assert_string_equal(askers[1].text, "192.0.2.6");
     assert_false(ask(2, "late.example")); // comes after what is missing
