@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,7 +12,8 @@ static struct {
     const char *name;
     enum log_level level;
     bool to_journal;
-} self = { "dejunk", LOG_LEVEL_INFO, false };
+    int follower; // a socket; -1: nobody follows
+} self = { "dejunk", LOG_LEVEL_INFO, false, -1 };
 
 static const char *const level_names[] = { "error", "warning", "notice", "info", "debug" };
 static const int journal_priority[] = { 3, 4, 5, 6, 7 };
@@ -21,6 +23,12 @@ void log_start(const char *name, enum log_level level)
     self.name = name;
     self.level = level;
     self.to_journal = getenv("JOURNAL_STREAM") != NULL;
+    self.follower = -1;
+}
+
+void log_follow(int fd)
+{
+    self.follower = fd;
 }
 
 void log_set_level(enum log_level level)
@@ -65,6 +73,8 @@ void log_write(enum log_level level, const char *format, ...)
         size = (int)sizeof line - 2;
     line[size++] = '\n';
     written = write(STDERR_FILENO, line, (size_t)size);
+    if (self.follower >= 0)
+        written = send(self.follower, line, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)written; // nowhere left to complain
     errno = code;
 }

@@ -3,8 +3,8 @@
  *
  * A line is made whole and written with one write(2), so that lines of several processes do not
  * mix. Under systemd (JOURNAL_STREAM set) lines begin with "<priority>", else with the time in
- * UTC. Whatever came from a peer goes through log_text(), which escapes control bytes. The level
- * and the process's name are the one thing here that is kept for the whole process.
+ * UTC. Whatever came from a peer goes through log_text(), which escapes control bytes. The level,
+ * the process's name and who follows are all that is kept here, for the whole process.
  */
 #ifndef DEJUNK_BASE_LOG_H
 #define DEJUNK_BASE_LOG_H
@@ -16,6 +16,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL
 /* `name` ("master", "worker 2") is borrowed for the life of the process. */
 void log_start(const char *name, enum log_level level);
 void log_set_level(enum log_level level);
+/* Each line also as one packet on this socket, lost where that takes no more; -1: no longer, as it
+ * is after log_start(). The descriptor stays the caller's, and open until then. */
+void log_follow(int fd);
 bool log_is_on(enum log_level level);
 
 void log_write(enum log_level level, const char *format, ...)

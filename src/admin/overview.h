@@ -1,0 +1,63 @@
+/*
+ * overview.h - everything that is shown of the service, in one place, and its plain forms.
+ *
+ * Filled in by admin.c when somebody asks; the pages, the metrics and `dejunk status` are all made
+ * from it. Knows nothing of who asks.
+ */
+#ifndef DEJUNK_ADMIN_OVERVIEW_H
+#define DEJUNK_ADMIN_OVERVIEW_H
+
+#include "admin/lists.h"
+#include "admin/passbook.h"
+#include "base/metrics.h"
+
+enum { OVERVIEW_REASON_BYTES = 500 };
+
+struct overview_state { // what the master says
+    bool is_known;   // it has said anything
+    bool is_serving; // all workers came up, and this is the service (not one that takes over)
+    uint64_t generation; // of the config in force
+    uint64_t reloads, failed_reloads;
+    uint64_t reload_number; // of the newest reload asked for by admin that is finished
+    uint64_t last_reload_ms; // since 1970; 0: none yet
+    uint64_t restarts;
+    uint32_t workers, ready_workers;
+    uint64_t started_ms; // since 1970
+    char reload_problem[OVERVIEW_REASON_BYTES]; // of the last reload; empty: it went well
+    char rules_problem[OVERVIEW_REASON_BYTES];  // of the last compilation of rules
+};
+
+struct overview_processes { // all of the service together
+    size_t count;
+    uint64_t resident_bytes, virtual_bytes, cpu_ms, open_descriptors;
+    uint64_t descriptor_limit; // of each
+};
+
+struct overview {
+    uint64_t now_ms; // since 1970
+    struct overview_state state;
+    uint64_t counters[METRICS_COUNT]; // of all workers
+    struct lists lists;
+    struct proxy_passes passes; // borrowed
+    struct overview_processes processes;
+};
+
+/* Requests of all kinds, and those stopped. */
+uint64_t overview_requests(const struct overview *overview);
+/* How long every request is let through still: ms, 0 when there is no pause. */
+uint64_t overview_pause_ms(const struct overview *overview);
+
+/* "3 d 4 h", "5 min", "12 s"; returns `to`. */
+enum { OVERVIEW_TIME_BYTES = 32 };
+const char *overview_duration(uint64_t ms, char *to);
+/* "1.2 GB"; returns `to`. */
+const char *overview_size(uint64_t bytes, char *to);
+
+/* For `dejunk status`. False when `out` is full. */
+bool overview_write_text(struct buffer *out, const struct overview *overview);
+bool overview_write_json(struct buffer *out, const struct overview *overview);
+
+/* Appends `text` as a JSON string, with its quotes; bytes that are no ASCII become \u00HH. */
+bool overview_put_json_string(struct buffer *out, struct span text);
+
+#endif
