@@ -63,7 +63,7 @@ static bool book_path(const struct admin *admin, char path[PATH_MAX])
 {
     int size = snprintf(path, PATH_MAX, "%s/passes", admin->state_dir);
 
-    return size > 0 && size < PATH_MAX;
+    return admin->state_dir[0] != '\0' && size > 0 && size < PATH_MAX;
 }
 
 static void set_expiry(struct admin *admin)
@@ -88,7 +88,7 @@ static enum error_kind publish(struct admin *admin, bool is_kept, struct error *
     if (!passbook_write(admin->book, &text))
         abort(); // the limit is that of a full book
     if (!is_kept && !book_path(admin, path))
-        kind = error_set(error, ERROR_LIMIT, "the path of the state directory is too long");
+        kind = error_set(error, ERROR_LIMIT, "in force, but not kept: no state directory");
     else if (!is_kept)
         kind = keep_write(path, buffer_span(&text), error);
     admin->seams.push_passes(admin->seams.owner, buffer_span(&text));
@@ -139,7 +139,8 @@ static void look(struct admin *admin, struct overview *out)
     out->now_ms = clock_ms();
     out->state = admin->state;
     admin->seams.read_counters(admin->seams.owner, out->counters);
-    lists_read(&out->lists, admin->state_dir);
+    if (admin->state_dir[0] != '\0')
+        lists_read(&out->lists, admin->state_dir);
     passbook_expire(admin->book, out->now_ms);
     out->passes = passbook_view(admin->book);
     processes_read(&out->processes, admin->master);
@@ -335,8 +336,6 @@ static void answer_reload(struct admin *admin, struct control_caller *caller)
     }
     buffer_printf(&text, "config number %llu is in force\n",
                   (unsigned long long)state->generation);
-    if (state->rules_problem[0] != '\0')
-        buffer_printf(&text, "rules: %s\n", state->rules_problem);
     control_answer(caller, NULL, buffer_span(&text));
     buffer_release(&text);
 }

@@ -31,7 +31,7 @@ struct admin_seams {
 struct admin_setup {
     struct loop *loop;
     struct config *config;  // referenced, not taken over
-    const char *state_dir;  // borrowed until admin_new() returns
+    const char *state_dir;  // borrowed until admin_new() returns; empty: there is none
     int master;             // its pid
     struct admin_seams seams; // copied
 };

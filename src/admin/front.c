@@ -54,10 +54,8 @@ static bool put_service(struct buffer *out, const struct overview *overview)
     bool is_whole = true;
 
     if (state->reload_problem[0] != '\0')
-        is_whole = warning(out, "The last reload failed, the old configuration stays in force: ",
+        is_whole = warning(out, "The last reload: ",
                            state->reload_problem);
-    if (state->rules_problem[0] != '\0')
-        is_whole = is_whole && warning(out, "Rules: ", state->rules_problem);
     if (pause_ms > 0)
         is_whole = is_whole && warning(out, "Nothing is filtered; this ends in ",
                                        overview_duration(pause_ms, time));

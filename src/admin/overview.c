@@ -139,11 +139,8 @@ bool overview_write_text(struct buffer *out, const struct overview *overview)
 
     if (state->reload_problem[0] != '\0')
         is_whole = is_whole &&
-                   buffer_printf(out, "%-13s the last reload failed, the old config stays: %s\n",
+                   buffer_printf(out, "%-13s of the last reload: %s\n",
                                  "warning", state->reload_problem);
-    if (state->rules_problem[0] != '\0')
-        is_whole = is_whole && buffer_printf(out, "%-13s rules: %s\n", "warning",
-                                             state->rules_problem);
     if (pause_ms > 0)
         is_whole = is_whole && buffer_printf(out, "%-13s nothing is filtered for %s more\n",
                                              "paused", overview_duration(pause_ms, time));
@@ -236,7 +233,6 @@ bool overview_write_json(struct buffer *out, const struct overview *overview)
                       state->failed_reloads) &&
         put_time(out, "last_reload", state->last_reload_ms) &&
         put_text(out, "problem", state->reload_problem) && buffer_append(out, SPAN("}")) &&
-        put_text(out, "rules_problem", state->rules_problem) &&
         put_lists(out, &overview->lists) && put_passes(out, &overview->passes) &&
         buffer_append(out, SPAN(",\"requests\":{"));
 

@@ -24,7 +24,6 @@ struct overview_state { // what the master says
     uint32_t workers, ready_workers;
     uint64_t started_ms; // since 1970
     char reload_problem[OVERVIEW_REASON_BYTES]; // of the last reload; empty: it went well
-    char rules_problem[OVERVIEW_REASON_BYTES];  // of the last compilation of rules
 };
 
 struct overview_processes { // all of the service together

@@ -100,6 +100,9 @@ static int run_worker(const struct member *member, int channel)
         .stubs = begin->stubs,
         .rules = begin->rules,
         .access_log = begin->access_log,
+        .passes = begin->passes,
+        .passes_bytes = begin->passes_bytes,
+        .follow = begin->follow,
         .local = -1,
     };
 
@@ -165,6 +168,7 @@ static void on_ready(void *owner)
     struct crew *crew = member->crew;
 
     log_debug("%s serves", child_name(member->child));
+    crew->events->on_changed(crew->owner);
     if (crew->was_complete || !is_complete(crew))
         return;
     crew->was_complete = true;
@@ -313,10 +317,18 @@ void crew_configure(struct crew *crew, const struct message *configure)
 static void on_message(void *owner, struct message *message)
 {
     struct member *member = owner;
+    struct crew *crew = member->crew;
 
-    if (message->fd >= 0)
-        close(message->fd);
     switch (message->type) {
+    case MESSAGE_RELOAD:
+    case MESSAGE_PASSES:
+    case MESSAGE_FOLLOW:
+    case MESSAGE_NO_FOLLOW:
+        if (member->role)
+            crew->events->on_asked(crew->owner, message);
+        else
+            child_kill(member->child, "it sent what is not its business");
+        break;
     case MESSAGE_CONFIGURED:
         see_answer(member, &message->configured);
         break;
@@ -327,6 +339,8 @@ static void on_message(void *owner, struct message *message)
         child_kill(member->child, "it sent what it should not");
         break;
     }
+    if (message->fd >= 0)
+        close(message->fd);
 }
 
 static bool on_ended(void *owner, int status)
@@ -350,6 +364,7 @@ static bool on_ended(void *owner, int status)
     }
     crew->restarts++;
     check_configured(crew);
+    crew->events->on_changed(crew->owner);
     return true;
 }
 

@@ -26,6 +26,9 @@ struct crew_begin {
     const struct stubs *stubs;
     int rules;      // the compiled database; -1: none
     int access_log; // -1: none
+    int passes;     // as in PASSES; -1: none
+    uint64_t passes_bytes;
+    int follow;     // as in FOLLOW; -1: nobody follows
     int verbosity;
 };
 
@@ -48,6 +51,11 @@ struct crew_events {
     void (*on_hopeless)(void *owner, int exit_code);
     /* All that crew_configure() told have answered or ended. */
     void (*on_configured)(void *owner);
+    /* A process beside the workers wants something: RELOAD, PASSES, FOLLOW or NO_FOLLOW. Whoever
+     * keeps its descriptor puts -1 in its place. */
+    void (*on_asked)(void *owner, struct message *message);
+    /* A process began to serve, or ended. */
+    void (*on_changed)(void *owner);
     /* After crew_drain(): nobody is left. */
     void (*on_empty)(void *owner);
 };

@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "base/log.h"
+#include "daemon/administrator.h"
 #include "daemon/master.h"
 #include "daemon/worker.h"
 #include "proxy/proxy.h"
@@ -59,7 +60,10 @@ static int exit_code_of(enum error_kind kind)
 
 int daemon_run(const struct daemon_options *options)
 {
-    struct master_setup setup = { .options = options };
+    static const struct crew_role roles[] = { { "admin", administrator_run, true } };
+    struct master_setup setup = { .options = options,
+                                  .roles = roles,
+                                  .role_count = sizeof roles / sizeof *roles };
     struct inheritance inheritance = { .channel = -1 };
     struct master *master = NULL;
     struct error error;

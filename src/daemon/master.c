@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -48,6 +49,8 @@ struct master {
     // reloads
     uint64_t generation, failed_reloads;
     uint64_t rules_generation;
+    uint64_t started_ms, last_reload_ms;             // since 1970
+    uint64_t reload_asked, reload_begun, reload_done; // numbers of RELOAD messages
     bool has_crew; // workers were started
     bool is_reloading, reload_again; // again: asked for while it could not be, as the next
     bool successor_wanted;
@@ -96,6 +99,10 @@ static void tell_state(struct master *master)
     state->restarts = counts.restarts;
     state->workers = (uint32_t)counts.workers;
     state->ready_workers = (uint32_t)counts.serving_workers;
+    state->reload_number = master->reload_done;
+    state->last_reload_ms = master->last_reload_ms;
+    state->started_ms = master->started_ms;
+    state->is_serving = master->phase == SERVING && master->predecessor < 0;
     message_set_text(state->last_error, sizeof state->last_error, master->last_error);
     crew_tell_others(master->crew, &message);
 }
@@ -233,6 +240,65 @@ static void on_rules_built(void *owner, bool is_new, const char *problem)
 
 static const struct rules_events rules_events = { on_rules_built };
 
+/* ---- what admin wants ---- */
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Kept for workers to come; takes the descriptor over. */
+static void use_passes(struct master *master, struct message *message)
+{
+    if (master->begin.passes >= 0)
+        close(master->begin.passes);
+    master->begin.passes = message->fd;
+    master->begin.passes_bytes = message->parcel.size_bytes;
+    crew_tell_workers(master->crew, message);
+    message->fd = -1;
+}
+
+static void use_follow(struct master *master, struct message *message)
+{
+    log_follow(message->fd);
+    if (master->begin.follow >= 0)
+        close(master->begin.follow);
+    master->begin.follow = message->fd;
+    crew_tell_workers(master->crew, message);
+    message->fd = -1;
+}
+
+static void start_reload(struct master *master);
+
+static void on_asked(void *owner, struct message *message)
+{
+    struct master *master = owner;
+
+    switch (message->type) {
+    case MESSAGE_RELOAD:
+        master->reload_asked = message->number.number;
+        start_reload(master);
+        break;
+    case MESSAGE_PASSES:
+        use_passes(master, message);
+        break;
+    case MESSAGE_FOLLOW:
+    case MESSAGE_NO_FOLLOW:
+        use_follow(master, message);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_changed(void *owner)
+{
+    tell_state(owner);
+}
+
 /* ---- reload ---- */
 
 struct plan { // the new state, built fully before anybody hears of it
@@ -357,6 +423,8 @@ static void do_what_waits(struct master *master)
 static void finish_reload(struct master *master)
 {
     master->is_reloading = false;
+    master->reload_done = master->reload_begun;
+    master->last_reload_ms = clock_ms();
     loop_timer_stop(&master->reload_patience);
     tell_ready(master);
     tell_state(master);
@@ -394,6 +462,7 @@ static void start_reload(struct master *master)
         return;
     }
     master->is_reloading = true;
+    master->reload_begun = master->reload_asked;
     notify_reloading(&master->notify);
     if (plan_make(&plan, master, &error) != ERROR_NONE) {
         log_error("the reload failed, the old config stays: %s", error.text);
@@ -617,6 +686,8 @@ static const struct crew_events crew_events = {
     .on_complete = on_complete,
     .on_hopeless = on_hopeless,
     .on_configured = on_configured,
+    .on_asked = on_asked,
+    .on_changed = on_changed,
     .on_empty = on_empty,
 };
 
@@ -716,8 +787,9 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->begin.listeners = &master->listeners;
     master->begin.names = names_texts(master->names);
     master->begin.via_pseudonym = span_text(master->pseudonym);
-    master->begin.rules = -1;
     master->begin.stubs = master->stubs = stubs_read(NULL);
+    master->begin.rules = master->begin.passes = master->begin.follow = -1;
+    master->started_ms = clock_ms();
     master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;
     master->crew = crew_new(master->loop, &master->begin, setup->roles, setup->role_count,
@@ -752,6 +824,7 @@ void master_free(struct master **master)
     }
     rules_free(&old->rules);
     stubs_free(&old->stubs);
+    log_follow(-1);
     crew_free(&old->crew);
     names_free(&old->names);
     notify_close(&old->notify);
@@ -759,6 +832,10 @@ void master_free(struct master **master)
     shared_free(&old->begin.shared);
     if (old->begin.access_log >= 0)
         close(old->begin.access_log);
+    if (old->begin.passes >= 0)
+        close(old->begin.passes);
+    if (old->begin.follow >= 0)
+        close(old->begin.follow);
     if (old->predecessor >= 0) {
         ev_io_stop(old->loop->ev, &old->from_predecessor);
         close(old->predecessor);

@@ -109,7 +109,8 @@ static bool fields_are_sound(const struct message *message)
     case MESSAGE_DRAIN:
         return message->drain.within_ms >= -1;
     case MESSAGE_STATE:
-        return is_text(message->state.last_error, sizeof message->state.last_error);
+        return message->state.is_serving <= 1 &&
+               is_text(message->state.last_error, sizeof message->state.last_error);
     default:
         return true;
     }

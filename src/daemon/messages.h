@@ -18,11 +18,11 @@ enum {
     MESSAGE_TEXT_BYTES = 500,
 };
 
-struct message_number { // PING, PONG
+struct message_number { // PING, PONG, RELOAD
     uint64_t number;
 };
 
-struct message_parcel { // CONFIGURE, RULES: what the descriptor holds
+struct message_parcel { // CONFIGURE, RULES, PASSES: what the descriptor holds
     uint64_t generation;
     uint64_t size_bytes;
 };
@@ -54,6 +54,10 @@ struct message_state { // STATE: what the master knows, for whoever shows it
     uint64_t reloads, failed_reloads;
     uint64_t restarts;   // workers replaced
     uint32_t workers, ready_workers;
+    uint64_t reload_number;   // the newest RELOAD that is done; of the last process that asked
+    uint64_t last_reload_ms;  // since 1970; 0: none yet
+    uint64_t started_ms;      // since 1970
+    uint64_t is_serving;      // 1: all are up, and nobody else is the service
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
 };
 
@@ -81,7 +85,11 @@ struct message_none {
     ROW(STATE, state, sizeof(struct message_state), 0, "state") \
     ROW(COUNTERS, parcel, sizeof(struct message_parcel), 1, "counters") /* to a successor */ \
     ROW(HANDED_OVER, none, 0, 0, "handed-over")   /* to a successor: that was all */ \
-    ROW(GO_ON, none, 0, 0, "go-on")               /* to a successor: it is yours */
+    ROW(GO_ON, none, 0, 0, "go-on")               /* to a successor: it is yours */ \
+    ROW(RELOAD, number, sizeof(struct message_number), 0, "reload") /* of admin; see STATE */ \
+    ROW(PASSES, parcel, sizeof(struct message_parcel), 1, "passes") /* admin/passbook.h */ \
+    ROW(FOLLOW, none, 0, 1, "follow")             /* a socket: each log line as a packet, too */ \
+    ROW(NO_FOLLOW, none, 0, 0, "no-follow")
 
 enum message_type {
     MESSAGE_NONE,

@@ -162,3 +162,21 @@ cut_short:
     arena_done(&sources.arena);
     return error_set(error, ERROR_SYNTAX, "config sources whose lengths do not add up");
 }
+
+enum error_kind parcel_read_config(struct config **out, int fd, uint64_t size_bytes,
+                                   struct error *error)
+{
+    struct config_sources sources;
+    struct span bytes;
+    enum error_kind kind = parcel_open(&bytes, fd, size_bytes, PARCEL_SOURCES_BYTES, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    kind = parcel_read_sources(&sources, bytes, error);
+    parcel_close(&bytes);
+    if (kind != ERROR_NONE)
+        return kind;
+    kind = config_parse(out, &sources, error);
+    config_sources_done(&sources);
+    return kind;
+}

@@ -33,5 +33,8 @@ enum error_kind parcel_pack_sources(int *fd, uint64_t *size_bytes,
                                     const struct config_sources *sources, struct error *error);
 enum error_kind parcel_read_sources(struct config_sources *out, struct span bytes,
                                     struct error *error);
+/* The config in a parcel of sources. The descriptor stays the caller's. */
+enum error_kind parcel_read_config(struct config **out, int fd, uint64_t size_bytes,
+                                   struct error *error);
 
 #endif

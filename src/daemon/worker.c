@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "admin/passbook.h"
 #include "base/log.h"
 #include "daemon/child.h"
 #include "daemon/jail.h"
@@ -50,6 +51,7 @@ struct worker {
     size_t listener_count;
     struct access_log log;
     int local;
+    int follow; // each line of the log as a packet; -1: nobody follows
     bool is_draining;
     int exit_code;
 };
@@ -133,6 +135,8 @@ static void write_access_log(void *owner, struct span line)
     struct worker *worker = owner;
     struct access_log *log = &worker->log;
 
+    if (worker->follow >= 0) // what it does not take is lost to it
+        (void)!send(worker->follow, line.at, line.size, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (log->fd < 0)
         return;
     if (!buffer_append(&log->lines, line)) {
@@ -157,6 +161,16 @@ static void set_access_log(struct worker *worker, int fd)
     }
     log->fd = fd;
     log->is_file = fd >= 0 && is_regular(fd);
+}
+
+/* Takes the descriptor over; -1: nobody follows any more. */
+static void set_follow(struct worker *worker, int fd)
+{
+    log_follow(fd);
+    if (worker->follow >= 0)
+        close(worker->follow);
+    worker->follow = fd;
+    proxy_set_followed(worker->proxy, fd >= 0);
 }
 
 /* ---- dejunk's own name ---- */
@@ -234,20 +248,10 @@ static void listen_message(struct worker *worker, struct message *message)
 static enum error_kind take_config(struct worker *worker, const struct message *message,
                                    struct error *error)
 {
-    struct config_sources sources;
     struct config *config = NULL;
-    struct span bytes;
-    enum error_kind kind = parcel_open(&bytes, message->fd, message->parcel.size_bytes,
-                                       PARCEL_SOURCES_BYTES, error);
+    enum error_kind kind = parcel_read_config(&config, message->fd, message->parcel.size_bytes,
+                                              error);
 
-    if (kind != ERROR_NONE)
-        return kind;
-    kind = parcel_read_sources(&sources, bytes, error);
-    parcel_close(&bytes);
-    if (kind != ERROR_NONE)
-        return kind;
-    kind = config_parse(&config, &sources, error);
-    config_sources_done(&sources);
     if (kind != ERROR_NONE)
         return kind;
     kind = proxy_configure(worker->proxy, config, error);
@@ -292,6 +296,28 @@ static void take_names(struct worker *worker, const struct message *message)
     proxy_configure_names(worker->proxy, span_slice(both, 0, (size_t)resolv_conf),
                           span_from(both, (size_t)resolv_conf));
     parcel_close(&both);
+}
+
+/* The old ones stay on any error. */
+static void take_passes(struct worker *worker, int fd, uint64_t size_bytes)
+{
+    struct passbook *book = passbook_new();
+    struct proxy_passes passes;
+    struct span text;
+    struct error error;
+    enum error_kind kind = parcel_open(&text, fd, size_bytes, PASSBOOK_TEXT_BYTES, &error);
+
+    if (kind == ERROR_NONE) {
+        kind = passbook_read(book, text, &error);
+        parcel_close(&text);
+    }
+    if (kind == ERROR_NONE) {
+        passes = passbook_view(book);
+        proxy_set_passes(worker->proxy, &passes);
+    } else {
+        log_error("the old passes stay: %s", error.text);
+    }
+    passbook_free(&book);
 }
 
 /* Maps the database, which then outlives its descriptor. The old one stays on any error. */
@@ -357,6 +383,16 @@ static void obey(struct worker *worker, struct message *message)
     case MESSAGE_RULES:
         use_rules(worker, message->fd);
         break;
+    case MESSAGE_PASSES:
+        take_passes(worker, message->fd, message->parcel.size_bytes);
+        break;
+    case MESSAGE_FOLLOW:
+        set_follow(worker, message->fd);
+        message->fd = -1;
+        break;
+    case MESSAGE_NO_FOLLOW:
+        set_follow(worker, -1);
+        break;
     case MESSAGE_LISTEN:
         listen_message(worker, message);
         break;
@@ -418,7 +454,7 @@ static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
 /* What is ours stays open, all else of the master's is closed: its loop, its other children. */
 static void close_the_rest(const struct worker_setup *setup)
 {
-    int kept[LISTENERS_MOST + 4];
+    int kept[LISTENERS_MOST + 6];
     size_t count = 0;
 
     kept[count++] = setup->channel;
@@ -428,6 +464,10 @@ static void close_the_rest(const struct worker_setup *setup)
         kept[count++] = setup->local;
     if (setup->rules >= 0)
         kept[count++] = setup->rules;
+    if (setup->passes >= 0)
+        kept[count++] = setup->passes;
+    if (setup->follow >= 0)
+        kept[count++] = setup->follow;
     for (size_t i = 0; i < setup->listeners->count; i++) {
         int fd = listener_fd(setup->listeners->items[i], setup->place);
         if (fd >= 0)
@@ -473,6 +513,12 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
         use_rules(worker, setup->rules);
         close(setup->rules);
     }
+    if (kind == ERROR_NONE && setup->passes >= 0) {
+        take_passes(worker, setup->passes, setup->passes_bytes);
+        close(setup->passes);
+    }
+    if (kind == ERROR_NONE && setup->follow >= 0)
+        set_follow(worker, setup->follow);
     if (kind == ERROR_NONE && jail_is_wanted())
         kind = jail_enter(JAIL_WORKER, error);
     return kind;
@@ -514,6 +560,7 @@ int worker_run(const struct worker_setup *setup)
         .verbosity = setup->verbosity,
         .log = { .fd = setup->access_log, .lines = { .limit_bytes = LOG_BYTES } },
         .local = setup->local,
+        .follow = -1,
     };
     struct error error;
     enum error_kind kind;

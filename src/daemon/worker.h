@@ -27,6 +27,9 @@ struct worker_setup { // all borrowed from the master's memory as it was at fork
     const struct stubs *stubs;
     int rules;        // the compiled database; -1: none
     int access_log;   // -1: none
+    int passes;       // passes given, as in PASSES; -1: none
+    uint64_t passes_bytes;
+    int follow;       // a socket, as in FOLLOW; -1: nobody follows
     int local;        // a channel for CALLER messages to the admin process; -1: none
 };
 

@@ -1,0 +1,298 @@
+#include "daemon/administrator.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/log.h"
+#include "daemon/installation.h"
+#include "daemon/jail.h"
+#include "daemon/parcel.h"
+#include "daemon/worker.h"
+
+enum {
+    LOCALS = 4 * CREW_WORKERS, // workers that drain are beside their successors
+    MESSAGES_AT_ONCE = 16,
+};
+
+struct administrator;
+
+struct local { // a channel to a worker
+    struct administrator *of;
+    int fd; // -1: free
+    ev_io incoming;
+};
+
+struct administrator {
+    struct loop *loop;
+    struct admin *admin;
+    const struct crew_begin *begin;
+    int channel;
+    ev_io incoming;
+    struct local locals[LOCALS];
+    int exit_code;
+};
+
+/* ---- what admin wants of the master ---- */
+
+static void tell_master(struct administrator *it, const struct message *message)
+{
+    struct error error;
+
+    if (message_send(it->channel, message, &error) != ERROR_NONE)
+        log_error("%s", error.text);
+}
+
+static void reload(void *owner, uint64_t number)
+{
+    struct message message = message_of(MESSAGE_RELOAD);
+
+    message.number.number = number;
+    tell_master(owner, &message);
+}
+
+static void push_passes(void *owner, struct span text)
+{
+    struct message message = message_of(MESSAGE_PASSES);
+    struct error error;
+
+    if (parcel_pack(&message.fd, &message.parcel.size_bytes, &text, 1, &error) != ERROR_NONE) {
+        log_error("workers do not hear of passes: %s", error.text);
+        return;
+    }
+    tell_master(owner, &message);
+    close(message.fd);
+}
+
+static void follow(void *owner, int fd)
+{
+    struct message message = message_of(fd >= 0 ? MESSAGE_FOLLOW : MESSAGE_NO_FOLLOW);
+
+    message.fd = fd;
+    tell_master(owner, &message);
+}
+
+static void read_counters(void *owner, uint64_t counters[METRICS_COUNT])
+{
+    const struct administrator *it = owner;
+
+    for (size_t i = 0; i < METRICS_COUNT; i++)
+        counters[i] = shared_sum(it->begin->shared, (enum metric)i);
+}
+
+/* ---- callers ---- */
+
+static void local_close(struct local *local)
+{
+    ev_io_stop(local->of->loop->ev, &local->incoming);
+    close(local->fd);
+    local->fd = -1;
+}
+
+static void on_caller(struct ev_loop *ev, ev_io *watcher, int revents)
+{
+    struct local *local = watcher->data;
+
+    (void)ev;
+    (void)revents;
+    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+        struct message message;
+        struct error error;
+        enum message_outcome outcome = message_receive(local->fd, &message, &error);
+
+        if (outcome == MESSAGE_WAIT)
+            return;
+        if (outcome == MESSAGE_GOT && message.type == MESSAGE_CALLER) {
+            admin_take_caller(local->of->admin, message.fd);
+            continue;
+        }
+        if (outcome == MESSAGE_GOT && message.fd >= 0)
+            close(message.fd);
+        if (outcome != MESSAGE_END)
+            log_error("a worker sent what it should not");
+        local_close(local);
+        return;
+    }
+}
+
+/* Takes the descriptor over. */
+static void local_open(struct administrator *it, int fd)
+{
+    struct local *local = it->locals;
+
+    while (local < it->locals + LOCALS && local->fd >= 0)
+        local++;
+    if (local == it->locals + LOCALS) {
+        log_error("more than %d workers", LOCALS);
+        close(fd);
+        return;
+    }
+    local->of = it;
+    local->fd = fd;
+    ev_io_init(&local->incoming, on_caller, fd, EV_READ);
+    local->incoming.data = local;
+    ev_io_start(it->loop->ev, &local->incoming);
+}
+
+/* ---- what the master says ---- */
+
+static void configure(struct administrator *it, const struct message *message)
+{
+    struct message reply = message_of(MESSAGE_CONFIGURED);
+    struct config *config = NULL;
+    struct error error = { .kind = ERROR_NONE };
+
+    reply.configured.generation = message->parcel.generation;
+    reply.configured.kind = (uint32_t)parcel_read_config(&config, message->fd,
+                                                         message->parcel.size_bytes, &error);
+    if (reply.configured.kind == ERROR_NONE) {
+        admin_configure(it->admin, config);
+        log_set_level(worker_log_level(config, it->begin->verbosity));
+    } else {
+        message_set_text(reply.configured.text, sizeof reply.configured.text, error.text);
+    }
+    config_unref(&config);
+    tell_master(it, &reply);
+}
+
+static void use_state(struct administrator *it, const struct message_state *from)
+{
+    struct overview_state state = {
+        .is_known = true,
+        .is_serving = from->is_serving,
+        .generation = from->generation,
+        .reloads = from->reloads,
+        .failed_reloads = from->failed_reloads,
+        .reload_number = from->reload_number,
+        .last_reload_ms = from->last_reload_ms,
+        .restarts = from->restarts,
+        .workers = from->workers,
+        .ready_workers = from->ready_workers,
+        .started_ms = from->started_ms,
+    };
+
+    _Static_assert(sizeof state.reload_problem == sizeof from->last_error, "copied whole");
+    memcpy(state.reload_problem, from->last_error, sizeof state.reload_problem);
+    admin_use_state(it->admin, &state);
+}
+
+static void end_now(struct administrator *it, int exit_code)
+{
+    it->exit_code = exit_code;
+    ev_io_stop(it->loop->ev, &it->incoming);
+    loop_stop(it->loop);
+}
+
+static void obey(struct administrator *it, struct message *message)
+{
+    struct message pong = message_of(MESSAGE_PONG);
+
+    switch (message->type) {
+    case MESSAGE_PING:
+        pong.number = message->number;
+        message_send(it->channel, &pong, NULL); // a lost one is like a late one
+        break;
+    case MESSAGE_CONFIGURE:
+        configure(it, message);
+        break;
+    case MESSAGE_STATE:
+        use_state(it, &message->state);
+        break;
+    case MESSAGE_LOCAL:
+        local_open(it, message->fd);
+        message->fd = -1;
+        break;
+    case MESSAGE_DRAIN:
+        end_now(it, EX_OK);
+        break;
+    default:
+        log_error("the master sent a %s message", message_name(message->type));
+        break;
+    }
+    if (message->fd >= 0)
+        close(message->fd);
+}
+
+static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
+{
+    struct administrator *it = watcher->data;
+
+    (void)ev;
+    (void)revents;
+    for (int i = 0; i < MESSAGES_AT_ONCE && ev_is_active(&it->incoming); i++) {
+        struct message message;
+        struct error error;
+
+        switch (message_receive(it->channel, &message, &error)) {
+        case MESSAGE_WAIT:
+            return;
+        case MESSAGE_END:
+            end_now(it, EX_OK);
+            return;
+        case MESSAGE_BAD:
+            log_error("ends at once: %s", error.text);
+            end_now(it, EX_IOERR);
+            return;
+        case MESSAGE_GOT:
+            obey(it, &message);
+            break;
+        }
+    }
+}
+
+/* ---- the process ---- */
+
+static void serve(struct administrator *it)
+{
+    const struct message ready = message_of(MESSAGE_READY);
+
+    ev_io_init(&it->incoming, on_incoming, it->channel, EV_READ);
+    it->incoming.data = it;
+    ev_io_start(it->loop->ev, &it->incoming);
+    tell_master(it, &ready);
+    loop_run(it->loop);
+    ev_io_stop(it->loop->ev, &it->incoming);
+    for (struct local *local = it->locals; local < it->locals + LOCALS; local++)
+        if (local->fd >= 0)
+            local_close(local);
+}
+
+int administrator_run(const struct crew_start *start)
+{
+    struct administrator it = { .begin = start->begin, .channel = start->channel };
+    char state_dir[PATH_MAX];
+    struct admin_setup setup = {
+        .config = start->begin->config,
+        .state_dir = state_dir,
+        .master = getppid(),
+        .seams = { reload, push_passes, follow, read_counters, &it },
+    };
+    struct error error;
+
+    log_start("admin", worker_log_level(start->begin->config, start->begin->verbosity));
+    child_keep_only(&start->channel, 1);
+    for (size_t i = 0; i < LOCALS; i++)
+        it.locals[i].fd = -1;
+    if (jail_is_wanted() &&
+        (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)) {
+        log_error("privileges cannot be given up");
+        return EX_OSERR;
+    }
+    if (installation_state_dir(state_dir, sizeof state_dir, setup.config, &error) != ERROR_NONE) {
+        log_warning("passes will not outlive this process: %s", error.text);
+        state_dir[0] = '\0';
+    }
+    if (loop_new(&it.loop, &error) != ERROR_NONE) {
+        log_error("%s", error.text);
+        return EX_OSERR;
+    }
+    setup.loop = it.loop;
+    it.admin = admin_new(&setup);
+    serve(&it);
+    admin_free(&it.admin);
+    loop_free(&it.loop);
+    return it.exit_code;
+}
