@@ -25,6 +25,7 @@ static const struct command command_version = {
 
 static const struct command *const commands[] = {
     &command_run,
+    &command_ca,
     &command_check,
     &command_explain,
     &command_passwd,

@@ -8,6 +8,7 @@
 
 #include "cli/options.h"
 
+extern const struct command command_ca;
 extern const struct command command_check;
 extern const struct command command_explain;
 extern const struct command command_passwd;

@@ -142,3 +142,28 @@ enum error_kind installation_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES],
         return error_errno(error, ERROR_SYSTEM, "cannot keep the pseudonym for Via in %s", path);
     return ERROR_NONE;
 }
+
+bool installation_data_file(char *to, size_t size, const char *name)
+{
+    static const char *const beside[] = { "/../share/dejunk/", "/../conf/" };
+    char program[PATH_MAX], path[PATH_MAX + 128];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    char *slash;
+
+    if (length <= 0)
+        return false;
+    program[length] = '\0';
+    slash = strrchr(program, '/');
+    if (slash)
+        *slash = '\0';
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        int wanted = snprintf(path, sizeof path, "%s%s%s", program, beside[i], name);
+
+        if (wanted > 0 && (size_t)wanted < size && (size_t)wanted < sizeof path &&
+            access(path, R_OK) == 0) {
+            memcpy(to, path, (size_t)wanted + 1);
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,6 +1,6 @@
 /*
- * installation.h - what belongs to this installation and not to one run: its state directory and
- * the pseudonym made on the first start.
+ * installation.h - what belongs to this installation and not to one run: its state directory, the
+ * pseudonym made on the first start, the lists that came with it.
  *
  * The pseudonym names us in Via, so that a request that comes back to us is known as our own
  * (RFC 9110 section 7.6.3), and tells nothing about the machine. It is kept in the state
@@ -23,5 +23,9 @@ enum error_kind installation_state_dir(char *to, size_t size, const struct confi
  * one, and ERROR_SYSTEM; the caller may go on with it. */
 enum error_kind installation_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES],
                                        const struct config *config, struct error *error);
+
+/* A list that comes with dejunk: PREFIX/share/dejunk/NAME, or conf/NAME of the source tree that
+ * the program was built in. False, and nothing written, when there is none. */
+bool installation_data_file(char *to, size_t size, const char *name);
 
 #endif

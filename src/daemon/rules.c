@@ -127,31 +127,13 @@ static void add_own_rules(struct plan *plan, const struct config *config)
         free(entries);
 }
 
-/* The installed list, or that of the source tree beside the program. */
 static void find_unfiltered(struct plan *plan, const struct config *config)
 {
-    static const char *const beside[] = { "/../share/dejunk/unfiltered-hosts",
-                                          "/../conf/unfiltered-hosts" };
-    char program[PATH_MAX];
-    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 64);
-    char *slash;
-
-    if (config->unfiltered_hosts.size) {
+    if (config->unfiltered_hosts.size)
         snprintf(plan->unfiltered, sizeof plan->unfiltered, "%.*s",
                  SPAN_PRINT(config->unfiltered_hosts));
-        return;
-    }
-    if (size <= 0)
-        return;
-    program[size] = '\0';
-    slash = strrchr(program, '/');
-    for (size_t i = 0; slash && i < sizeof beside / sizeof *beside; i++) {
-        snprintf(slash, 64, "%s", beside[i]);
-        if (access(program, R_OK) == 0) {
-            snprintf(plan->unfiltered, sizeof plan->unfiltered, "%s", program);
-            return;
-        }
-    }
+    else
+        installation_data_file(plan->unfiltered, sizeof plan->unfiltered, "unfiltered-hosts");
 }
 
 /* Names, places, sizes and times of everything that is read. */
