@@ -51,7 +51,6 @@ struct master {
     uint64_t rules_generation;
     uint64_t started_ms, last_reload_ms;             // since 1970
     uint64_t reload_asked, reload_begun, reload_done; // numbers of RELOAD messages
-    bool has_crew; // workers were started
     bool is_reloading, reload_again; // again: asked for while it could not be, as the next
     bool successor_wanted;
     struct loop_timer reload_patience;
@@ -224,10 +223,8 @@ static void on_rules_built(void *owner, bool is_new, const char *problem)
                                 : "without rules, everything is only relayed",
                   problem);
     master->begin.rules = rules_fd(master->rules, &message.parcel.size_bytes);
-    if (!master->has_crew) { // the start waits for this, so that nothing passes unjudged
-        master->has_crew = true;
-        if (master->phase == STARTING)
-            crew_set_size(master->crew, workers_wanted(master->config));
+    if (!master->crew) { // build_first_rules() waits for this
+        loop_stop(master->loop);
         return;
     }
     if (!is_new)
@@ -239,6 +236,15 @@ static void on_rules_built(void *owner, bool is_new, const char *problem)
 }
 
 static const struct rules_events rules_events = { on_rules_built };
+
+/* Before anything listens, so that nothing passes unjudged. */
+static void build_first_rules(struct master *master)
+{
+    master->begin.rules = -1;
+    master->rules = rules_new(master->loop, &rules_events, master);
+    rules_build(master->rules, master->config);
+    loop_run(master->loop);
+}
 
 /* ---- what admin wants ---- */
 
@@ -632,6 +638,13 @@ static void on_signal(struct ev_loop *ev, ev_signal *watcher, int revents)
 
     (void)ev;
     (void)revents;
+    if (!master->crew) { // still at the first rules: nothing has begun that would have to end
+        if (watcher->signum == SIGTERM || watcher->signum == SIGINT) {
+            rules_free(&master->rules);
+            _exit(EX_OK);
+        }
+        return;
+    }
     switch (watcher->signum) {
     case SIGHUP:
         start_reload(master);
@@ -734,6 +747,7 @@ static enum error_kind open_all(struct master *master, struct inheritance *inher
     loop_timer_init(&master->reload_patience, master->loop, on_reload_patience_over, master);
     loop_timer_init(&master->watchdog, master->loop, on_watchdog, master);
     watch_signals(master); // before anybody can see that we are there
+    build_first_rules(master);
     kind = open_listeners(master, inheritance, error);
     if (kind == ERROR_NONE)
         kind = open_access_log(&master->begin.access_log, master->config, error);
@@ -790,7 +804,6 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->begin.stubs = master->stubs = stubs_read(NULL);
     master->begin.rules = master->begin.passes = master->begin.follow = -1;
     master->started_ms = clock_ms();
-    master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;
     master->crew = crew_new(master->loop, &master->begin, setup->roles, setup->role_count,
                             &crew_events, master);
@@ -805,7 +818,7 @@ int master_run(struct master *master)
         master->from_predecessor.data = master;
         ev_io_start(master->loop->ev, &master->from_predecessor);
     }
-    rules_build(master->rules, master->config);
+    crew_set_size(master->crew, workers_wanted(master->config));
     loop_run(master->loop);
     return master->exit_code;
 }
