@@ -68,7 +68,7 @@ endif
 CFLAGS ?=
 LDFLAGS ?=
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -DDEJUNK_VERSION='"$(VERSION)"' \
-	-DDEJUNK_PREFIX='"$(PREFIX)"' -Isrc $(WARNINGS) $(HARDENING) $(OPTIMISE) $(LIB_FLAGS) $(CFLAGS)
+	-Isrc $(WARNINGS) $(HARDENING) $(OPTIMISE) $(LIB_FLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 SOURCES := $(filter-out src/main.c,$(wildcard src/*/*.c))

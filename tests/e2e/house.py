@@ -174,10 +174,19 @@ class Proxy:
             self.process = subprocess.Popen([str(DEJUNK), "run", "-c", str(config)], cwd=TOP,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             preexec_fn=die_with_us)
-        wait_for("proxy", lambda: self.process.poll() is not None or is_listening(self.port))
+        wait_for("proxy", lambda: self.process.poll() is not None or self.answers(), 30)
         if self.process.poll() is not None:
             raise AssertionError("proxy ended with %s:\n%s" % (self.process.returncode, self.log()))
         return self
+
+    def answers(self):
+        """Does a worker serve? That something listens is not enough: the master does that first."""
+        try:
+            with self.connect(5) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: %d\r\nConnection: close\r\n\r\n" % self.port)
+                return sock.recv(5) == b"HTTP/"
+        except OSError:
+            return False
 
     def stop(self):
         """Ends it in order and returns its exit code."""

@@ -108,8 +108,10 @@ def test_install_and_uninstall(tmp_path):
     assert run(str(program), "version").startswith("dejunk ")
     for unit in place.glob("**/*.service"):
         assert "@PREFIX@" not in unit.read_text() and "/opt/dejunk/bin/dejunk" in unit.read_text()
+    assert (place / "opt/dejunk/share/dejunk/unfiltered-hosts").exists()
     run("make", "uninstall", *words)
-    assert not list(place.glob("**/*.*"))
+    assert [path for path in place.glob("**/*") if path.is_file() or path.name == "dejunk"] == [
+        place / "opt/dejunk"]
 
 
 # ---- conf/setup, with a machine made of stand-ins -------------------------------------------------
