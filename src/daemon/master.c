@@ -802,7 +802,7 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->begin.names = names_texts(master->names);
     master->begin.via_pseudonym = span_text(master->pseudonym);
     master->begin.stubs = master->stubs = stubs_read(NULL);
-    master->begin.rules = master->begin.passes = master->begin.follow = -1;
+    master->begin.passes = master->begin.follow = -1;
     master->started_ms = clock_ms();
     master->begin.verbosity = setup->options->verbosity;
     master->crew = crew_new(master->loop, &master->begin, setup->roles, setup->role_count,
