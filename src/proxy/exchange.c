@@ -1159,10 +1159,9 @@ static void splice_upload(struct exchange *x, bool takes_more)
 
     metrics_add(x->proxy->metrics, METRIC_BYTES_FROM_BROWSER, taken);
     metrics_add(x->proxy->metrics, METRIC_BYTES_TO_ORIGIN, put);
-    if (taken || put) {
-        session_note_progress(session);
+    if (put)
         note_upload(x);
-    }
+    session_note_upload(session, taken);
     if (taken)
         http1_skip(x->parser, taken); // may raise on_request_finished()
     if (session->state == SESSION_CLOSED || session->exchange != x)

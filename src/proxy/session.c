@@ -244,6 +244,17 @@ void session_note_progress(struct session *session)
         loop_timer_set(&session->timer, session->proxy->settings->config->idle_body_timeout_ms);
 }
 
+void session_note_upload(struct session *session, uint64_t bytes)
+{
+    if (session->wait != WAIT_BODY)
+        return;
+    session->upload_bytes += bytes;
+    if (session->upload_bytes < SESSION_UPLOAD_STEP_BYTES)
+        return;
+    session->upload_bytes = 0;
+    session_note_progress(session);
+}
+
 /* A browser that finished sending and waits may be gone: an interim response tells, because a
  * closed peer answers it with a reset. */
 static void probe(struct session *session)
@@ -366,13 +377,7 @@ static void take(struct session *session, struct span bytes)
     size_t eaten = 0;
 
     metrics_add(session->proxy->metrics, METRIC_BYTES_FROM_BROWSER, bytes.size);
-    if (session->wait == WAIT_BODY) {
-        session->upload_bytes += (uint32_t)bytes.size;
-        if (session->upload_bytes >= SESSION_UPLOAD_STEP_BYTES) {
-            session->upload_bytes = 0;
-            session_note_progress(session);
-        }
-    }
+    session_note_upload(session, bytes.size);
     session->early.limit_bytes = EARLY_LIMIT_BYTES;
     if (session->early.size) {
         if (!buffer_append(&session->early, bytes)) {

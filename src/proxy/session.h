@@ -62,7 +62,7 @@ struct session {
     bool has_asked;     // at least once
     bool may_close_at_once; // its last request asked for that and was read in full
 
-    uint32_t upload_bytes; // session.c only, from here: since the timer was last set
+    uint64_t upload_bytes; // session.c only, from here: since the timer was last set
     bool is_feeding, was_probed;
     struct session_list *list;
     struct session *next, *previous;
@@ -86,6 +86,8 @@ void session_exchange_ended(struct session *session, bool close);
 void session_update(struct session *session);
 /* Some bytes went out, or came in: the browser is alive. */
 void session_note_progress(struct session *session);
+/* So much of a request's body came; a trickle is not enough. */
+void session_note_upload(struct session *session, uint64_t bytes);
 /* A tunnel takes the streams over: the session no longer reads, writes or waits, until
  * session_end_tunnel() or session_close(), which calls tunnel_let_go(). */
 void session_start_tunnel(struct session *session);
