@@ -35,6 +35,7 @@ static const char *const side_names[] = { "browser", "origin", "other" };
 
 enum verb {
     SENDS,
+    SENDS_WHAT_IT_CAN,
     SENDS_BYTES,
     FINISHES,
     CLOSES,
@@ -98,8 +99,9 @@ struct talk {
     struct party parties[SIDES][PARTIES];
     size_t accepted[SIDES];
     struct address proxy_address;
-    size_t at, at_byte; // step, and what of it is done
-    struct buffer payload;
+    size_t at, at_byte;    // step, and what of it is done
+    struct buffer sending; // what this step sends
+    struct buffer payload; // of the chunks that this step gets
     struct loop_timer limit, nothing;
     struct loop_task pump;
     ev_io watch;
@@ -199,6 +201,7 @@ static const struct {
     bool has_number, has_text;
 } verbs[] = {
     { "sends:", SENDS, false, true },
+    { "sends what it can:", SENDS_WHAT_IT_CAN, false, true },
     { "sends # bytes", SENDS_BYTES, true, false },
     { "finishes", FINISHES, false, false },
     { "closes", CLOSES, false, false },
@@ -670,26 +673,31 @@ static char pattern(size_t at)
 }
 
 /* How much is sent at once. */
-static size_t cut(struct talk *talk, size_t left)
+static size_t cut(struct talk *talk, size_t left, size_t whole)
 {
     size_t most = left;
 
     if (talk->mode == BYTES)
-        most = left > 5000 ? 1 + left / 300 : 1;
+        most = 1 + whole / 2000; // bytes of a head, pieces of a long body
     else if (talk->mode == RANDOM) {
         talk->chance = talk->chance * 1664525u + 1013904223u;
-        most = 1 + (talk->chance >> 8) % (left > 5000 ? 3 * 64 * 1024 : 40);
+        most = 1 + (talk->chance >> 8) % (whole > 5000 ? 3 * 64 * 1024 : 40);
     }
     return most < left ? most : left;
 }
 
 enum progress { DONE, WAITS, AGAIN_SOON };
 
-static enum progress send_some(struct talk *talk, struct party *party, struct span bytes)
+static enum progress send_some(struct talk *talk, struct party *party, struct span bytes,
+                               size_t whole)
 {
-    size_t size = cut(talk, bytes.size);
+    const struct step *next = &talk->script->steps[talk->at + 1];
+    size_t size = cut(talk, bytes.size, whole);
     ssize_t sent = send(party->fd, bytes.at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 
+    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET) &&
+        talk->at + 1 < talk->script->step_count && next->verb == GETS_CUT)
+        return DONE; // that is what it gets
     if (sent < 0 && errno != EAGAIN && errno != ENOTCONN) {
         fail(talk, "send: %s", strerror(errno));
         return WAITS;
@@ -702,16 +710,24 @@ static enum progress send_some(struct talk *talk, struct party *party, struct sp
     return AGAIN_SOON;
 }
 
+/* The other side wants no more. */
+static bool has_broken(const struct party *party)
+{
+    char byte;
+    ssize_t got = recv(party->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != ENOTCONN);
+}
+
 static enum progress do_send(struct talk *talk, const struct step *step, struct party *party)
 {
-    struct buffer text = { 0 };
-    enum progress progress = DONE;
-
-    expand(talk, buffer_span(&step->text), &text);
-    if (talk->at_byte < text.size)
-        progress = send_some(talk, party, span_from(buffer_span(&text), talk->at_byte));
-    buffer_release(&text);
-    return progress;
+    if (talk->at_byte == 0)
+        expand(talk, buffer_span(&step->text), &talk->sending);
+    if (talk->at_byte == talk->sending.size ||
+        (step->verb == SENDS_WHAT_IT_CAN && has_broken(party)))
+        return DONE;
+    return send_some(talk, party, span_from(buffer_span(&talk->sending), talk->at_byte),
+                     talk->sending.size);
 }
 
 static enum progress do_send_pattern(struct talk *talk, const struct step *step,
@@ -727,7 +743,7 @@ static enum progress do_send_pattern(struct talk *talk, const struct step *step,
         left = sizeof bytes;
     for (size_t i = 0; i < left; i++)
         bytes[i] = pattern(party->sent + i);
-    progress = send_some(talk, party, span_of(bytes, left));
+    progress = send_some(talk, party, span_of(bytes, left), step->number);
     party->sent += talk->at_byte - before;
     return progress;
 }
@@ -1161,6 +1177,7 @@ static enum progress act(struct talk *talk, const struct step *step)
         return WAITS;
     switch (step->verb) {
     case SENDS:
+    case SENDS_WHAT_IT_CAN:
         return do_send(talk, step, party);
     case SENDS_BYTES:
         return do_send_pattern(talk, step, party);
@@ -1250,6 +1267,7 @@ static void finish(struct talk *talk)
     for (int i = 0; i < 3; i++)
         close(talk->full_fillers[i]);
     buffer_release(&talk->payload);
+    buffer_release(&talk->sending);
     free(talk);
     director->under_way--;
     begin_talks(director);
