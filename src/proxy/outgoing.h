@@ -85,6 +85,7 @@ struct outgoing {
     struct address address;
     struct resolve_answer *answer; // that it came from, referenced; NULL: a literal
     uint32_t uses; // requests sent on it
+    bool is_squeezed; // proxy_squeeze_window()
     bool is_tainted; // carried something abnormal, or belongs to one browser: never pooled
 
     enum outgoing_state state; // outgoing.c only, from here

@@ -63,6 +63,21 @@ void proxy_bound_window(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof window);
 }
 
+/* The same for what we sent and the kernel still holds back because a browser reads slowly. */
+static void bound_unsent(int fd)
+{
+    int unsent = UNSENT_BYTES;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+}
+
+void proxy_squeeze_window(int fd, bool squeezed)
+{
+    int window = squeezed ? 1 : WINDOW_BYTES; // 1: as little as the kernel takes
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof window);
+}
+
 void proxy_note_own(struct proxy *proxy, const struct address *address)
 {
     for (size_t i = 0; i < proxy->own_count; i++)
@@ -86,6 +101,7 @@ enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error)
     }
     proxy_note_own(proxy, &local);
     proxy_bound_window(fd);
+    bound_unsent(fd);
     listener->proxy = proxy;
     listener->fd = fd;
     listener->is_everywhere = address_classify(&local) == ADDRESS_UNSPECIFIED;
