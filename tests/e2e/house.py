@@ -170,6 +170,7 @@ class Proxy:
         else:
             self.port = int(self.options["listen"][0].rpartition(":")[2])
         config = self.write_config()
+        begun = len(self.log())
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([str(DEJUNK), "run", "-c", str(config)], cwd=TOP,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
