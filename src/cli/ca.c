@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "cli/settings.h"
 #include "cli/stores.h"
 #include "daemon/installation.h"
+#include "trust/certificates.h"
 #include "trust/vault.h"
 
 enum { LIST_BYTES = 64 * 1024 };
@@ -207,12 +207,10 @@ static int show(const struct request *request)
 
 static bool write_der(FILE *to, struct span pem)
 {
-    BIO *bio = BIO_new_mem_buf(pem.at, (int)pem.size);
-    X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-    bool good = certificate && i2d_X509_fp(to, certificate);
+    STACK_OF(X509) *chain = NULL;
+    bool good = !certificates_read(&chain, pem, NULL) && i2d_X509_fp(to, sk_X509_value(chain, 0));
 
-    X509_free(certificate);
-    BIO_free(bio);
+    sk_X509_pop_free(chain, X509_free);
     return good;
 }
 
@@ -281,8 +279,8 @@ static int rotate(const struct request *request)
 /* Identity and name of a certificate in PEM, for the stores. */
 static bool describe(struct store_certificate *out, struct span pem)
 {
-    BIO *bio = BIO_new_mem_buf(pem.size ? pem.at : "", (int)pem.size);
-    X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    STACK_OF(X509) *chain = NULL;
+    X509 *certificate = certificates_read(&chain, pem, NULL) ? NULL : sk_X509_value(chain, 0);
     unsigned char digest[EVP_MAX_MD_SIZE];
     char name[STORES_NAME_BYTES / 2] = "";
     bool good = certificate && X509_digest(certificate, EVP_sha256(), digest, NULL);
@@ -295,8 +293,7 @@ static bool describe(struct store_certificate *out, struct span pem)
         snprintf(out->id, sizeof out->id, "%02x%02x%02x%02x", digest[0], digest[1], digest[2],
                  digest[3]);
     }
-    X509_free(certificate);
-    BIO_free(bio);
+    sk_X509_pop_free(chain, X509_free);
     return good;
 }
 

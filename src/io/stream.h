@@ -1,5 +1,5 @@
 /*
- * stream.h - a byte stream to a peer, plain TCP or (later) TLS: readiness in, bytes by call.
+ * stream.h - a byte stream to a peer, plain TCP or TLS: readiness in, bytes by call.
  *
  * Knows nothing of HTTP. A stream lives inside its owner. It tells when reading or writing may
  * get further (level-triggered, only what stream_want() asked for) and the owner reads into the

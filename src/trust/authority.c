@@ -10,13 +10,13 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "trust/certificates.h"
 
 enum {
     DAY_S = 24 * 3600,
     SERIAL_BITS = 128,
     COMMON_NAME_BYTES = 64, // RFC 5280, ub-common-name
-    CHAIN_CERTIFICATES = 8, // of a company's
-    SCRYPT_N = 1 << 14, // 16 MB: as much as OpenSSL lets PKCS #8 take is 32
+    SCRYPT_N = 1 << 14,     // 16 MB: as much as OpenSSL lets PKCS #8 take is 32
     SCRYPT_R = 8,
     SCRYPT_P = 1,
 };
@@ -172,13 +172,6 @@ static void put_dates(X509 *certificate, time_t from, time_t until)
         abort();
 }
 
-static time_t time_of(const ASN1_TIME *time)
-{
-    struct tm parts;
-
-    return ASN1_TIME_to_tm(time, &parts) ? timegm(&parts) : 0;
-}
-
 static X509 *new_certificate(void)
 {
     X509 *certificate = X509_new();
@@ -205,8 +198,8 @@ static X509 *make_certificate(const char *name, EVP_PKEY *key, X509 *issuer, EVP
     time_t from = plan->now - AUTHORITY_BACKDATE_S;
     time_t until = from + (time_t)AUTHORITY_LIFETIME_DAYS * DAY_S;
 
-    if (issuer && until > time_of(X509_get0_notAfter(issuer)))
-        until = time_of(X509_get0_notAfter(issuer));
+    if (issuer && until > certificates_time(X509_get0_notAfter(issuer)))
+        until = certificates_time(X509_get0_notAfter(issuer));
     put_dates(certificate, from, until);
     put_subject(certificate, name);
     if (!X509_set_issuer_name(certificate, X509_get_subject_name(issuer ? issuer : certificate)) ||
@@ -350,31 +343,6 @@ enum error_kind authority_renew(struct authority **out, const struct authority *
 
 /* ---- a company's ---- */
 
-static enum error_kind read_certificates(STACK_OF(X509) **out, struct span pem, struct error *error)
-{
-    STACK_OF(X509) *chain = sk_X509_new_null();
-    BIO *bio = BIO_new_mem_buf(pem.size ? pem.at : "", (int)pem.size);
-    X509 *certificate;
-    int count = 0;
-
-    if (!chain || !bio)
-        abort();
-    while (count <= CHAIN_CERTIFICATES && (certificate = PEM_read_bio_X509(bio, NULL, NULL, ""))) {
-        if (!sk_X509_push(chain, certificate))
-            abort();
-        count++;
-    }
-    BIO_free(bio);
-    ERR_clear_error();
-    if (count > 0 && count <= CHAIN_CERTIFICATES) {
-        *out = chain;
-        return ERROR_NONE;
-    }
-    sk_X509_pop_free(chain, X509_free);
-    return count ? error_set(error, ERROR_LIMIT, "more than %d certificates", CHAIN_CERTIFICATES)
-                 : error_set(error, ERROR_CONFIG, "no certificate in it");
-}
-
 /* Never asks for a passphrase: the signer has nobody to ask. */
 static EVP_PKEY *read_key(struct span pem)
 {
@@ -401,7 +369,8 @@ static enum error_kind check_own(X509 *issuer, EVP_PKEY *key, time_t now, struct
         return error_set(error, ERROR_CONFIG, "the certificate is no authority's");
     if (!(X509_get_extended_key_usage(issuer) & XKU_SSL_SERVER))
         return error_set(error, ERROR_CONFIG, "the authority may not sign for servers");
-    if (time_of(X509_get0_notBefore(issuer)) > now || time_of(X509_get0_notAfter(issuer)) <= now)
+    if (certificates_time(X509_get0_notBefore(issuer)) > now ||
+        certificates_time(X509_get0_notAfter(issuer)) <= now)
         return error_set(error, ERROR_CONFIG, "the certificate is not valid now");
     if (EVP_PKEY_get_security_bits(key) < 112 ||
         (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC && EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA))
@@ -418,7 +387,7 @@ enum error_kind authority_own(struct authority **out, struct span certificates, 
 
     if (certificates.size > AUTHORITY_TEXT_BYTES || key_pem.size > AUTHORITY_TEXT_BYTES)
         return error_set(error, ERROR_LIMIT, "more than %d bytes", AUTHORITY_TEXT_BYTES);
-    kind = read_certificates(&chain, certificates, error);
+    kind = certificates_read(&chain, certificates, error);
     if (kind)
         return kind;
     key = read_key(key_pem);
@@ -479,7 +448,7 @@ enum error_kind authority_read(struct authority **out, struct span text, struct 
         abort();
     sealed = PEM_read_bio_PKCS8(bio, NULL, NULL, NULL);
     BIO_free(bio);
-    kind = read_certificates(&chain, text, error);
+    kind = certificates_read(&chain, text, error);
     if (kind) {
         X509_SIG_free(sealed);
         return error_set(error, ERROR_CORRUPT, "the authority's certificates cannot be read");
@@ -497,18 +466,9 @@ enum error_kind authority_read(struct authority **out, struct span text, struct 
 
 /* ---- what may be known ---- */
 
-static void append_certificate(struct buffer *pem, X509 *certificate)
-{
-    BIO *bio = new_bio();
-
-    if (!PEM_write_bio_X509(bio, certificate))
-        abort();
-    append_bio(pem, bio);
-}
-
 void authority_root_pem(const struct authority *authority, struct buffer *pem)
 {
-    append_certificate(pem, root_of(authority));
+    certificates_write(pem, root_of(authority));
 }
 
 void authority_chain_pem(const struct authority *authority, struct buffer *pem)
@@ -518,7 +478,7 @@ void authority_chain_pem(const struct authority *authority, struct buffer *pem)
 
         // A root is not sent: who trusts it has it. Unless it signs leaves itself.
         if (i == 0 || X509_check_issued(certificate, certificate) != X509_V_OK)
-            append_certificate(pem, certificate);
+            certificates_write(pem, certificate);
     }
 }
 
@@ -544,10 +504,10 @@ const char *authority_name(const struct authority *authority, char *to)
 
 time_t authority_until(const struct authority *authority)
 {
-    time_t until = time_of(X509_get0_notAfter(issuer_of(authority)));
+    time_t until = certificates_time(X509_get0_notAfter(issuer_of(authority)));
 
     for (int i = 1; i < sk_X509_num(authority->chain); i++) {
-        time_t other = time_of(X509_get0_notAfter(sk_X509_value(authority->chain, i)));
+        time_t other = certificates_time(X509_get0_notAfter(sk_X509_value(authority->chain, i)));
 
         if (other < until)
             until = other;
@@ -557,7 +517,7 @@ time_t authority_until(const struct authority *authority)
 
 time_t authority_from(const struct authority *authority)
 {
-    return time_of(X509_get0_notBefore(issuer_of(authority)));
+    return certificates_time(X509_get0_notBefore(issuer_of(authority)));
 }
 
 bool authority_has_root_key(const struct authority *authority)
@@ -666,10 +626,10 @@ static X509 *build_leaf(const struct authority *authority, const struct sign_req
     BASIC_CONSTRAINTS *basic = BASIC_CONSTRAINTS_new();
     bool has_subject;
 
-    if (from < time_of(X509_get0_notBefore(issuer)))
-        from = time_of(X509_get0_notBefore(issuer));
-    if (until > time_of(X509_get0_notAfter(issuer)))
-        until = time_of(X509_get0_notAfter(issuer));
+    if (from < certificates_time(X509_get0_notBefore(issuer)))
+        from = certificates_time(X509_get0_notBefore(issuer));
+    if (until > certificates_time(X509_get0_notAfter(issuer)))
+        until = certificates_time(X509_get0_notAfter(issuer));
     put_dates(leaf, from, until);
     has_subject = put_leaf_subject(leaf, authority, request);
     if (!basic || !X509_set_issuer_name(leaf, X509_get_subject_name(issuer)))

@@ -4,15 +4,13 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 
 #include "base/table.h"
+#include "trust/certificates.h"
 #include "trust/hostname.h"
-
-enum { CHAIN_CERTIFICATES = 8 };
 
 /* ---- names ---- */
 
@@ -133,13 +131,6 @@ void leaf_unref(struct leaf **leaf)
     *leaf = NULL;
 }
 
-static time_t time_of(const ASN1_TIME *time)
-{
-    struct tm parts;
-
-    return ASN1_TIME_to_tm(time, &parts) ? timegm(&parts) : 0;
-}
-
 /* ---- the cache ---- */
 
 struct entry { // kept, or pending
@@ -248,36 +239,12 @@ void leaf_cache_lost(struct leaf_cache *cache)
 
 /* ---- its beginning and end ---- */
 
-static enum error_kind read_chain(STACK_OF(X509) **out, struct span pem, struct error *error)
-{
-    BIO *bio = BIO_new_mem_buf(pem.size ? pem.at : "", (int)pem.size);
-    STACK_OF(X509) *chain = sk_X509_new_null();
-    X509 *certificate;
-    bool good = true;
-
-    if (!bio || !chain)
-        abort();
-    while (good && (certificate = PEM_read_bio_X509(bio, NULL, NULL, ""))) {
-        good = sk_X509_num(chain) < CHAIN_CERTIFICATES;
-        if (!sk_X509_push(chain, certificate))
-            abort();
-    }
-    BIO_free(bio);
-    ERR_clear_error();
-    if (good && sk_X509_num(chain) > 0) {
-        *out = chain;
-        return ERROR_NONE;
-    }
-    sk_X509_pop_free(chain, X509_free);
-    return error_set(error, ERROR_CONFIG, "the authority's chain has no certificate, or too many");
-}
-
 enum error_kind leaf_cache_set_chain(struct leaf_cache *cache, struct span chain_pem,
                                      struct error *error)
 {
     STACK_OF(X509) *chain = NULL;
     struct constraints *constraints;
-    enum error_kind kind = read_chain(&chain, chain_pem, error);
+    enum error_kind kind = certificates_read(&chain, chain_pem, error);
 
     if (kind)
         return kind;
@@ -498,8 +465,8 @@ static struct leaf *read_leaf(const struct leaf_cache *cache, struct span der)
         (leaf = calloc(1, sizeof *leaf))) {
         *leaf = (struct leaf){ .references = 1,
                                .certificate = certificate,
-                               .from = time_of(X509_get0_notBefore(certificate)),
-                               .until = time_of(X509_get0_notAfter(certificate)) };
+                               .from = certificates_time(X509_get0_notBefore(certificate)),
+                               .until = certificates_time(X509_get0_notAfter(certificate)) };
         return leaf;
     }
     X509_free(certificate);

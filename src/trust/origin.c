@@ -399,3 +399,10 @@ enum origin_verdict origin_judge(SSL *ssl, struct origin_facts *facts, struct er
     }
     return ORIGIN_GOOD;
 }
+
+const char *origin_chain_text(char *to, size_t size, SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+
+    return verify_chain_text(to, size, chain ? chain : SSL_get_peer_cert_chain(ssl));
+}

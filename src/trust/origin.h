@@ -56,6 +56,10 @@ struct origin_facts {
  * ORIGIN_FAILED only where nothing better is known). `facts` may be NULL. */
 enum origin_verdict origin_judge(SSL *ssl, struct origin_facts *facts, struct error *error);
 
+/* The chain, for the log: the verified one, or else what the origin sent. As verify_chain_text().
+ */
+const char *origin_chain_text(char *to, size_t size, SSL *ssl);
+
 /* How many sessions are kept now. */
 size_t origin_session_count(const struct origin_tls *tls);
 

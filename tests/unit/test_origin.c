@@ -220,14 +220,18 @@ static void other_roots_mean_other_sessions(void **state)
     struct origin_question narrow = question;
     SSL_CTX *server = serve(&plain, &leaf);
     struct error error;
+    char chain[200];
     SSL *ssl;
     (void)state;
 
     narrow.roots = roots_of(buffer_span(&pem));
     assert_int_equal(ask(&ssl, server, &question, NULL, &error), ORIGIN_GOOD);
+    assert_string_equal(origin_chain_text(chain, sizeof chain, ssl),
+                        "/CN=x < /CN=test CA < /CN=test root");
     SSL_free(ssl);
     assert_int_equal(ask(&ssl, server, &narrow, NULL, &error), ORIGIN_BAD_CERTIFICATE);
     assert_non_null(strstr(error.text, "issuer"));
+    assert_string_equal(origin_chain_text(chain, sizeof chain, ssl), "/CN=x < /CN=test CA");
     SSL_free(ssl);
     verify_roots_unref(&narrow.roots);
     buffer_release(&pem);
