@@ -8,11 +8,16 @@
 
 #include "cli/options.h"
 
+extern const struct command command_allow;
 extern const struct command command_ca;
 extern const struct command command_check;
 extern const struct command command_explain;
+extern const struct command command_log;
 extern const struct command command_passwd;
+extern const struct command command_pause;
+extern const struct command command_reload;
 extern const struct command command_run;
+extern const struct command command_status;
 extern const struct command command_strip;
 
 #endif
