@@ -130,14 +130,31 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void be_the_child(struct child *child, int channel, pid_t master)
+int child_fork(void)
+{
+    sigset_t all, before;
+    pid_t master = getpid(), pid;
+
+    fflush(NULL); // or both would write it
+    // no handler of the master's may run in the child: its loop is not ours
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (getppid() != master)
+            _exit(EX_TEMPFAIL); // it died before the kernel knew our wish
+        reset_signals();
+        return 0;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
+static _Noreturn void be_the_child(struct child *child, int channel)
 {
     int code;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (getppid() != master)
-        _exit(EX_TEMPFAIL); // it died before the kernel knew our wish
-    reset_signals();
     prctl(PR_SET_NAME, child->name, 0, 0, 0);
     code = child->events->run(child->owner, channel);
     if (!jail_is_wanted())
@@ -240,21 +257,14 @@ static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
 
 static enum error_kind fork_it(struct child *child, struct error *error)
 {
-    int ends[2], pidfd;
-    sigset_t all, before;
-    pid_t master = getpid(), pid;
+    int ends[2], pid, pidfd;
     enum error_kind kind = message_channel(ends, error);
 
     if (kind != ERROR_NONE)
         return kind;
-    fflush(NULL); // or both would write it
-    // no handler of the master's may run in the child: its loop is not ours
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &before);
-    pid = fork();
+    pid = child_fork();
     if (pid == 0)
-        be_the_child(child, ends[1], master);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+        be_the_child(child, ends[1]);
     close(ends[1]);
     pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
     if (pid < 0 || pidfd < 0) {

@@ -74,7 +74,11 @@ struct child_history {
 };
 uint64_t child_wait_ms(struct child_history *history, uint64_t now_ms);
 
-/* For run(): closes every descriptor but 0, 1, 2 and these. */
+/* fork(2) for any process of ours: 0 in the new one, whose signals are at their default but for
+ * the master's, which are ignored, and which the kernel ends when the master ends. -1: errno. */
+int child_fork(void);
+
+/* For a new process: closes every descriptor but 0, 1, 2 and these. */
 void child_keep_only(const int *fds, size_t count);
 
 #endif

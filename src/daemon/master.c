@@ -1,12 +1,6 @@
 #include "daemon/master.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -17,9 +11,9 @@
 #include "daemon/installation.h"
 #include "daemon/notify.h"
 #include "daemon/parcel.h"
+#include "daemon/plan.h"
 #include "daemon/rules.h"
 #include "daemon/worker.h"
-#include "proxy/proxy.h"
 #include "proxy/stubs.h"
 
 enum {
@@ -39,6 +33,7 @@ struct master {
     struct names *names;
     struct rules *rules;
     struct stubs *stubs;
+    struct listeners inherited; // systemd's or a predecessor's, until our own are open
     struct notify notify;
     struct crew_begin begin; // what the next worker begins with; borrows from all of this
     struct crew *crew;
@@ -51,6 +46,8 @@ struct master {
     uint64_t rules_generation;
     uint64_t started_ms, last_reload_ms;             // since 1970
     uint64_t reload_asked, reload_begun, reload_done; // numbers of RELOAD messages
+    bool has_begun; // listens, and workers were started
+    bool awaits_config, awaits_rules; // of the reload that is under way
     bool is_reloading, reload_again; // again: asked for while it could not be, as the next
     bool successor_wanted;
     struct loop_timer reload_patience;
@@ -70,8 +67,9 @@ static void say_status(const struct master *master, char *to, size_t size)
     struct crew_counts counts = crew_counts(master->crew);
 
     if (master->last_error[0] != '\0')
-        snprintf(to, size, "%zu of %zu workers serve with the old config, the last reload failed: %s",
-                 counts.serving_workers, counts.workers, master->last_error);
+        snprintf(to, size, "%zu of %zu workers serve, config %llu; the last reload failed: %s",
+                 counts.serving_workers, counts.workers, (unsigned long long)master->generation,
+                 master->last_error);
     else
         snprintf(to, size, "%zu of %zu workers serve, config %llu", counts.serving_workers,
                  counts.workers, (unsigned long long)master->generation);
@@ -114,46 +112,7 @@ static void on_watchdog(void *owner)
     loop_timer_set(&master->watchdog, master->notify.watchdog_ms / 2);
 }
 
-/* ---- workers ---- */
-
-static size_t workers_wanted(const struct config *config)
-{
-    cpu_set_t cpus;
-    size_t wanted = config->workers;
-
-    if (wanted == 0)
-        wanted = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
-    return wanted > CREW_WORKERS ? CREW_WORKERS : wanted;
-}
-
 /* ---- access log ---- */
-
-/* -1 without an error: nothing is to be logged. */
-static enum error_kind open_access_log(int *fd, const struct config *config, struct error *error)
-{
-    char path[PATH_MAX];
-    int opened;
-
-    if (config->access_log == ACCESS_LOG_OFF) {
-        *fd = -1;
-        return ERROR_NONE;
-    }
-    if (config->access_log_file.size == 0) {
-        opened = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-        if (opened < 0)
-            return error_errno(error, ERROR_SYSTEM, "no standard output for the access log");
-        *fd = opened;
-        return ERROR_NONE;
-    }
-    if (config->access_log_file.size >= sizeof path)
-        return error_set(error, ERROR_LIMIT, "the path of the access log is too long");
-    snprintf(path, sizeof path, "%.*s", SPAN_PRINT(config->access_log_file));
-    opened = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-    if (opened < 0)
-        return error_errno(error, ERROR_SYSTEM, "cannot open the access log %s", path);
-    *fd = opened;
-    return ERROR_NONE;
-}
 
 /* Takes the descriptor over. */
 static void use_access_log(struct master *master, int fd)
@@ -172,7 +131,9 @@ static void reopen_logs(struct master *master)
     struct error error;
     int fd;
 
-    if (open_access_log(&fd, master->config, &error) != ERROR_NONE) {
+    if (!master->has_begun)
+        return; // it is not open yet
+    if (plan_open_access_log(&fd, master->config, &error) != ERROR_NONE) {
         log_error("the old access log stays: %s", error.text);
         return;
     }
@@ -211,39 +172,23 @@ static void on_names_changed(void *owner)
 
 /* ---- rules ---- */
 
-static void on_rules_built(void *owner, bool is_new, const char *problem)
+static void take_rules(struct master *master, bool is_new, const char *problem)
 {
-    struct master *master = owner;
     struct message message = message_of(MESSAGE_RULES);
-    uint64_t size_bytes;
 
-    if (problem)
-        log_error("%s: %s", rules_fd(master->rules, &size_bytes) >= 0
-                                ? "the last good rules stay in force"
-                                : "without rules, everything is only relayed",
+    message.fd = rules_fd(master->rules, &message.parcel.size_bytes);
+    master->begin.rules = message.fd;
+    if (problem) {
+        log_error("%s: %s", message.fd >= 0 ? "the last good rules stay in force"
+                                            : "without rules, everything is only relayed",
                   problem);
-    master->begin.rules = rules_fd(master->rules, &message.parcel.size_bytes);
-    if (!master->crew) { // build_first_rules() waits for this
-        loop_stop(master->loop);
-        return;
+        message_set_text(master->last_error, sizeof master->last_error, problem);
     }
-    if (!is_new)
+    if (!is_new || !master->has_begun)
         return;
-    message.fd = master->begin.rules;
     message.parcel.generation = ++master->rules_generation;
     crew_tell_workers(master->crew, &message);
     log_notice("new rules are in force");
-}
-
-static const struct rules_events rules_events = { on_rules_built };
-
-/* Before anything listens, so that nothing passes unjudged. */
-static void build_first_rules(struct master *master)
-{
-    master->begin.rules = -1;
-    master->rules = rules_new(master->loop, &rules_events, master);
-    rules_build(master->rules, master->config);
-    loop_run(master->loop);
 }
 
 /* ---- what admin wants ---- */
@@ -307,62 +252,6 @@ static void on_changed(void *owner)
 
 /* ---- reload ---- */
 
-struct plan { // the new state, built fully before anybody hears of it
-    struct config *config;
-    struct listeners listeners;
-    int access_log;
-    struct message configure; // its descriptor: the sources
-};
-
-static void plan_done(struct plan *plan)
-{
-    config_unref(&plan->config);
-    listeners_done(&plan->listeners);
-    if (plan->access_log >= 0)
-        close(plan->access_log);
-    if (plan->configure.fd >= 0)
-        close(plan->configure.fd);
-}
-
-static enum error_kind plan_sources(struct plan *plan, const struct master *master,
-                                    struct error *error)
-{
-    const struct daemon_options *options = master->options;
-    struct config_sources sources;
-    enum error_kind kind = config_sources_read(&sources, options->config_path, options->settings,
-                                               options->setting_count, error);
-
-    if (kind != ERROR_NONE)
-        return kind;
-    kind = config_parse(&plan->config, &sources, error);
-    if (kind == ERROR_NONE)
-        kind = proxy_check_config(plan->config, error);
-    if (kind == ERROR_NONE)
-        kind = parcel_pack_sources(&plan->configure.fd, &plan->configure.parcel.size_bytes,
-                                   &sources, error);
-    config_sources_done(&sources);
-    return kind;
-}
-
-static enum error_kind plan_make(struct plan *out, const struct master *master,
-                                 struct error *error)
-{
-    struct plan plan = { .access_log = -1, .configure = message_of(MESSAGE_CONFIGURE) };
-    enum error_kind kind = plan_sources(&plan, master, error);
-
-    if (kind == ERROR_NONE)
-        kind = open_access_log(&plan.access_log, plan.config, error);
-    if (kind == ERROR_NONE)
-        kind = listeners_make(&plan.listeners, &master->listeners, plan.config,
-                              workers_wanted(plan.config), error);
-    if (kind != ERROR_NONE) {
-        plan_done(&plan);
-        return kind;
-    }
-    *out = plan;
-    return ERROR_NONE;
-}
-
 /* Addresses that went away, then those that are new. */
 static void tell_listeners(struct master *master, const struct listeners *old)
 {
@@ -384,30 +273,32 @@ static void tell_listeners(struct master *master, const struct listeners *old)
     }
 }
 
-/* From here on nothing can fail. */
-static void plan_use(struct plan *plan, struct master *master)
+/* From here on nothing can fail. The plan is left with what is no longer in force. */
+static void use_plan(struct master *master, struct plan *plan)
 {
+    struct message configure = message_of(MESSAGE_CONFIGURE);
     struct config *old_config = master->config;
     struct listeners old_listeners = master->listeners;
-    size_t workers = workers_wanted(plan->config);
+    size_t workers = plan_workers(plan->config);
 
-    plan->configure.parcel.generation = ++master->generation;
+    configure.fd = plan->sources;
+    configure.parcel.size_bytes = plan->sources_bytes;
+    configure.parcel.generation = ++master->generation;
     master->config = master->begin.config = plan->config;
-    plan->config = NULL;
+    plan->config = old_config;
     master->listeners = plan->listeners;
-    plan->listeners.count = 0;
+    plan->listeners = old_listeners;
     log_set_level(worker_log_level(master->config, master->options->verbosity));
-    crew_configure(master->crew, &plan->configure);
+    crew_configure(master->crew, &configure);
     use_access_log(master, plan->access_log);
     plan->access_log = -1;
     if (names_set_paths(master->names, master->config->resolv_conf, master->config->hosts_file))
         send_names(master);
     tell_listeners(master, &old_listeners);
-    rules_build(master->rules, master->config);
     crew_set_size(master->crew, workers);
     listeners_trim(&master->listeners, workers);
-    listeners_done(&old_listeners);
-    config_unref(&old_config);
+    master->awaits_config = master->awaits_rules = true;
+    rules_build(master->rules, master->config);
 }
 
 static void start_reload(struct master *master);
@@ -437,23 +328,67 @@ static void finish_reload(struct master *master)
     do_what_waits(master);
 }
 
+/* When every process has the new config and the rules are made from it. */
+static void check_reloaded(struct master *master)
+{
+    if (master->is_reloading && !master->awaits_config && !master->awaits_rules)
+        finish_reload(master);
+}
+
 static void on_reload_patience_over(void *owner)
 {
     struct master *master = owner;
 
     log_warning("not every process has taken config %llu in time",
                 (unsigned long long)master->generation);
-    finish_reload(master);
+    master->awaits_config = false;
+    check_reloaded(master);
 }
 
 static void on_configured(void *owner)
 {
     struct master *master = owner;
 
-    if (!master->is_reloading)
+    if (!master->is_reloading || !master->awaits_config)
         return;
     log_notice("config %llu is in force", (unsigned long long)master->generation);
-    finish_reload(master);
+    loop_timer_stop(&master->reload_patience);
+    master->awaits_config = false;
+    check_reloaded(master);
+}
+
+static void begin(struct master *master);
+
+static void on_rules_built(void *owner, bool is_new, const char *problem)
+{
+    struct master *master = owner;
+
+    take_rules(master, is_new, problem);
+    if (!master->has_begun) {
+        begin(master);
+        return;
+    }
+    master->awaits_rules = false;
+    check_reloaded(master);
+}
+
+static const struct rules_events rules_events = { on_rules_built };
+
+static enum error_kind make_plan(const struct master *master, struct plan *out,
+                                 struct error *error)
+{
+    struct plan plan;
+    enum error_kind kind = plan_read(&plan, master->options, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    kind = plan_open(&plan, &master->listeners, error);
+    if (kind != ERROR_NONE) {
+        plan_done(&plan);
+        return kind;
+    }
+    *out = plan;
+    return ERROR_NONE;
 }
 
 static void start_reload(struct master *master)
@@ -470,7 +405,7 @@ static void start_reload(struct master *master)
     master->is_reloading = true;
     master->reload_begun = master->reload_asked;
     notify_reloading(&master->notify);
-    if (plan_make(&plan, master, &error) != ERROR_NONE) {
+    if (make_plan(master, &plan, &error) != ERROR_NONE) {
         log_error("the reload failed, the old config stays: %s", error.text);
         message_set_text(master->last_error, sizeof master->last_error, error.text);
         master->failed_reloads++;
@@ -479,7 +414,7 @@ static void start_reload(struct master *master)
     }
     master->last_error[0] = '\0';
     loop_timer_set(&master->reload_patience, RELOAD_MS);
-    plan_use(&plan, master);
+    use_plan(master, &plan);
     plan_done(&plan);
 }
 
@@ -638,13 +573,6 @@ static void on_signal(struct ev_loop *ev, ev_signal *watcher, int revents)
 
     (void)ev;
     (void)revents;
-    if (!master->crew) { // still at the first rules: nothing has begun that would have to end
-        if (watcher->signum == SIGTERM || watcher->signum == SIGINT) {
-            rules_free(&master->rules);
-            _exit(EX_OK);
-        }
-        return;
-    }
     switch (watcher->signum) {
     case SIGHUP:
         start_reload(master);
@@ -720,41 +648,70 @@ static enum error_kind adopt_sockets(struct listeners *set, struct error *error)
     return kind;
 }
 
-static enum error_kind open_listeners(struct master *master, struct inheritance *inheritance,
-                                      struct error *error)
+int master_exit_code(enum error_kind kind)
 {
-    enum error_kind kind = adopt_sockets(&inheritance->listeners, error);
+    switch (kind) {
+    case ERROR_CONFIG:
+    case ERROR_LIMIT:
+        return EX_CONFIG;
+    case ERROR_ADDRESS:
+        return EX_UNAVAILABLE;
+    default:
+        return EX_OSERR;
+    }
+}
 
-    if (kind == ERROR_NONE)
-        kind = listeners_make(&master->listeners, &inheritance->listeners, master->config,
-                              workers_wanted(master->config), error);
-    if (kind != ERROR_NONE)
-        return kind;
-    listeners_trim(&master->listeners, workers_wanted(master->config));
+/* With the first rules at hand: nothing passes unjudged. */
+static void begin(struct master *master)
+{
+    struct plan plan = { .config = master->config, .access_log = -1, .sources = -1 };
+    struct error error;
+    enum error_kind kind;
+
+    if (master->phase != STARTING)
+        return;
+    master->has_begun = true;
+    kind = plan_open(&plan, &master->inherited, &error);
+    master->listeners = plan.listeners;
+    master->begin.access_log = plan.access_log;
+    listeners_done(&master->inherited);
+    if (kind != ERROR_NONE) {
+        log_error("%s", error.text);
+        end_now(master, master_exit_code(kind));
+        return;
+    }
+    listeners_trim(&master->listeners, plan_workers(master->config));
     for (size_t i = 0; i < master->listeners.count; i++)
         log_notice("listening on %s%s", master->listeners.items[i]->name,
                    master->listeners.items[i]->is_passed ? ", passed by systemd" : "");
-    return ERROR_NONE;
+    crew_set_size(master->crew, plan_workers(master->config));
 }
 
 static enum error_kind open_all(struct master *master, struct inheritance *inheritance,
                                 struct error *error)
 {
-    enum error_kind kind = loop_new(&master->loop, error);
+    struct plan plan;
+    enum error_kind kind = plan_read(&plan, master->options, error);
 
+    if (kind != ERROR_NONE)
+        return kind;
+    master->config = master->begin.config = plan.config;
+    plan.config = NULL;
+    plan_done(&plan);
+    log_set_level(worker_log_level(master->config, master->options->verbosity));
+    kind = loop_new(&master->loop, error);
     if (kind != ERROR_NONE)
         return kind;
     loop_timer_init(&master->reload_patience, master->loop, on_reload_patience_over, master);
     loop_timer_init(&master->watchdog, master->loop, on_watchdog, master);
     watch_signals(master); // before anybody can see that we are there
-    build_first_rules(master);
-    kind = open_listeners(master, inheritance, error);
-    if (kind == ERROR_NONE)
-        kind = open_access_log(&master->begin.access_log, master->config, error);
+    kind = adopt_sockets(&inheritance->listeners, error);
     if (kind == ERROR_NONE && !inheritance->shared)
         kind = shared_new(&inheritance->shared, error);
     if (kind != ERROR_NONE)
         return kind;
+    master->inherited = inheritance->listeners;
+    inheritance->listeners.count = 0;
     master->begin.shared = inheritance->shared;
     inheritance->shared = NULL;
     master->predecessor = inheritance->channel;
@@ -786,10 +743,9 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     if (!master)
         abort();
     master->options = setup->options;
-    master->config = setup->config;
-    config_ref(master->config);
     master->generation = 1;
     master->predecessor = master->notify.fd = master->begin.access_log = -1;
+    master->begin.rules = master->begin.passes = master->begin.follow = -1;
     kind = open_all(master, inheritance, error);
     inheritance_done(inheritance);
     if (kind != ERROR_NONE) {
@@ -797,13 +753,12 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
         return kind;
     }
     open_rest(master);
-    master->begin.config = master->config;
     master->begin.listeners = &master->listeners;
     master->begin.names = names_texts(master->names);
     master->begin.via_pseudonym = span_text(master->pseudonym);
     master->begin.stubs = master->stubs = stubs_read(NULL);
-    master->begin.passes = master->begin.follow = -1;
     master->started_ms = clock_ms();
+    master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;
     master->crew = crew_new(master->loop, &master->begin, setup->roles, setup->role_count,
                             &crew_events, master);
@@ -818,7 +773,7 @@ int master_run(struct master *master)
         master->from_predecessor.data = master;
         ev_io_start(master->loop->ev, &master->from_predecessor);
     }
-    crew_set_size(master->crew, workers_wanted(master->config));
+    rules_build(master->rules, master->config);
     loop_run(master->loop);
     return master->exit_code;
 }
@@ -842,6 +797,7 @@ void master_free(struct master **master)
     names_free(&old->names);
     notify_close(&old->notify);
     listeners_done(&old->listeners);
+    listeners_done(&old->inherited);
     shared_free(&old->begin.shared);
     if (old->begin.access_log >= 0)
         close(old->begin.access_log);

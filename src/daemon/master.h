@@ -22,14 +22,17 @@ struct master_setup {
     const struct daemon_options *options; // borrowed for the master's life, as are the roles
     const struct crew_role *roles;
     size_t role_count;
-    struct config *config;                // referenced, not taken over
 };
 
-/* Opens everything and starts nobody yet. The inheritance is taken over, also on failure. */
+/* Reads the config; listens to nobody and starts nobody yet. The inheritance is taken over, also on
+ * failure. */
 enum error_kind master_new(struct master **out, const struct master_setup *setup,
                            struct inheritance *inheritance, struct error *error);
-/* Runs until a signal ends it; returns the process's exit code. */
+/* Has the rules made, opens what the config asks for, starts everybody. Runs until a signal ends
+ * it; returns the process's exit code. */
 int master_run(struct master *master);
+/* The exit code (sysexits.h) for what master_new() failed of. */
+int master_exit_code(enum error_kind kind);
 void master_free(struct master **master);
 
 #endif

@@ -482,7 +482,7 @@ static void start_compiler(struct rules *rules)
         use_new(rules, "no pipe to the compiler");
         return;
     }
-    rules->pid = fork();
+    rules->pid = child_fork();
     if (rules->pid == 0) {
         close(report[0]);
         run_compiler(rules->plan, report[1]);

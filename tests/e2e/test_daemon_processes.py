@@ -15,6 +15,11 @@ AT_ONCE_S = 2.0 if SANITIZED else 0.5
 
 
 @pytest.fixture
+def start_proxy_at_once(start_proxy):
+    return start_proxy
+
+
+@pytest.fixture
 def start_proxy(start_proxy):
     def start(**options):
         proxy = start_proxy(**options)
@@ -130,7 +135,7 @@ def test_workers_end_with_a_killed_master(start_proxy, origin):
     proxy.process.wait()
     proxy.process = None
     wait_for("the end of all workers", lambda: not any(is_running(pid) for pid in pids))
-    assert refuses(proxy.port)
+    wait_for("nobody listening", lambda: refuses(proxy.port))
 
 
 def test_counters_and_sockets_do_not_leak_over_many_deaths(start_proxy, origin):
@@ -208,6 +213,18 @@ def test_ctrl_c_reaches_workers_too_and_drains_all_the_same(start_proxy, start_o
     held.go_on.set()
     assert download.finish() == held.body
     assert proxy.process.wait(5) == 0
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGHUP, signal.SIGUSR1],
+                                     [signal.SIGINT, signal.SIGINT]])
+def test_signals_before_it_serves_are_obeyed(start_proxy_at_once, numbers):
+    proxy = start_proxy_at_once(workers=2)  # listening, but its rules are still being made
+    for number in numbers:
+        proxy.process.send_signal(number)
+    if signal.SIGHUP in numbers:
+        wait_for_log(proxy, "config 2 is in force")
+    else:
+        assert proxy.process.wait(5) == 0
 
 
 # ---- the beginning --------------------------------------------------------------------------------
