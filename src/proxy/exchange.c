@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "proxy/access_log.h"
@@ -1360,13 +1361,23 @@ static const struct phases_events response_events = {
 
 static const struct outgoing_events bound_events;
 
+/* The last read of a long body ends where the body does, so what comes behind it was not seen. */
+static bool has_unseen(const struct exchange *x)
+{
+    int fd = stream_splice_fd(&x->outgoing->stream);
+    char byte;
+
+    return x->response_bytes >= LOOP_SCRATCH_BYTES / 2 && fd >= 0 &&
+           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
 /* The response is parsed to its end: the connection goes back, or ends. */
 static void let_outgoing_go(struct exchange *x, bool has_extra)
 {
     struct outgoing *outgoing = x->outgoing;
     bool clean = !has_extra && x->response.keep_alive && !x->response.is_abnormal &&
                  x->request_finished && !x->upload_is_void &&
-                 outbox_is_empty(&outgoing->outbox) && !x->upload.in_pipe;
+                 outbox_is_empty(&outgoing->outbox) && !x->upload.in_pipe && !has_unseen(x);
 
     x->outgoing = NULL;
     if (!clean) {

@@ -37,6 +37,8 @@ enum verb {
     SENDS,
     SENDS_WHAT_IT_CAN,
     SENDS_BYTES,
+    PASSES_TO_BROWSER,
+    PASSES_TO_ORIGIN,
     FINISHES,
     CLOSES,
     RESETS,
@@ -74,6 +76,7 @@ struct script {
     struct step steps[STEPS];
     size_t step_count;
     bool is_alone; // changes what all share
+    bool is_whole; // is about what comes in one piece
     struct script *next;
 };
 
@@ -99,10 +102,10 @@ struct talk {
     struct party parties[SIDES][PARTIES];
     size_t accepted[SIDES];
     struct address proxy_address;
-    size_t at, at_byte;    // step, and what of it is done
-    struct buffer sending; // what this step sends
-    struct buffer payload; // of the chunks that this step gets
-    struct loop_timer limit, nothing;
+    size_t at, at_byte, passed; // step, and what of it is done
+    struct buffer sending;      // what this step sends
+    struct buffer payload;      // of the chunks that this step gets
+    struct loop_timer limit, nothing, soon;
     struct loop_task pump;
     ev_io watch;
     bool nothing_is_over, is_drained, is_over, has_small_window;
@@ -203,6 +206,8 @@ static const struct {
     { "sends:", SENDS, false, true },
     { "sends what it can:", SENDS_WHAT_IT_CAN, false, true },
     { "sends # bytes", SENDS_BYTES, true, false },
+    { "passes # bytes to browser", PASSES_TO_BROWSER, true, false },
+    { "passes # bytes to origin", PASSES_TO_ORIGIN, true, false },
     { "finishes", FINISHES, false, false },
     { "closes", CLOSES, false, false },
     { "resets", RESETS, false, false },
@@ -315,6 +320,8 @@ static void read_script_line(struct script *script, const char *at, unsigned lin
         append_line(&script->rules, at + 7);
     } else if (strncmp(at, "alone\n", 6) == 0) {
         script->is_alone = true;
+    } else if (strncmp(at, "whole\n", 6) == 0) {
+        script->is_whole = true;
     } else {
         if (script->step_count == STEPS)
             die(script->file, line, "too many steps");
@@ -667,6 +674,9 @@ static bool is_there(struct talk *talk, const struct step *step)
     return true;
 }
 
+/* Bytes of a head, pieces of a long body. */
+#define PIECE_OF(whole) (1 + (whole) / 500)
+
 static char pattern(size_t at)
 {
     return (char)('a' + (at + at / 251) % 26);
@@ -678,7 +688,7 @@ static size_t cut(struct talk *talk, size_t left, size_t whole)
     size_t most = left;
 
     if (talk->mode == BYTES)
-        most = 1 + whole / 2000; // bytes of a head, pieces of a long body
+        most = PIECE_OF(whole);
     else if (talk->mode == RANDOM) {
         talk->chance = talk->chance * 1664525u + 1013904223u;
         most = 1 + (talk->chance >> 8) % (whole > 5000 ? 3 * 64 * 1024 : 40);
@@ -687,6 +697,22 @@ static size_t cut(struct talk *talk, size_t left, size_t whole)
 }
 
 enum progress { DONE, WAITS, AGAIN_SOON };
+
+/* At most `left` bytes of the pattern; -1 when nothing could be sent. */
+static ssize_t send_pattern(struct party *party, size_t left)
+{
+    char bytes[65536];
+    ssize_t sent;
+
+    if (left > sizeof bytes)
+        left = sizeof bytes;
+    for (size_t i = 0; i < left; i++)
+        bytes[i] = pattern(party->sent + i);
+    sent = send(party->fd, bytes, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0)
+        party->sent += (size_t)sent;
+    return sent;
+}
 
 static enum progress send_some(struct talk *talk, struct party *party, struct span bytes,
                                size_t whole)
@@ -730,22 +756,32 @@ static enum progress do_send(struct talk *talk, const struct step *step, struct 
                      talk->sending.size);
 }
 
+static bool has_failed_to_send(ssize_t sent)
+{
+    return sent < 0 && errno != EAGAIN && errno != ENOTCONN;
+}
+
 static enum progress do_send_pattern(struct talk *talk, const struct step *step,
                                      struct party *party)
 {
-    char bytes[65536];
-    size_t left = step->number - talk->at_byte, before = talk->at_byte;
-    enum progress progress;
+    size_t left = step->number - talk->at_byte;
+    ssize_t sent;
 
     if (left == 0)
         return DONE;
-    if (left > sizeof bytes)
-        left = sizeof bytes;
-    for (size_t i = 0; i < left; i++)
-        bytes[i] = pattern(party->sent + i);
-    progress = send_some(talk, party, span_of(bytes, left), step->number);
-    party->sent += talk->at_byte - before;
-    return progress;
+    sent = send_pattern(party, cut(talk, left, step->number));
+    if (has_failed_to_send(sent)) {
+        if (talk->at + 1 < talk->script->step_count && step[1].verb == GETS_CUT)
+            return DONE; // that is what it gets
+        fail(talk, "send: %s", strerror(errno));
+        return WAITS;
+    }
+    if (sent <= 0) {
+        wait_for(talk, party->fd, EV_WRITE);
+        return WAITS;
+    }
+    talk->at_byte += (size_t)sent;
+    return AGAIN_SOON;
 }
 
 enum reading { READ_SOME, READ_WAITS, READ_END, READ_RESET };
@@ -1029,6 +1065,44 @@ static enum progress do_get_pattern(struct talk *talk, const struct step *step, 
     return DONE;
 }
 
+/* One sends while the other reads, so that nothing but the proxy need hold what is under way. */
+static enum progress do_pass(struct talk *talk, const struct step *step, struct party *from,
+                             struct party *to)
+{
+    char in[65536];
+    size_t left = step->number - talk->passed;
+    ssize_t got;
+
+    if (talk->passed < step->number) {
+        ssize_t sent = send_pattern(from, cut(talk, left, step->number));
+        if (has_failed_to_send(sent)) {
+            fail(talk, "send: %s", strerror(errno));
+            return WAITS;
+        }
+        talk->passed += sent > 0 ? (size_t)sent : 0;
+    }
+    got = recv(to->fd, in, sizeof in, MSG_DONTWAIT);
+    for (ssize_t i = 0; i < got; i++)
+        if (in[i] != pattern(to->got + (size_t)i)) {
+            fail(talk, "byte %zu is not what was sent", to->got + (size_t)i);
+            return WAITS;
+        }
+    if (got > 0) {
+        to->got += (size_t)got;
+        talk->at_byte += (size_t)got;
+    } else if (got == 0 || errno != EAGAIN) {
+        fail(talk, "the other side's connection ended");
+        return WAITS;
+    } else if (talk->passed == step->number) {
+        wait_for(talk, to->fd, EV_READ);
+        return WAITS;
+    } else {
+        loop_timer_set(&talk->soon, 1); // both ends wait for the proxy
+        return WAITS;
+    }
+    return talk->at_byte < step->number ? AGAIN_SOON : DONE;
+}
+
 static enum progress do_get_ending(struct talk *talk, const struct step *step, struct party *party)
 {
     char in[1500];
@@ -1188,6 +1262,10 @@ static enum progress act(struct talk *talk, const struct step *step)
     case RESETS:
         close_party(party, step->verb == RESETS);
         return DONE;
+    case PASSES_TO_BROWSER:
+        return do_pass(talk, step, party, &talk->parties[BROWSER][0]);
+    case PASSES_TO_ORIGIN:
+        return do_pass(talk, step, party, &talk->parties[ORIGIN][0]);
     case GETS:
         return do_get(talk, step, party);
     case GETS_MESSAGE:
@@ -1244,6 +1322,7 @@ static void finish(struct talk *talk)
     ev_io_stop(director->loop->ev, &talk->watch);
     loop_timer_stop(&talk->limit);
     loop_timer_stop(&talk->nothing);
+    loop_timer_stop(&talk->soon);
     loop_later_cancel(director->loop, &talk->pump);
     printf("%s %u - %s, %s\n", talk->why[0] ? "not ok" : "ok", ++director->number, script->name,
            mode_names[talk->mode]);
@@ -1289,7 +1368,7 @@ static void pump(void *owner)
             return;
         case DONE:
             talk->at++;
-            talk->at_byte = 0;
+            talk->at_byte = talk->passed = 0;
             talk->payload.size = 0;
             loop_timer_set(&talk->limit, STEP_MS);
             if (talk->at == talk->script->step_count)
@@ -1299,7 +1378,7 @@ static void pump(void *owner)
         }
     }
     if (!talk->why[0] && !all_is_quiet(talk)) {
-        loop_later(loop, &talk->pump);
+        loop_timer_set(&talk->soon, 2);
         return;
     }
     finish(talk);
@@ -1324,6 +1403,7 @@ static void begin(struct director *director, struct script *script, enum mode mo
     open_bad_ports(talk);
     talk->pump = (struct loop_task){ .run = pump, .owner = talk };
     loop_timer_init(&talk->limit, director->loop, on_limit, talk);
+    loop_timer_init(&talk->soon, director->loop, pump, talk);
     loop_timer_init(&talk->nothing, director->loop, on_nothing_over, talk);
     ev_init(&talk->watch, on_watch);
     talk->watch.data = talk;
@@ -1343,7 +1423,7 @@ static struct script *next_script(struct director *director, enum mode *mode)
     if (!script)
         return NULL;
     *mode = director->next_mode++;
-    if (director->next_mode == MODES) {
+    if (director->next_mode == MODES || script->is_whole) {
         director->next_mode = WHOLE;
         director->next = script->next;
     }
