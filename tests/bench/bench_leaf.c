@@ -1,5 +1,5 @@
 /*
- * What TLS costs: leaves a second, handshakes on both sides, memory of an idle connection.
+ * What TLS costs: leaves a second, handshakes on both sides, memory of an idle connection, bodies.
  *
  *     bench_leaf [SECONDS]     for each figure (1); best of three
  */
@@ -381,6 +381,76 @@ static void bench_idle(int version)
     loop_free(&loop);
 }
 
+/* ---- bodies ---- */
+
+enum { BODY_BYTES = 512 * 1024 * 1024, PIECE_BYTES = 64 * 1024 };
+static size_t left_bytes;
+
+static void on_writable(void *owner)
+{
+    static char bytes[PIECE_BYTES];
+    struct side *side = owner;
+    struct iovec part = { bytes, sizeof bytes };
+    enum stream_outcome outcome = STREAM_OK;
+
+    while (left_bytes && outcome == STREAM_OK) {
+        size_t put = 0;
+
+        part.iov_len = left_bytes < sizeof bytes ? left_bytes : sizeof bytes;
+        outcome = stream_write(&side->stream, &part, 1, &put);
+        left_bytes -= outcome == STREAM_OK ? put : 0;
+    }
+    must(outcome != STREAM_LOST, "writing");
+    if (!left_bytes)
+        loop_stop(loop);
+}
+
+static const struct stream_events body_events = { ignore, on_writable };
+
+static void bench_body(void)
+{
+    int fds[2];
+    struct pollfd ready;
+    struct stream below = { 0 };
+    char hello[4096];
+    ssize_t size;
+    double start;
+    pid_t pid;
+    SSL *ssl;
+
+    must(!loop_new(&loop, NULL) && socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0, "a socket pair");
+    pid = fork();
+    if (pid == 0) {
+        SSL *browser = browser_ssl(SSL_CTX_new(TLS_client_method()), NULL);
+        static char bytes[PIECE_BYTES];
+
+        close(fds[0]);
+        SSL_set_fd(browser, fds[1]);
+        while (SSL_connect(browser) == 1 && SSL_read(browser, bytes, sizeof bytes) > 0)
+            ;
+        _exit(0);
+    }
+    close(fds[1]);
+    ready = (struct pollfd){ .fd = fds[0], .events = POLLIN };
+    must(poll(&ready, 1, 10000) == 1 && (size = recv(fds[0], hello, sizeof hello, 0)) > 0, "hello");
+    ssl = our_ssl();
+    stream_init_tcp(&below, loop, fds[0], &body_events, NULL);
+    stream_init_tls(&sides[0].stream, &below, &ssl, span_of(hello, (size_t)size), &body_events,
+                    &sides[0]);
+    stream_tls_shake_hands(&sides[0].stream, on_shaken);
+    loop_run(loop);
+    left_bytes = BODY_BYTES;
+    stream_want(&sides[0].stream, STREAM_WRITE);
+    start = cpu_s();
+    loop_run(loop);
+    printf("body, written %24.2f GB for each second of ours\n",
+           (double)BODY_BYTES / 1e9 / (cpu_s() - start));
+    stream_reset(&sides[0].stream);
+    loop_free(&loop);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct leaf_signer by_packet = { .send = keep_packet };
@@ -419,6 +489,7 @@ int main(int argc, char **argv)
     }
     bench_idle(TLS1_3_VERSION);
     bench_idle(TLS1_2_VERSION);
+    bench_body();
 
     browser_tls_free(&browsers);
     leaf_cache_free(&cache);
