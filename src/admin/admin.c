@@ -21,13 +21,16 @@
 enum {
     EXPIRY_MOST_MS = 60 * 60 * 1000, // the clock may be set: look again after this at the latest
     CONTROL_AGAIN_MS = 5000,
+    WORKERS_PATIENCE_MS = 3000, // for all of them to have new passes
     FOLLOWED_AT_ONCE = 64,
     FOLLOWED_BYTES = 20 * 1024, // one packet, which is one line
 };
 
-struct pending { // a caller that waits for a reload to end
+struct pending { // a caller that waits for a reload to end, or for workers to have its pass
     struct control_caller *caller;
     uint64_t number;
+    bool is_reload;
+    char text[400]; // the answer, when it is no reload
 };
 
 struct admin {
@@ -44,7 +47,8 @@ struct admin {
     struct overview_state state;
     struct pending pending[CONTROL_CALLERS];
     size_t pending_count;
-    uint64_t reload_number; // of the last one asked for
+    struct loop_timer patience;
+    uint64_t number; // of the last reload or passes: greater than any of who was here before
     int follow[2];          // packets go into [1] and come out of [0]; -1: nobody follows
     ev_io followed;
 };
@@ -91,7 +95,7 @@ static enum error_kind publish(struct admin *admin, bool is_kept, struct error *
         kind = error_set(error, ERROR_LIMIT, "in force, but not kept: no state directory");
     else if (!is_kept)
         kind = keep_write(path, buffer_span(&text), error);
-    admin->seams.push_passes(admin->seams.owner, buffer_span(&text));
+    admin->seams.push_passes(admin->seams.owner, ++admin->number, buffer_span(&text));
     buffer_release(&text);
     set_expiry(admin);
     return kind;
@@ -313,16 +317,21 @@ static void answer_status(struct admin *admin, struct control_caller *caller, bo
     free(overview);
 }
 
-static void start_reload(struct admin *admin, struct control_caller *caller)
+static struct pending *add_pending(struct admin *admin, struct control_caller *caller)
 {
     struct pending *pending = &admin->pending[admin->pending_count++]; // as many as callers
 
     assert(admin->pending_count <= CONTROL_CALLERS);
-    if (admin->reload_number < admin->state.reload_number)
-        admin->reload_number = admin->state.reload_number; // asked for by who was here before us
-    *pending = (struct pending){ caller, ++admin->reload_number };
+    *pending = (struct pending){ .caller = caller, .number = admin->number };
+    return pending;
+}
+
+static void start_reload(struct admin *admin, struct control_caller *caller)
+{
+    admin->number++;
+    add_pending(admin, caller)->is_reload = true;
     log_notice("a reload is asked for on the control socket");
-    admin->seams.reload(admin->seams.owner, pending->number);
+    admin->seams.reload(admin->seams.owner, admin->number);
 }
 
 static void answer_reload(struct admin *admin, struct control_caller *caller)
@@ -340,16 +349,32 @@ static void answer_reload(struct admin *admin, struct control_caller *caller)
     buffer_release(&text);
 }
 
-static void answer_reloads(struct admin *admin)
+static bool is_done(const struct admin *admin, const struct pending *pending)
+{
+    return pending->number <= (pending->is_reload ? admin->state.reload_number
+                                                  : admin->state.passes_number);
+}
+
+/* Those that need not wait any longer; with is_late also those that wait for workers. */
+static void answer_pending(struct admin *admin, bool is_late)
 {
     for (size_t i = admin->pending_count; i > 0; i--) {
         struct pending done = admin->pending[i - 1];
 
-        if (done.number > admin->state.reload_number)
+        if (!is_done(admin, &done) && (done.is_reload || !is_late))
             continue;
         admin->pending[i - 1] = admin->pending[--admin->pending_count];
-        answer_reload(admin, done.caller);
+        if (done.is_reload)
+            answer_reload(admin, done.caller);
+        else
+            control_answer(done.caller, NULL, span_text(done.text));
     }
+}
+
+/* A worker that hangs is replaced by one that has them. */
+static void on_patience_over(void *owner)
+{
+    answer_pending(owner, true);
 }
 
 static void describe(struct buffer *text, const struct control_request *request)
@@ -391,7 +416,7 @@ static enum error_kind change_book(struct admin *admin, const struct control_req
 static void take_change(struct admin *admin, struct control_caller *caller,
                         const struct control_request *request)
 {
-    struct buffer text = { .limit_bytes = 1024 };
+    struct buffer text = { .limit_bytes = sizeof admin->pending->text - 1 };
     struct error error;
 
     if (change_book(admin, request, &error) != ERROR_NONE) {
@@ -400,7 +425,9 @@ static void take_change(struct admin *admin, struct control_caller *caller,
     }
     describe(&text, request);
     log_notice("%.*s", (int)text.size - 1, text.at);
-    control_answer(caller, NULL, buffer_span(&text));
+    snprintf(add_pending(admin, caller)->text, sizeof admin->pending->text, "%.*s",
+             SPAN_PRINT(buffer_span(&text)));
+    loop_timer_set(&admin->patience, WORKERS_PATIENCE_MS);
     buffer_release(&text);
 }
 
@@ -504,6 +531,8 @@ struct admin *admin_new(const struct admin_setup *setup)
     snprintf(admin->state_dir, sizeof admin->state_dir, "%s", setup->state_dir);
     loop_timer_init(&admin->expiry, admin->loop, on_expiry, admin);
     loop_timer_init(&admin->control_again, admin->loop, on_control_again, admin);
+    loop_timer_init(&admin->patience, admin->loop, on_patience_over, admin);
+    admin->number = clock_ms();
     admin->web = web_new(admin->loop, &web_events, admin);
     admin->book = passbook_new();
     admin->seams.follow(admin->seams.owner, -1); // of who was here before
@@ -520,6 +549,7 @@ void admin_free(struct admin **admin)
         return;
     loop_timer_stop(&old->expiry);
     loop_timer_stop(&old->control_again);
+    loop_timer_stop(&old->patience);
     control_free(&old->control);
     stop_following(old);
     web_free(&old->web);
@@ -551,5 +581,5 @@ void admin_use_state(struct admin *admin, const struct overview_state *state)
         open_control(admin);
         read_book(admin); // who was the service until now may have changed it
     }
-    answer_reloads(admin);
+    answer_pending(admin, false);
 }

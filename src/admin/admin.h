@@ -19,8 +19,9 @@ struct admin_seams {
     /* The service's config is to be read anew; overview_state.reload_number says when `number` is
      * done. */
     void (*reload)(void *owner, uint64_t number);
-    /* The text of passbook.h, for all workers. */
-    void (*push_passes)(void *owner, struct span text);
+    /* The text of passbook.h, for all workers; overview_state.passes_number says when they have
+     * it. */
+    void (*push_passes)(void *owner, uint64_t number, struct span text);
     /* Log lines are wanted, or no longer: one in each packet on this socket, which stays admin's.
      * -1: no longer. */
     void (*follow)(void *owner, int fd);

@@ -19,6 +19,7 @@ struct overview_state { // what the master says
     uint64_t generation; // of the config in force
     uint64_t reloads, failed_reloads;
     uint64_t reload_number; // of the newest reload asked for by admin that is finished
+    uint64_t passes_number; // of the newest passes pushed by admin that all workers have
     uint64_t last_reload_ms; // since 1970; 0: none yet
     uint64_t restarts;
     uint32_t workers, ready_workers;

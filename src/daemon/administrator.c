@@ -54,7 +54,7 @@ static void reload(void *owner, uint64_t number)
     tell_master(owner, &message);
 }
 
-static void push_passes(void *owner, struct span text)
+static void push_passes(void *owner, uint64_t number, struct span text)
 {
     struct message message = message_of(MESSAGE_PASSES);
     struct error error;
@@ -63,6 +63,7 @@ static void push_passes(void *owner, struct span text)
         log_error("workers do not hear of passes: %s", error.text);
         return;
     }
+    message.parcel.generation = number;
     tell_master(owner, &message);
     close(message.fd);
 }
@@ -167,6 +168,7 @@ static void use_state(struct administrator *it, const struct message_state *from
         .reloads = from->reloads,
         .failed_reloads = from->failed_reloads,
         .reload_number = from->reload_number,
+        .passes_number = from->passes_number,
         .last_reload_ms = from->last_reload_ms,
         .restarts = from->restarts,
         .workers = from->workers,

@@ -24,6 +24,7 @@ struct member { // a place for a worker, or a role
     int page; // of counters; -1: none
     bool is_retired;
     bool owes_answer; // to CONFIGURE of crew->generation
+    size_t owes_taken; // answers to PASSES and RULES
     struct member *next;
 };
 
@@ -312,6 +313,20 @@ void crew_configure(struct crew *crew, const struct message *configure)
     check_configured(crew);
 }
 
+bool crew_is_settled(const struct crew *crew)
+{
+    for (const struct member *member = crew->members; member; member = member->next)
+        if (member->owes_taken > 0)
+            return false;
+    return true;
+}
+
+static void check_settled(struct crew *crew)
+{
+    if (crew_is_settled(crew))
+        crew->events->on_settled(crew->owner);
+}
+
 /* ---- events of a member ---- */
 
 static void on_message(void *owner, struct message *message)
@@ -328,6 +343,10 @@ static void on_message(void *owner, struct message *message)
             crew->events->on_asked(crew->owner, message);
         else
             child_kill(member->child, "it sent what is not its business");
+        break;
+    case MESSAGE_TAKEN:
+        if (member->owes_taken > 0 && --member->owes_taken == 0)
+            check_settled(crew);
         break;
     case MESSAGE_CONFIGURED:
         see_answer(member, &message->configured);
@@ -352,6 +371,10 @@ static bool on_ended(void *owner, int status)
     if (member->page >= 0)
         metrics_reset_gauges(shared_metrics(crew->begin->shared, member->page));
     member->owes_answer = false;
+    if (member->owes_taken > 0) {
+        member->owes_taken = 0;
+        check_settled(crew);
+    }
     if (crew->is_draining || member->is_retired) {
         member_free(crew, member);
         check_drained(crew);
@@ -440,9 +463,11 @@ void crew_set_size(struct crew *crew, size_t workers)
 
 void crew_tell_workers(struct crew *crew, const struct message *message)
 {
+    bool is_answered = message->type == MESSAGE_PASSES || message->type == MESSAGE_RULES;
+
     for (struct member *member = crew->members; member; member = member->next)
-        if (!member->role)
-            child_send(member->child, message);
+        if (!member->role && child_send(member->child, message))
+            member->owes_taken += is_answered;
 }
 
 void crew_tell_others(struct crew *crew, const struct message *message)

@@ -54,6 +54,8 @@ struct crew_events {
     /* A process beside the workers wants something: RELOAD, PASSES, FOLLOW or NO_FOLLOW. Whoever
      * keeps its descriptor puts -1 in its place. */
     void (*on_asked)(void *owner, struct message *message);
+    /* Every worker has taken what it was told of PASSES and RULES, or has ended. */
+    void (*on_settled)(void *owner);
     /* A process began to serve, or ended. */
     void (*on_changed)(void *owner);
     /* After crew_drain(): nobody is left. */
@@ -75,6 +77,8 @@ void crew_set_size(struct crew *crew, size_t workers);
 
 /* To every worker, retired ones too; `message` is one that does not differ from one to another. */
 void crew_tell_workers(struct crew *crew, const struct message *message);
+/* No worker owes an answer to PASSES or RULES. */
+bool crew_is_settled(const struct crew *crew);
 /* To the processes beside the workers. */
 void crew_tell_others(struct crew *crew, const struct message *message);
 /* A listener that is new: to each worker not retired its own socket. */

@@ -45,6 +45,7 @@ struct master {
     uint64_t generation, failed_reloads;
     uint64_t rules_generation;
     uint64_t started_ms, last_reload_ms;             // since 1970
+    uint64_t passes_told, passes_taken;              // generations of PASSES messages
     uint64_t reload_asked, reload_begun, reload_done; // numbers of RELOAD messages
     bool has_begun; // listens, and workers were started
     bool awaits_config, awaits_rules; // of the reload that is under way
@@ -97,6 +98,7 @@ static void tell_state(struct master *master)
     state->workers = (uint32_t)counts.workers;
     state->ready_workers = (uint32_t)counts.serving_workers;
     state->reload_number = master->reload_done;
+    state->passes_number = master->passes_taken;
     state->last_reload_ms = master->last_reload_ms;
     state->started_ms = master->started_ms;
     state->is_serving = master->phase == SERVING && master->predecessor < 0;
@@ -201,6 +203,14 @@ static uint64_t clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static void on_settled(void *owner)
+{
+    struct master *master = owner;
+
+    master->passes_taken = master->passes_told;
+    tell_state(master);
+}
+
 /* Kept for workers to come; takes the descriptor over. */
 static void use_passes(struct master *master, struct message *message)
 {
@@ -208,8 +218,11 @@ static void use_passes(struct master *master, struct message *message)
         close(master->begin.passes);
     master->begin.passes = message->fd;
     master->begin.passes_bytes = message->parcel.size_bytes;
+    master->passes_told = message->parcel.generation;
     crew_tell_workers(master->crew, message);
     message->fd = -1;
+    if (crew_is_settled(master->crew)) // there is no worker yet
+        on_settled(master);
 }
 
 static void use_follow(struct master *master, struct message *message)
@@ -628,6 +641,7 @@ static const struct crew_events crew_events = {
     .on_hopeless = on_hopeless,
     .on_configured = on_configured,
     .on_asked = on_asked,
+    .on_settled = on_settled,
     .on_changed = on_changed,
     .on_empty = on_empty,
 };

@@ -55,6 +55,7 @@ struct message_state { // STATE: what the master knows, for whoever shows it
     uint64_t restarts;   // workers replaced
     uint32_t workers, ready_workers;
     uint64_t reload_number;   // the newest RELOAD that is done; of the last process that asked
+    uint64_t passes_number;   // generation of the newest PASSES that all workers have
     uint64_t last_reload_ms;  // since 1970; 0: none yet
     uint64_t started_ms;      // since 1970
     uint64_t is_serving;      // 1: all are up, and nobody else is the service
@@ -89,7 +90,8 @@ struct message_none {
     ROW(RELOAD, number, sizeof(struct message_number), 0, "reload") /* of admin; see STATE */ \
     ROW(PASSES, parcel, sizeof(struct message_parcel), 1, "passes") /* admin/passbook.h */ \
     ROW(FOLLOW, none, 0, 1, "follow")             /* a socket: each log line as a packet, too */ \
-    ROW(NO_FOLLOW, none, 0, 0, "no-follow")
+    ROW(NO_FOLLOW, none, 0, 0, "no-follow") \
+    ROW(TAKEN, none, 0, 0, "taken")               /* PASSES or RULES: one for each of them */
 
 enum message_type {
     MESSAGE_NONE,

@@ -367,7 +367,7 @@ static void end_now(struct worker *worker, const char *why)
 
 static void obey(struct worker *worker, struct message *message)
 {
-    struct message pong = message_of(MESSAGE_PONG);
+    struct message pong = message_of(MESSAGE_PONG), taken = message_of(MESSAGE_TAKEN);
 
     switch (message->type) {
     case MESSAGE_PING:
@@ -382,9 +382,11 @@ static void obey(struct worker *worker, struct message *message)
         break;
     case MESSAGE_RULES:
         use_rules(worker, message->fd);
+        message_send(worker->channel, &taken, NULL);
         break;
     case MESSAGE_PASSES:
         take_passes(worker, message->fd, message->parcel.size_bytes);
+        message_send(worker->channel, &taken, NULL);
         break;
     case MESSAGE_FOLLOW:
         set_follow(worker, message->fd);
