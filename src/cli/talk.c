@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
@@ -13,7 +14,7 @@
 #include "cli/say.h"
 #include "state/config_value.h"
 
-enum { PIECE_BYTES = 64 * 1024, FIRST_LINE_BYTES = 1024 };
+enum { PIECE_BYTES = 64 * 1024, FIRST_LINE_BYTES = 1024, TRIES = 10, TRY_AGAIN_MS = 50 };
 
 bool talk_take(struct talk *talk, int letter, const char *value)
 {
@@ -91,28 +92,37 @@ static bool find_socket(struct talk *talk, char *path, size_t size)
 
 /* ---- talking ---- */
 
-static int connect_to(const char *path)
+/* What came of one try. A service that is being replaced is there again in a moment. */
+enum outcome { ANSWERED, GONE, HOPELESS };
+
+static enum outcome connect_to(const char *path, int *out)
 {
     struct sockaddr_un name = { .sun_family = AF_UNIX };
-    int fd;
+    int fd, code;
 
     if (strlen(path) >= sizeof name.sun_path) {
         say_error("the path of the control socket is too long: %s", path);
-        return -1;
+        return HOPELESS;
     }
     snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof name) == 0)
-        return fd;
-    if (errno == ENOENT || errno == ECONNREFUSED)
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof name) == 0) {
+        *out = fd;
+        return ANSWERED;
+    }
+    code = errno;
+    if (fd >= 0)
+        close(fd);
+    if (code == ECONNREFUSED || code == EAGAIN)
+        return GONE;
+    if (code == ENOENT)
         say_error("no dejunk is running here: nobody listens at %s", path);
     else
-        say_error("cannot connect to %s: %s", path, strerror(errno));
-    close(fd);
-    return -1;
+        say_error("cannot connect to %s: %s", path, strerror(code));
+    return HOPELESS;
 }
 
-static bool send_line(int fd, const char *line)
+static enum outcome send_line(int fd, const char *line)
 {
     char text[CONTROL_LINE_BYTES + 2];
     int size = snprintf(text, sizeof text, "%s\n", line);
@@ -120,16 +130,12 @@ static bool send_line(int fd, const char *line)
 
     if (size < 0 || (size_t)size >= sizeof text) {
         say_error("that is too long");
-        return false;
+        return HOPELESS;
     }
     do
         sent = send(fd, text, (size_t)size, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
-    if (sent != size) {
-        say_error("the service does not listen: %s", strerror(errno));
-        return false;
-    }
-    return true;
+    return sent == size ? ANSWERED : GONE;
 }
 
 static ssize_t take_some(int fd, char *to, size_t size)
@@ -171,47 +177,61 @@ static int show_rest(int fd, struct span first)
     return say_finish();
 }
 
-static int show_answer(int fd, int refused)
+static enum outcome show_answer(int fd, int refused, int *exit_code)
 {
     struct buffer first = { .limit_bytes = 4 * FIRST_LINE_BYTES };
     struct span line;
     size_t size;
-    int exit_code;
 
     if (!take_first_line(fd, &first, &size)) {
         buffer_release(&first);
-        say_error("the service did not answer");
-        return EX_UNAVAILABLE;
+        return GONE;
     }
     line = span_slice(buffer_span(&first), 0, size);
     if (span_equal(line, SPAN("ok"))) {
-        exit_code = show_rest(fd, span_from(buffer_span(&first), size + 1));
+        *exit_code = show_rest(fd, span_from(buffer_span(&first), size + 1));
     } else {
         if (span_starts(line, SPAN("error ")))
             line = span_from(line, 6);
         say_error("%.*s", SPAN_PRINT(line));
-        exit_code = refused;
+        *exit_code = refused;
     }
     buffer_release(&first);
-    return exit_code;
+    return ANSWERED;
+}
+
+static enum outcome try_once(const char *path, const char *line, int refused, int *exit_code)
+{
+    int fd = -1;
+    enum outcome outcome = connect_to(path, &fd);
+
+    if (outcome == ANSWERED)
+        outcome = send_line(fd, line);
+    if (outcome == ANSWERED)
+        outcome = show_answer(fd, refused, exit_code);
+    if (fd >= 0)
+        close(fd);
+    return outcome;
 }
 
 int talk_show(struct talk *talk, const char *line, int refused)
 {
+    const struct timespec wait = { 0, TRY_AGAIN_MS * 1000000 };
     char path[PATH_MAX];
-    int fd, exit_code = EX_UNAVAILABLE;
+    int exit_code = EX_UNAVAILABLE;
 
     if (talk->socket)
         snprintf(path, sizeof path, "%s", talk->socket);
     else if (!find_socket(talk, path, sizeof path))
         return EX_CONFIG;
-    fd = connect_to(path);
-    if (fd < 0)
-        return EX_UNAVAILABLE;
-    if (send_line(fd, line))
-        exit_code = show_answer(fd, refused);
-    close(fd);
-    return exit_code;
+    for (int i = 0; i < TRIES; i++) {
+        if (i > 0)
+            nanosleep(&wait, NULL);
+        if (try_once(path, line, refused, &exit_code) != GONE)
+            return exit_code;
+    }
+    say_error("no dejunk is running here: nobody answers at %s", path);
+    return EX_UNAVAILABLE;
 }
 
 /* ---- lines ---- */

@@ -11,8 +11,6 @@
 #include "base/bytes.h"
 #include "cli/settings.h"
 
-enum { TALK_ANSWER_BYTES = 8 * 1024 * 1024, TALK_REFUSED = -1 };
-
 /* For a command's table of options, beside SETTINGS_ROWS. */
 #define TALK_ROWS SETTINGS_ROWS, { 's', "socket", "PATH", "the control socket, wherever it is" }
 

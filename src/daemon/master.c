@@ -203,12 +203,15 @@ static uint64_t clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static void check_reloaded(struct master *master);
+
 static void on_settled(void *owner)
 {
     struct master *master = owner;
 
     master->passes_taken = master->passes_told;
     tell_state(master);
+    check_reloaded(master);
 }
 
 /* Kept for workers to come; takes the descriptor over. */
@@ -341,10 +344,11 @@ static void finish_reload(struct master *master)
     do_what_waits(master);
 }
 
-/* When every process has the new config and the rules are made from it. */
+/* When every process has the new config, and the rules that were made from it. */
 static void check_reloaded(struct master *master)
 {
-    if (master->is_reloading && !master->awaits_config && !master->awaits_rules)
+    if (master->is_reloading && !master->awaits_config && !master->awaits_rules &&
+        crew_is_settled(master->crew)) // who hangs is killed, and then owes nothing
         finish_reload(master);
 }
 
