@@ -17,12 +17,14 @@
 #include "admin/processes.h"
 #include "admin/web.h"
 #include "base/log.h"
+#include "proxy/visit.h"
 
 enum {
     EXPIRY_MOST_MS = 60 * 60 * 1000, // the clock may be set: look again after this at the latest
     CONTROL_AGAIN_MS = 5000,
     WORKERS_PATIENCE_MS = 3000, // for all of them to have new passes
     FOLLOWED_AT_ONCE = 64,
+    VISITS = 4096, // used tokens that are remembered
     FOLLOWED_BYTES = 20 * 1024, // one packet, which is one line
 };
 
@@ -31,6 +33,10 @@ struct pending { // a caller that waits for a reload to end, or for workers to h
     uint64_t number;
     bool is_reload;
     char text[400]; // the answer, when it is no reload
+};
+
+struct visit { // a token's number that was used
+    uint64_t number, until_ms;
 };
 
 struct admin {
@@ -44,6 +50,11 @@ struct admin {
     struct loop_timer control_again;
     struct passbook *book;
     struct loop_timer expiry;
+    unsigned char visit_secret[VISIT_SECRET_BYTES];
+    bool has_visit_secret;
+    struct visit visits[VISITS]; // a ring
+    size_t next_visit;
+    struct arena answer_arena; // what an answer points to until it is written
     struct overview_state state;
     struct pending pending[CONTROL_CALLERS];
     size_t pending_count;
@@ -234,6 +245,51 @@ static void show_pac(struct admin *admin, const struct web_request *request,
     answer->status = pac_write(&answer->body, request->host, listener) ? 200 : 500;
 }
 
+/* "Go on anyway" of a block page: the token is good once, for this client and this host. */
+static void let_in(struct admin *admin, const struct web_request *request,
+                   struct web_answer *answer)
+{
+    struct arena arena;
+    struct span token, host, url;
+    struct error error;
+    uint64_t number, now_ms = clock_ms();
+    bool is_used = false;
+
+    arena_init(&arena, WEB_ARENA_BYTES);
+    token = web_form_value(&arena, request->form, SPAN("token"));
+    host = web_form_value(&arena, request->form, SPAN("host"));
+    url = web_form_value(&arena, request->form, SPAN("url"));
+    answer->status = 403;
+    answer->content_type = "text/plain; charset=utf-8";
+    if (!token.at || !host.at || !url.at || !admin->has_visit_secret ||
+        !visit_check(token, admin->visit_secret, host, request->client, now_ms, &number)) {
+        buffer_append(&answer->body, SPAN("This way on is not good (any more). Go back and load the "
+                                          "page again.\n"));
+        arena_done(&arena);
+        return;
+    }
+    for (size_t i = 0; i < VISITS; i++)
+        is_used |= admin->visits[i].number == number && admin->visits[i].until_ms > now_ms;
+    passbook_expire(admin->book, now_ms);
+    if (is_used) {
+        buffer_append(&answer->body, SPAN("This way on was taken before. Go back and load the page "
+                                          "again.\n"));
+    } else if (passbook_give(admin->book, host, request->client, now_ms + VISIT_GOOD_MS, &error) ||
+               publish(admin, false, &error)) {
+        buffer_printf(&answer->body, "%s\n", error.text);
+    } else {
+        struct visit *visit = &admin->visits[admin->next_visit++ % VISITS];
+        visit->number = number;
+        visit->until_ms = now_ms + VISIT_GOOD_MS;
+        log_notice("%.*s goes on to %.*s for 10 minutes", SPAN_PRINT(request->client),
+                   SPAN_PRINT(host));
+        answer->status = 303;
+        if (span_starts(url, SPAN("http://")) || span_starts(url, SPAN("https://")))
+            answer->location = arena_copy(&admin->answer_arena, url);
+    }
+    arena_done(&arena);
+}
+
 static void on_page(void *owner, const struct web_request *request, struct web_answer *answer)
 {
     static const struct {
@@ -245,6 +301,12 @@ static void on_page(void *owner, const struct web_request *request, struct web_a
         { "/healthz", show_health },  { "/proxy.pac", show_pac },   { "/wpad.dat", show_pac },
     };
 
+    if (request->is_post) {
+        arena_reset(&((struct admin *)owner)->answer_arena);
+        if (span_equal(request->path, SPAN("/pass")))
+            let_in(owner, request, answer);
+        return;
+    }
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
         if (span_equal(request->path, span_text(pages[i].path))) {
             pages[i].show(owner, request, answer);
@@ -533,6 +595,11 @@ struct admin *admin_new(const struct admin_setup *setup)
     loop_timer_init(&admin->control_again, admin->loop, on_control_again, admin);
     loop_timer_init(&admin->patience, admin->loop, on_patience_over, admin);
     admin->number = clock_ms();
+    arena_init(&admin->answer_arena, WEB_ARENA_BYTES);
+    if (setup->visit_secret) {
+        memcpy(admin->visit_secret, setup->visit_secret, sizeof admin->visit_secret);
+        admin->has_visit_secret = true;
+    }
     admin->web = web_new(admin->loop, &web_events, admin);
     admin->book = passbook_new();
     admin->seams.follow(admin->seams.owner, -1); // of who was here before
@@ -554,6 +621,7 @@ void admin_free(struct admin **admin)
     stop_following(old);
     web_free(&old->web);
     passbook_free(&old->book);
+    arena_done(&old->answer_arena);
     config_unref(&old->config);
     free(old);
 }

@@ -34,6 +34,7 @@ struct admin_setup {
     struct config *config;  // referenced, not taken over
     const char *state_dir;  // borrowed until admin_new() returns; empty: there is none
     int master;             // its pid
+    const unsigned char *visit_secret; // proxy/visit.h; copied
     struct admin_seams seams; // copied
 };
 

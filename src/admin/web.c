@@ -15,6 +15,8 @@ struct caller {
     struct arena arena;
     struct message request;
     struct buffer out;
+    struct span form; // of a POST, as far as it came
+    bool takes_form;
     bool ends;    // after what is in `out`
     bool is_over;
     struct caller *next, **link;
@@ -110,6 +112,8 @@ static void write_answer(struct caller *caller, const struct web_answer *answer,
     message_add(&response, SPAN("Cross-Origin-Resource-Policy"), SPAN("same-origin"));
     if (allow.size > 0)
         message_add(&response, SPAN("Allow"), allow);
+    if (answer->location.at)
+        message_add(&response, SPAN("Location"), answer->location);
     if (!http1_write_response(&caller->out, &response, caller->request.method, caller->ends) ||
         (caller->request.method != METHOD_HEAD &&
          !buffer_append(&caller->out, buffer_span(&answer->body)))) {
@@ -124,7 +128,7 @@ static void answer_error(struct caller *caller, unsigned status, const char *tex
                                  .body.limit_bytes = 1024 };
 
     buffer_printf(&answer.body, "%s\n", text);
-    write_answer(caller, &answer, status == 405 ? SPAN("GET, HEAD") : SPAN(""));
+    write_answer(caller, &answer, status == 405 ? SPAN("GET, HEAD, POST") : SPAN(""));
     buffer_release(&answer.body);
 }
 
@@ -145,6 +149,8 @@ static void answer_page(struct caller *caller)
         .host = message_value(&caller->request, FIELD_HOST),
         .client = value_of(&caller->request, SPAN("X-Dejunk-Client")),
         .user = value_of(&caller->request, SPAN("X-Dejunk-User")),
+        .is_post = caller->request.method == METHOD_POST,
+        .form = caller->form,
     };
 
     request.path.size = span_find_byte(request.path, '?');
@@ -170,9 +176,19 @@ static void on_headers_finished(void *owner)
     const struct message *request = &caller->request;
     bool is_served = request->method == METHOD_GET || request->method == METHOD_HEAD;
 
+    caller->form = SPAN("");
+    if (request->method == METHOD_POST && request->framing == FRAMING_LENGTH &&
+        request->body_bytes <= WEB_FORM_BYTES && request->target_form == TARGET_ORIGIN &&
+        span_equal_nocase(message_value(request, FIELD_CONTENT_TYPE),
+                          SPAN("application/x-www-form-urlencoded"))) {
+        caller->ends = !request->keep_alive;
+        caller->takes_form = true; // answered when it is whole
+        return;
+    }
+    caller->takes_form = false;
     caller->ends = !request->keep_alive || request->framing != FRAMING_NONE;
     if (!is_served)
-        answer_error(caller, 405, "Only GET and HEAD are served here.");
+        answer_error(caller, 405, "Only GET, HEAD and small forms are served here.");
     else if (request->framing != FRAMING_NONE)
         answer_error(caller, 400, "A request for a page has no body.");
     else if (request->target_form != TARGET_ORIGIN)
@@ -183,13 +199,20 @@ static void on_headers_finished(void *owner)
 
 static void on_body(void *owner, struct span bytes)
 {
-    (void)owner; // its answer is out, the connection ends
-    (void)bytes;
+    struct caller *caller = owner;
+
+    // Of anything but a form the answer is out, and the connection ends.
+    if (caller->takes_form && !arena_extend(&caller->arena, &caller->form, bytes))
+        caller->form = SPAN("");
 }
 
 static void on_finished(void *owner)
 {
-    (void)owner;
+    struct caller *caller = owner;
+
+    if (caller->takes_form)
+        answer_page(caller);
+    caller->takes_form = false;
 }
 
 static void on_error(void *owner, const struct error *error, unsigned status)
@@ -212,7 +235,7 @@ static const struct phases_events request_events = {
 
 static void feed(struct caller *caller, struct span bytes)
 {
-    while (bytes.size > 0 && !caller->ends) {
+    while (bytes.size > 0 && (!caller->ends || caller->takes_form)) {
         bytes = span_from(bytes, http1_feed(caller->parser, bytes));
         if (http1_phase(caller->parser) == PHASE_FINISHED && !caller->ends)
             await_request(caller);
@@ -251,6 +274,52 @@ static const struct stream_events stream_events = { on_readable, on_writable };
 static void on_late(void *owner)
 {
     end(owner);
+}
+
+/* ---- forms ---- */
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static struct span decode(struct arena *arena, struct span text)
+{
+    struct span out = arena_copy(arena, text);
+    char *to = (char *)out.at;
+    size_t size = 0;
+
+    for (size_t i = 0; out.at && i < text.size; i++) {
+        char c = text.at[i];
+        if (c == '%') {
+            int high = i + 2 < text.size ? hex(text.at[i + 1]) : -1;
+            int low = i + 2 < text.size ? hex(text.at[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return SPAN_NONE;
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        to[size++] = c == '+' && text.at[i] == '+' ? ' ' : c;
+    }
+    out.size = size;
+    return out;
+}
+
+struct span web_form_value(struct arena *arena, struct span form, struct span name)
+{
+    while (form.size > 0) {
+        size_t end = span_find_byte(form, '&');
+        struct span pair = span_slice(form, 0, end);
+        size_t equals = span_find_byte(pair, '=');
+
+        if (equals < pair.size && span_equal(span_slice(pair, 0, equals), name))
+            return decode(arena, span_from(pair, equals + 1));
+        form = span_from(form, end < form.size ? end + 1 : end);
+    }
+    return SPAN_NONE;
 }
 
 /* ---- life ---- */

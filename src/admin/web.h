@@ -2,12 +2,14 @@
  * web.h - dejunk's own pages over HTTP/1: callers in, requests out, answers back.
  *
  * A caller is a connection from a worker, which has checked who asks, by which name, and has put
- * both into fields that no browser can send. Only GET and HEAD are served; a request with a body is
- * answered and its connection ends. Knows nothing of what the pages say.
+ * both into fields that no browser can send. GET and HEAD are served, and POST of a small form; any
+ * other request with a body is answered and its connection ends. Knows nothing of what the pages
+ * say.
  */
 #ifndef DEJUNK_ADMIN_WEB_H
 #define DEJUNK_ADMIN_WEB_H
 
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "io/loop.h"
 
@@ -17,6 +19,7 @@ enum {
     WEB_IDLE_MS = 60000,    // between requests: longer than workers keep a connection
     WEB_ANSWER_MS = 30000,  // for an answer to be taken
     WEB_ARENA_BYTES = 256 * 1024,
+    WEB_FORM_BYTES = 16 * 1024,
     WEB_ANSWER_BYTES = 4 * 1024 * 1024,
 };
 
@@ -24,12 +27,15 @@ struct web_request { // borrowed until the answer is given
     struct span path; // without query
     struct span host; // what Host says
     struct span client, user; // who asks; user may be empty
+    bool is_post;
+    struct span form; // of a POST: application/x-www-form-urlencoded
 };
 
 struct web_answer {
     unsigned status;
     const char *content_type;
     const char *policy; // Content-Security-Policy; NULL: nothing is allowed
+    struct span location; // to go on to; .at NULL: nowhere
     struct buffer body;
 };
 
@@ -45,5 +51,9 @@ struct web *web_new(struct loop *loop, const struct web_events *events, void *ow
 void web_free(struct web **web);
 /* Takes over a connected non-blocking stream socket. */
 void web_take(struct web *web, int fd);
+
+/* The value of a form's field, decoded into the arena; .at NULL when it is not there, or not well
+ * encoded. */
+struct span web_form_value(struct arena *arena, struct span form, struct span name);
 
 #endif

@@ -270,6 +270,7 @@ int administrator_run(const struct crew_start *start)
         .config = start->begin->config,
         .state_dir = state_dir,
         .master = getppid(),
+        .visit_secret = start->begin->visit_secret,
         .seams = { reload, push_passes, follow, read_counters, &it },
     };
     struct error error;

@@ -99,6 +99,7 @@ static int run_worker(const struct member *member, int channel)
         .via_pseudonym = begin->via_pseudonym,
         .metrics = member->page >= 0 ? shared_metrics(begin->shared, member->page) : &uncounted,
         .stubs = begin->stubs,
+        .visit_secret = begin->visit_secret,
         .rules = begin->rules,
         .access_log = begin->access_log,
         .passes = begin->passes,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/table.h"
 #include "daemon/installation.h"
 #include "daemon/notify.h"
 #include "daemon/parcel.h"
@@ -15,6 +16,7 @@
 #include "daemon/rules.h"
 #include "daemon/worker.h"
 #include "proxy/stubs.h"
+#include "proxy/visit.h"
 
 enum {
     RELOAD_MS = 10000, // for all processes to take a new config
@@ -34,6 +36,7 @@ struct master {
     struct rules *rules;
     struct stubs *stubs;
     struct listeners inherited; // systemd's or a predecessor's, until our own are open
+    unsigned char visit_secret[VISIT_SECRET_BYTES];
     struct notify notify;
     struct crew_begin begin; // what the next worker begins with; borrows from all of this
     struct crew *crew;
@@ -775,6 +778,8 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->begin.names = names_texts(master->names);
     master->begin.via_pseudonym = span_text(master->pseudonym);
     master->begin.stubs = master->stubs = stubs_read(NULL);
+    random_bytes(master->visit_secret, sizeof master->visit_secret);
+    master->begin.visit_secret = master->visit_secret;
     master->started_ms = clock_ms();
     master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;

@@ -495,6 +495,7 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
         .hosts = setup->hosts,
         .via_pseudonym = setup->via_pseudonym,
         .stubs = setup->stubs,
+        .visit_secret = setup->visit_secret,
         .seams = { connect_local, write_access_log, worker },
     };
     enum error_kind kind = loop_new(&worker->loop, error);

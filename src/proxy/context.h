@@ -71,6 +71,7 @@ struct proxy {
     struct passes *passes;
     struct judge *judge;
     const struct stubs *stubs; // borrowed; may be NULL
+    const unsigned char *visit_secret; // borrowed; may be NULL
     struct access_clock *access_clock;
     bool is_followed; // somebody reads the access log as it is written
 

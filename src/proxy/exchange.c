@@ -11,7 +11,9 @@
 #include "proxy/destination.h"
 #include "proxy/pages.h"
 #include "proxy/stubs.h"
+#include "proxy/passes.h"
 #include "proxy/tunnel.h"
+#include "proxy/visit.h"
 
 static const struct phases_events request_events, response_events;
 static const struct outgoing_events outgoing_events;
@@ -158,7 +160,7 @@ static void cut(struct exchange *x)
 struct answer {
     unsigned status;
     enum exchange_action action;
-    struct span title, text, extra, proxy_status;
+    struct span title, text, html, extra, proxy_status;
     struct span content_type, body; // content_type.at set: in place of a page
     bool close;
 };
@@ -170,6 +172,7 @@ static void answer(struct exchange *x, const struct answer *what)
         .status = what->status,
         .title = what->title,
         .text = what->text,
+        .html = what->html,
         .extra = what->extra,
         .proxy_status = what->proxy_status,
         .content_type = what->content_type,
@@ -614,6 +617,32 @@ static struct case_file case_file_of(struct exchange *x)
                                .response = x->status || x->got_response ? &x->response : NULL };
 }
 
+/* The button of a block page: a form with a token for this client and host. */
+static struct span way_on(struct exchange *x)
+{
+    struct buffer html = { .limit_bytes = 128 * 1024 };
+    char token[VISIT_TOKEN_BYTES], client[ADDRESS_TEXT_BYTES];
+    struct case_file file = case_file_of(x);
+    struct span out = SPAN_NONE;
+
+    if (!x->proxy->visit_secret || x->request.method != METHOD_GET || x->judgement.by_policy)
+        return SPAN_NONE;
+    visit_token(token, x->proxy->visit_secret, x->target.host,
+                span_text(address_text(&x->session->peer, client)), passes_clock_ms());
+    if (buffer_printf(&html,
+                      "<form method=\"post\" action=\"http://dejunk/pass\">"
+                      "<input type=\"hidden\" name=\"token\" value=\"%s\">"
+                      "<input type=\"hidden\" name=\"host\" value=\"%.*s\">"
+                      "<input type=\"hidden\" name=\"url\" value=\"",
+                      token, SPAN_PRINT(x->target.host)) &&
+        page_append_escaped(&html, file.url) &&
+        buffer_append(&html, SPAN("\"><button>Go on anyway</button> for 10 minutes, on this "
+                                  "device</form>\n")))
+        out = arena_copy(&x->arena, buffer_span(&html));
+    buffer_release(&html);
+    return out;
+}
+
 static void answer_block_page(struct exchange *x)
 {
     char reason[JUDGE_REASON_BYTES];
@@ -626,6 +655,7 @@ static void answer_block_page(struct exchange *x)
                   .action = ACTION_BLOCKED,
                   .title = SPAN("Blocked by dejunk"),
                   .text = text,
+                  .html = way_on(x),
               });
 }
 

@@ -1,6 +1,6 @@
 #include "proxy/pages.h"
 
-enum { BODY_LIMIT_BYTES = 16 * 1024 };
+enum { BODY_LIMIT_BYTES = 160 * 1024 };
 
 static const struct {
     unsigned status;
@@ -69,8 +69,9 @@ static bool write_body(struct buffer *body, const struct page *page, struct span
                          "</style></head>\n<body><h1>",
                          page->status, SPAN_PRINT(title)) &&
            page_append_escaped(body, title) && buffer_append(body, SPAN("</h1>\n<p>")) &&
-           page_append_escaped(body, page->text) &&
-           buffer_append(body, SPAN("</p>\n<p class=\"by\">dejunk</p></body></html>\n"));
+           page_append_escaped(body, page->text) && buffer_append(body, SPAN("</p>\n")) &&
+           buffer_append(body, page->html) &&
+           buffer_append(body, SPAN("<p class=\"by\">dejunk</p></body></html>\n"));
 }
 
 bool page_write(struct buffer *out, const struct page *page)
@@ -97,7 +98,7 @@ bool page_write(struct buffer *out, const struct page *page)
                              body.size);
     if (ok && !page->content_type.at)
         ok = buffer_append(out, SPAN("Content-Security-Policy: default-src 'none'; "
-                                     "style-src 'unsafe-inline'; form-action 'self'\r\n"));
+                                     "style-src 'unsafe-inline'\r\n"));
     if (ok && page->proxy_status.at)
         ok = buffer_printf(out, "Proxy-Status: dejunk; error=%.*s\r\n",
                            SPAN_PRINT(page->proxy_status));

@@ -14,6 +14,7 @@ struct page {
     struct span text;       // one or two sentences, plain text
     struct span proxy_status; // RFC 9209 error type for Proxy-Status, or SPAN_NONE
     struct span extra;      // more header lines, each with its CRLF, or SPAN_NONE
+    struct span html;         // behind the text, as it is: ours alone
     struct span content_type; // .at set: `body` is sent as it is, in place of a page of ours
     struct span body;
     enum method answers;

@@ -151,6 +151,7 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
     proxy->metrics = setup->metrics;
     proxy->seams = setup->seams;
     proxy->stubs = setup->stubs;
+    proxy->visit_secret = setup->visit_secret;
     kind = settings_new(&proxy->settings, setup->config, error);
     if (kind) {
         free(proxy);

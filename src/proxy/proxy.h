@@ -35,6 +35,7 @@ struct proxy_setup {
     struct span via_pseudonym;  // made per installation; copied
     struct proxy_seams seams;   // copied
     const struct stubs *stubs;  // borrowed; NULL: the smallest only
+    const unsigned char *visit_secret; // visit.h; borrowed; NULL: block pages offer no way on
 };
 
 enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,

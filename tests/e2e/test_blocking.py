@@ -1,8 +1,11 @@
 """What rules stop, and how it is answered: by kind of request, with and without Sec-Fetch-*, by lists,
 own rules, host policies and sections for sites and clients; and in Debian's Chromium with the lists of
 Debian's uBlock Origin package."""
+import html
 import os
+import re
 import signal
+import urllib.parse
 
 import pytest
 from browser import PROGRAM, Browser
@@ -293,3 +296,50 @@ def test_chromium_with_real_lists(tmp_path, start_proxy, start_origin):
     finally:
         browser.stop()
 
+
+
+def form_of(page):
+    return {name.decode(): html.unescape(value.decode())
+            for name, value in re.findall(rb'name="(\w+)" value="([^"]*)"', page)}
+
+
+def post_form(proxy, values):
+    body = urllib.parse.urlencode(values).encode()
+    sock = proxy.connect()
+    try:
+        peer = Peer(sock)
+        peer.send(b"POST http://dejunk/pass HTTP/1.1\r\nHost: dejunk\r\nConnection: close\r\n"
+                  b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n"
+                  % len(body) + body)
+        return read_response(peer, "POST")
+    finally:
+        sock.close()
+
+
+def test_go_on_anyway_once_for_this_host(start, origin):
+    proxy = start("||ads.example^\n||img.example^\n", workers=2)
+    url = "http://ads.example:%d/page?a=1&b=<2>" % origin.port
+    form = form_of(ask(proxy, url.replace("<2>", "%3C2%3E"), "Accept: text/html").body)
+    assert form["host"] == "ads.example" and "b=%3C2%3E" in form["url"]
+    assert post_form(proxy, dict(form, host="img.example")).status == 403
+    assert post_form(proxy, dict(form, token="A" + form["token"][1:] + "A")).status == 403
+    answer = post_form(proxy, form)
+    assert (answer.status, answer.fields["location"]) == (303, form["url"])
+    for _ in range(8):  # whichever worker it meets
+        wait_for("pass", lambda: ask(proxy, form["url"], "Accept: text/html").status == 200)
+    assert ask(proxy, "http://img.example:%d/" % origin.port, "Accept: text/html").status == 403
+    assert post_form(proxy, form).status == 403  # it is good once
+
+
+@pytest.mark.skipif(not PROGRAM, reason="no chromium here")
+def test_button_in_chromium(tmp_path, start, origin):
+    proxy = start("||ads.example^\n")
+    browser = Browser(tmp_path / "browser", proxy)
+    try:
+        browser.visit("http://ads.example:%d/page.html" % origin.port)
+        assert "Blocked" in browser.evaluate("document.body.innerText")
+        browser.evaluate("document.querySelector('button').click()")
+        wait_for("the page", lambda: "from ads.example" in browser.evaluate(
+            "document.body ? document.body.innerText : ''"))
+    finally:
+        browser.stop()
