@@ -107,7 +107,7 @@ def test_install_and_uninstall(tmp_path):
     assert program.stat().st_mode & 0o777 == 0o755
     assert run(str(program), "version").startswith("dejunk ")
     for unit in place.glob("**/*.service"):
-        assert "@PREFIX@" not in unit.read_text() and "/opt/dejunk/bin/dejunk" in unit.read_text()
+        assert "/usr/local" not in unit.read_text() and "/opt/dejunk/bin/dejunk" in unit.read_text()
     assert (place / "opt/dejunk/share/dejunk/unfiltered-hosts").exists()
     run("make", "uninstall", *words)
     assert [path for path in place.glob("**/*") if path.is_file() or path.name == "dejunk"] == [

@@ -235,7 +235,7 @@ def analyze(*words):
 def units(tmp_path):
     """As `make install` puts them, with a program that is there."""
     text = (TOP / "conf/dejunk.service").read_text()
-    (tmp_path / "dejunk.service").write_text(text.replace("@PREFIX@/bin/dejunk", str(DEJUNK)))
+    (tmp_path / "dejunk.service").write_text(text.replace("/usr/local/bin/dejunk", str(DEJUNK)))
     (tmp_path / "dejunk.socket").write_text((TOP / "conf/dejunk.socket").read_text())
     return [str(tmp_path / name) for name in ("dejunk.service", "dejunk.socket")]
 
@@ -253,7 +253,7 @@ def test_unit_is_tight(units):
 
 def test_installed_units_name_the_installed_program():
     text = (TOP / "conf/dejunk.service").read_text()
-    assert "ExecStart=@PREFIX@/bin/dejunk run\n" in text
+    assert "ExecStart=/usr/local/bin/dejunk run\n" in text
 
 
 def calls_of_group(name):
