@@ -164,7 +164,8 @@ class Proxy:
         return path
 
     def start(self):
-        if "listen" not in self.options:
+        is_ours = "listen" not in self.options
+        if is_ours:
             self.port = free_port()
             self.options["listen"] = ["127.0.0.1:%d" % self.port]
         else:
@@ -176,6 +177,9 @@ class Proxy:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             preexec_fn=die_with_us)
         wait_for("proxy", lambda: self.process.poll() is not None or self.answers(), 30)
+        if self.process.poll() == 69 and is_ours and "cannot bind" in self.log():
+            del self.options["listen"]  # somebody else was quicker to take the free port
+            return self.start()
         if self.process.poll() is not None:
             raise AssertionError("proxy ended with %s:\n%s" % (self.process.returncode, self.log()))
         return self

@@ -378,3 +378,27 @@ def test_successor_takes_what_the_config_says_now(start_family, origin):
     wait_for("the old port closed", lambda: refuses(old))
     proxy.port = new
     assert ask(proxy, origin.url + "/").status == 200
+
+
+class Listening(NameServer):
+    """Keeps the ids of the questions, too."""
+    ids = ()
+
+    def _answer(self, question):
+        self.ids += (question[:2],)
+        return super()._answer(question)
+
+
+def test_a_jailed_resolver_asks_with_ids_that_nobody_can_guess(start_proxy, origin):
+    """A new name server comes when /dev/urandom is out of reach, without which c-ares draws from
+    rand(), the same in every process."""
+    seen = []
+    for _ in range(2):
+        names = Listening({"a.test": ["127.0.0.1"]})
+        proxy = start_proxy(private_names=["*.test"])
+        (proxy.directory / "resolv.conf").write_text("nameserver %s\n" % names.at)
+        wait_for_log(proxy, "resolv.conf or hosts changed")
+        wait_for("answer", lambda one=proxy: ask(one, "http://a.test:%d/" % origin.port).status == 200)
+        seen.append(names.ids[:2])
+        names.stop()
+    assert len(seen[0]) == 2 and seen[0] != seen[1]
