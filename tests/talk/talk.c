@@ -24,9 +24,9 @@
 
 enum {
     STEPS = 200,
-    PARTIES = 16,   // of one kind in one conversation
-    AT_ONCE = 48,   // conversations under way
-    STEP_MS = 8000, // for one step
+    PARTIES = 16,    // of one kind in one conversation
+    AT_ONCE = 24,    // conversations under way
+    STEP_MS = 30000, // for one step; sanitizers on a busy machine are slow
     CONFIG_BYTES = 8192,
 };
 
