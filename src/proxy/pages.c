@@ -61,13 +61,16 @@ static bool write_body(struct buffer *body, const struct page *page, struct span
     return buffer_printf(body,
                          "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                          "<meta name=\"viewport\" content=\"width=device-width\">"
-                         "<title>%u %.*s</title>\n"
-                         "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:38em;"
-                         "margin:15vh auto;padding:0 1em;color:#222;background:#fff}"
-                         "h1{font-size:1.3em}p.by{color:#888;font-size:.85em}"
-                         "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}}"
-                         "</style></head>\n<body><h1>",
-                         page->status, SPAN_PRINT(title)) &&
+                         "<title>%u ",
+                         page->status) &&
+           page_append_escaped(body, title) &&
+           buffer_append(
+               body, SPAN("</title>\n"
+                          "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:38em;"
+                          "margin:15vh auto;padding:0 1em;color:#222;background:#fff}"
+                          "h1{font-size:1.3em}p.by{color:#888;font-size:.85em}"
+                          "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}}"
+                          "</style></head>\n<body><h1>")) &&
            page_append_escaped(body, title) && buffer_append(body, SPAN("</h1>\n<p>")) &&
            page_append_escaped(body, page->text) && buffer_append(body, SPAN("</p>\n")) &&
            buffer_append(body, page->html) &&
