@@ -12,7 +12,7 @@
 #include "io/listener.h"
 #include "io/stream.h"
 
-enum { BACKLOG = 16, NOTE_BYTES = 64 };
+enum { BACKLOG = 2 * CONTROL_CALLERS };
 
 enum state { READING, WAITING, FOLLOWING, ANSWERED };
 
