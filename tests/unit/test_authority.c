@@ -495,6 +495,10 @@ static void is_kept_in_a_closed_place(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink(VAULT_ROOT_FILE, path), 0);
     assert_int_equal(vault_load(&loaded, directory, &error), ERROR_SYSTEM);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(vault_load(&loaded, directory, &error), ERROR_CORRUPT);
+    assert_int_equal(vault_save(authority, directory, &error), ERROR_SYSTEM);
     assert_int_equal(vault_save(authority, "/nonexistent/x/ca", &error), ERROR_SYSTEM);
     authority_free(&authority);
     snprintf(command, sizeof command, "rm -r %s", folder);

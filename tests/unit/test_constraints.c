@@ -152,6 +152,7 @@ static void understands_a_companys(void **state)
     struct made named = make_certificate(&(struct recipe){ .cn = "company",
         .other = "2.5.29.30=critical,DER:30:0F:A0:0D:30:0B:A4:09:30:07:31:05:30:03:06:01:2A" });
     struct constraints *constraints = NULL;
+    struct made odd;
     (void)state;
 
     assert_int_equal(constraints_of(&constraints, issuer.certificate, NULL), ERROR_NONE);
@@ -171,6 +172,19 @@ static void understands_a_companys(void **state)
     assert_true(constraints_allow_name(constraints, SPAN("bank.example")));
     constraints_free(&constraints);
 
+    // What RFC 5280 forbids: a minimum of 1.
+    odd = make_certificate(&(struct recipe){ .cn = "odd",
+        .other = "2.5.29.30=critical,DER:30:0E:A1:0C:30:0A:82:05:61:2E:62:2E:63:80:01:01" });
+    assert_int_equal(constraints_of(&constraints, odd.certificate, NULL), ERROR_UNSUPPORTED);
+    free_made(&odd);
+    // Something said of subjects.
+    odd = make_certificate(&(struct recipe){ .cn = "odd",
+        .other = "2.5.29.30=critical,DER:30:18:A0:16:30:14:A4:12:30:10:31:0E:30:0C:06:03:55:04:0A:"
+                 "0C:05:43:6F:72:70:31" });
+    assert_int_equal(constraints_of(&constraints, odd.certificate, NULL), ERROR_NONE);
+    assert_true(constraints_limit_subjects(constraints));
+    constraints_free(&constraints);
+    free_made(&odd);
     // Damaged: a directory name that is none.
     assert_int_equal(constraints_of(&constraints, named.certificate, NULL), ERROR_CORRUPT);
     free_made(&issuer);

@@ -209,6 +209,8 @@ static void a_session_is_verified_again_in_name_and_date(void **state)
     assert_int_equal(verify_init(&verify, roots, SPAN("b.test.example"), &error), 0);
     X509_gmtime_adj(X509_getm_notAfter(brief.certificate), 100);
     assert_int_equal(verify_again(&verify, brief.certificate, &error), ERROR_TLS);
+    assert_int_equal(verify_again(&verify, root.certificate, &error), ERROR_TLS);
+    assert_non_null(strstr(error.text, "no subject alternative names"));
     verify_done(&verify);
     free_made(&brief);
 }
@@ -403,15 +405,20 @@ static void offers_no_more_than_the_browser(void **state)
         const char *server_ciphers; // of TLS 1.2
         int server_most;
         bool want;
+        int least;
     } rows[] = {
-        { "the same", "ECDHE+AESGCM", "TLS_AES_128_GCM_SHA256", "X25519:P-256", 0, NULL, 0, true },
-        { "no TLS 1.3", "ECDHE+AESGCM", "", "P-256", TLS1_2_VERSION, NULL, 0, true },
+        { "the same", "ECDHE+AESGCM", "TLS_AES_128_GCM_SHA256", "X25519:P-256", 0, NULL, 0, true, 0 },
+        { "no TLS 1.3", "ECDHE+AESGCM", "", "P-256", TLS1_2_VERSION, NULL, 0, true, 0 },
         { "server has TLS 1.2 alone", "ECDHE+AESGCM", "TLS_AES_128_GCM_SHA256", "X25519:P-256", 0,
-          NULL, TLS1_2_VERSION, true },
+          NULL, TLS1_2_VERSION, true, 0 },
         { "not the curve of the leaf's key", "ECDHE+AESGCM", "TLS_AES_128_GCM_SHA256", "X25519", 0,
-          NULL, TLS1_2_VERSION, false },
+          NULL, TLS1_2_VERSION, false, 0 },
         { "no CBC", "ECDHE+AESGCM", "TLS_AES_128_GCM_SHA256", "X25519:P-256", 0,
-          "ECDHE-ECDSA-AES128-SHA", TLS1_2_VERSION, false },
+          "ECDHE-ECDSA-AES128-SHA", TLS1_2_VERSION, false, 0 },
+        { "TLS 1.3 alone", "ECDHE+AESGCM", "TLS_AES_256_GCM_SHA384", "P-384", 0, NULL, 0, true,
+          TLS1_3_VERSION },
+        { "TLS 1.3 alone, and the origin has it not", "ECDHE+AESGCM", "TLS_AES_256_GCM_SHA384",
+          "P-256", 0, NULL, TLS1_2_VERSION, false, TLS1_3_VERSION },
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -425,6 +432,7 @@ static void offers_no_more_than_the_browser(void **state)
         SSL *ssl;
 
         SSL_CTX_set_max_proto_version(browser, rows[i].most);
+        SSL_CTX_set_min_proto_version(browser, rows[i].least);
         SSL_CTX_set_cipher_list(browser, rows[i].ciphers);
         SSL_CTX_set_ciphersuites(browser, rows[i].suites);
         SSL_CTX_set1_groups_list(browser, rows[i].groups);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <errno.h>
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ static struct loop_timer limit;
 static bool (*is_enough)(void);
 static char pattern[64 * 1024];
 static SSL_SESSION *peer_session; // offered by the next peer
+static bool over_tcp;             // and not over a socket pair, from the next begin() on
 
 static int set_up(void **state)
 {
@@ -266,6 +268,23 @@ static void new_peer(SSL_CTX *context, bool server, int fd, size_t step)
         SSL_set_session(peer.ssl, peer_session);
 }
 
+static void connect_tcp(int fds[2])
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fds[0], (struct sockaddr *)&address, size), 0);
+    fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(fds[1] >= 0);
+    fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    close(listener);
+}
+
 /* Our side is the server, or not. The contexts are taken over. Nothing runs yet. */
 static void begin(SSL_CTX *ours, SSL_CTX *theirs, bool server, size_t step)
 {
@@ -277,7 +296,10 @@ static void begin(SSL_CTX *ours, SSL_CTX *theirs, bool server, size_t step)
     char *at = NULL;
 
     assert_int_equal(loop_new(&loop, &error), ERROR_NONE);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    if (over_tcp)
+        connect_tcp(fds);
+    else
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     new_peer(theirs, !server, fds[1], step);
@@ -424,15 +446,18 @@ static void tells_an_end_from_a_loss(void **state)
     }
 }
 
-static void reset_the_peer(struct side *self)
+static bool was_shaken(void)
+{
+    return side.was_shaken;
+}
+
+static void peer_resets(struct side *self)
 {
     static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
-    if (self->got == 0 || peer.fd < 0)
+    if (!self->was_shaken || peer.fd < 0 || self->put + self->got == 0)
         return;
-    // A socket pair knows a reset only as bytes left unread.
     setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    self->to_send = 0;
     close(peer.fd);
     peer.fd = -1;
 }
@@ -440,16 +465,28 @@ static void reset_the_peer(struct side *self)
 static void tells_a_reset(void **state)
 {
     (void)state;
-    begin(new_context(true, 0), new_context(false, 0), true, SIZE_MAX);
-    peer.to_send = 10;
-    peer.is_deaf = false;
-    side.to_send = 200000;
-    side.then = reset_the_peer;
-    run(is_over);
-    assert_int_equal(side.last, STREAM_LOST);
-    assert_true(stream_tls_ending(&side.stream, NULL) == STREAM_TLS_LOST ||
-                stream_tls_ending(&side.stream, NULL) == STREAM_TLS_CLOSED);
+    over_tcp = true;
+    for (int writes = 0; writes < 2; writes++) {
+        begin(new_context(true, 0), new_context(false, 0), true, SIZE_MAX);
+        peer.to_send = writes ? 0 : 10;
+        side.to_send = writes ? 100 * LARGE : 0;
+        side.then = peer_resets;
+        run(is_over);
+        assert_int_equal(side.last, STREAM_LOST);
+        assert_true(side.error == ECONNRESET || side.error == EPIPE);
+        assert_int_equal(stream_tls_ending(&side.stream, NULL), STREAM_TLS_LOST);
+        end();
+    }
+    // And within the handshake.
+    begin(new_context(false, 0), new_context(true, 0), false, SIZE_MAX);
+    setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+    close(peer.fd);
+    peer.fd = -1;
+    run(was_shaken);
+    assert_int_equal(side.failure.ending, STREAM_TLS_LOST);
+    assert_int_equal(side.failure.error.kind, ERROR_LOST);
     end();
+    over_tcp = false;
 }
 
 static void shut_down(struct side *self)
@@ -505,6 +542,37 @@ static void a_close_still_sends_what_was_put(void **state)
     end();
 }
 
+static void shut_down_with_bytes_unsent(struct side *self)
+{
+    if (self->was_shaken && self->last == STREAM_WAIT && self->put > 0) {
+        stream_shutdown(&self->stream);
+        stream_want(&self->stream, STREAM_READ);
+        self->to_send = 0;
+        self->then = NULL;
+    }
+}
+
+static void linger_with_bytes_unsent(struct side *self)
+{
+    if (self->was_shaken && self->last == STREAM_WAIT && self->put > 0)
+        stream_linger(&self->stream);
+}
+
+static void a_shutdown_still_sends_what_was_put(void **state)
+{
+    (void)state;
+    for (int lingers = 0; lingers < 2; lingers++) {
+        begin(new_context(true, 0), new_context(false, 0), true, 100);
+        side.to_send = LARGE;
+        side.then = lingers ? linger_with_bytes_unsent : shut_down_with_bytes_unsent;
+        run(peer_got_all);
+        assert_true(side.put > 0 && side.put < LARGE);
+        assert_int_equal(peer.got, side.put);
+        assert_true(peer.saw_end);
+        end();
+    }
+}
+
 static void reset_with_bytes_unsent(struct side *self)
 {
     if (self->was_shaken && self->put > 0)
@@ -544,11 +612,6 @@ static void a_flush_is_evicted_with_its_loop(void **state)
 }
 
 /* ---- handshakes that fail ---- */
-
-static bool was_shaken(void)
-{
-    return side.was_shaken;
-}
 
 static int refuse(X509_STORE_CTX *context, void *argument)
 {
@@ -602,6 +665,7 @@ static void tells_whose_alert_it_was(void **state)
             fail_msg("%s: ending %d, alert %d, sent %d: %s", rows[i].name, side.failure.ending,
                      side.failure.alert, side.failure.certificate_was_sent,
                      side.failure.error.text);
+        assert_non_null(strstr(side.failure.error.text, stream_tls_alert_name(rows[i].alert)));
         end();
     }
 }
@@ -716,6 +780,46 @@ static void renegotiation_is_refused(void **state)
     }
 }
 
+/* A certificate of more bytes than may wait unsent, to a browser that takes its time. */
+static void a_long_flight_waits(void **state)
+{
+    char *names = malloc(5000 * 30);
+    size_t size = 0;
+    struct made large;
+    SSL_CTX *ours, *theirs;
+    (void)state;
+
+    for (int i = 0; i < 5000; i++)
+        size += (size_t)snprintf(names + size, 30, "%sDNS:host-%d.example.org", i ? "," : "", i);
+    large = make_certificate(&(struct recipe){ .cn = "x", .issuer = &root, LEAF_USAGE,
+                                               .names = names });
+    ours = new_context(true, 0);
+    theirs = new_context(false, 0);
+    SSL_CTX_use_certificate(ours, large.certificate);
+    SSL_CTX_use_PrivateKey(ours, large.key);
+    SSL_CTX_set_max_cert_list(theirs, 1 << 20);
+    begin(ours, theirs, true, 500);
+    side.to_send = peer.to_send = 1000;
+    run(all_is_there);
+    assert_int_equal(side.failure.ending, STREAM_TLS_WHOLE);
+    end();
+    free_made(&large);
+    free(names);
+}
+
+/* Bytes that come with the last of the handshake are told of at once. */
+static void bytes_behind_the_handshake_are_told(void **state)
+{
+    (void)state;
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        begin(new_context(true, version), new_context(false, version), true, SIZE_MAX);
+        peer.to_send = 10;
+        stream_want(&side.stream, STREAM_READ);
+        run(all_is_there);
+        end();
+    }
+}
+
 static void sessions_resume(void **state)
 {
     (void)state;
@@ -796,6 +900,7 @@ int main(void)
         cmocka_unit_test(tells_a_reset),
         cmocka_unit_test(shuts_one_direction),
         cmocka_unit_test(a_close_still_sends_what_was_put),
+        cmocka_unit_test(a_shutdown_still_sends_what_was_put),
         cmocka_unit_test(a_reset_says_no_goodbye),
         cmocka_unit_test(a_flush_is_evicted_with_its_loop),
         cmocka_unit_test(tells_whose_alert_it_was),
@@ -804,6 +909,8 @@ int main(void)
         cmocka_unit_test(a_callback_may_stop_it),
         cmocka_unit_test(may_be_closed_in_any_event),
         cmocka_unit_test(renegotiation_is_refused),
+        cmocka_unit_test(a_long_flight_waits),
+        cmocka_unit_test(bytes_behind_the_handshake_are_told),
         cmocka_unit_test(sessions_resume),
         cmocka_unit_test(a_stream_changes_hands_with_its_bytes),
         cmocka_unit_test(key_updates_are_bounded),

@@ -418,7 +418,7 @@ static void honours_revocation_lists(void **state)
         ASN1_TIME *from = X509_gmtime_adj(NULL, -7200);
         ASN1_TIME *until = X509_gmtime_adj(NULL, old ? -3600 : 3600);
         BIO *bio = BIO_new(BIO_s_mem());
-        struct verify_roots *set = NULL;
+        struct verify_roots *set = NULL, *above;
         char *at;
         long size;
 
@@ -436,6 +436,9 @@ static void honours_revocation_lists(void **state)
         assert_string_equal(judge(set, good.certificate, sent, HOST, NULL), "");
         assert_non_null(strstr(judge(set, bad.certificate, sent, HOST, NULL), "revoked"));
         assert_true(verify_roots_mark(set) != verify_roots_mark(roots));
+        above = roots_of(made_by[THE_ROGUE].certificate, set);
+        assert_non_null(strstr(judge(above, bad.certificate, sent, HOST, NULL), "revoked"));
+        verify_roots_unref(&above);
         verify_roots_unref(&set);
         BIO_free(bio);
         X509_CRL_free(list);
@@ -612,6 +615,90 @@ static void knows_published_keys(void **state)
     assert_false(verify_key_is_published(none));
 }
 
+static EVP_PKEY *rsa_key(unsigned bits, unsigned long exponent)
+{
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    BIGNUM *modulus = BN_new(), *e = BN_new();
+    OSSL_PARAM *parameters;
+    EVP_PKEY *key = NULL;
+
+    BN_set_word(e, exponent);
+    BN_rand(modulus, (int)bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD); // whose factors nobody knows
+    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus);
+    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e);
+    parameters = OSSL_PARAM_BLD_to_param(builder);
+    EVP_PKEY_fromdata_init(context);
+    EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters);
+    assert_non_null(key);
+    OSSL_PARAM_free(parameters);
+    OSSL_PARAM_BLD_free(builder);
+    EVP_PKEY_CTX_free(context);
+    BN_free(modulus);
+    BN_free(e);
+    return key;
+}
+
+static void refuses_odd_rsa_keys(void **state)
+{
+    static const struct {
+        unsigned bits;
+        unsigned long exponent;
+        const char *want;
+    } keys[] = {
+        { 2048, 3, "" },
+        { 2048, 1, "exponent" },
+        { 2048, 65536, "exponent" },
+        { VERIFY_RSA_BITS, 65537, "" },
+        { VERIFY_RSA_BITS + 1, 65537, "8193 bits" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        EVP_PKEY *key = rsa_key(keys[i].bits, keys[i].exponent);
+        struct made leaf = make_certificate(&(struct recipe){ GOOD, .issuer = &made_by[THE_ROOT],
+                                                              .old_key = key });
+        const char *got = judge(roots, leaf.certificate, NULL, HOST, NULL);
+
+        if (keys[i].want[0] ? !strstr(got, keys[i].want) : got[0] != '\0')
+            fail_msg("%u bits, exponent %lu: %s", keys[i].bits, keys[i].exponent, got);
+        EVP_PKEY_free(key);
+        free_made(&leaf);
+    }
+}
+
+static void refuses_keys_that_anybody_has(void **state)
+{
+    static const char shipped[] = // with webpack-dev-server, its private half beside it
+        "30820122300d06092a864886f70d01010105000382010f003082010a02820101"
+        "00db1a8f45fca903877a481ec952cef31749d76f84ca7c63d33a3bb87ba8a359"
+        "1a8d48e32ec827555088612bf0c9367db15e8dfa69ede1f43bb63de9d8296619"
+        "334eb1959b6fd80cd590efec7b613f8719a24319660dd9cd942febd6bce68414"
+        "dd209dd04a1557cbe4cb5975f56da4a648b4d711d226eb7cbd90cecb2b7ad3a6"
+        "59c7b9ab10506ad702b58efd54d62ea6359aa8a7bd781c8762eb0f2303533007"
+        "139ffaaacaee50fcf4e18b9e925c486227c6bd5361fd3ef0762d0a85a791920f"
+        "be4ec873efd991435496a48dd6dae27311e74b7a51972199f9ff3686afa66846"
+        "649a26a3e07bb2396c8b6f983ba359e32a93cb5ee19a4bccbae8e0301bc0d2ec"
+        "b90203010001";
+    unsigned char der[sizeof shipped / 2];
+    const unsigned char *at = der;
+    struct made leaf;
+    EVP_PKEY *key;
+    (void)state;
+
+    for (size_t i = 0; i < sizeof der; i++) {
+        char digits[3] = { shipped[2 * i], shipped[2 * i + 1], 0 };
+        der[i] = (unsigned char)strtoul(digits, NULL, 16);
+    }
+    key = d2i_PUBKEY(NULL, &at, sizeof der);
+    assert_non_null(key);
+    leaf = make_certificate(&(struct recipe){ GOOD, .issuer = &made_by[THE_ROOT],
+                                              .old_key = key });
+    assert_non_null(strstr(judge(roots, leaf.certificate, NULL, HOST, NULL),
+                           "the private key of webpack-dev-server is published"));
+    EVP_PKEY_free(key);
+    free_made(&leaf);
+}
+
 static void tells_the_chain(void **state)
 {
     STACK_OF(X509) *chain = sk_X509_new_null();
@@ -644,6 +731,8 @@ int main(void)
         cmocka_unit_test(reads_sets_of_roots),
         cmocka_unit_test(reads_the_systems_roots),
         cmocka_unit_test(knows_published_keys),
+        cmocka_unit_test(refuses_odd_rsa_keys),
+        cmocka_unit_test(refuses_keys_that_anybody_has),
         cmocka_unit_test(tells_the_chain),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
