@@ -219,6 +219,7 @@ static void on_error(void *owner, const struct error *error, unsigned status)
 {
     struct caller *caller = owner;
 
+    caller->takes_form = false;
     if (caller->ends)
         return;
     caller->ends = true;

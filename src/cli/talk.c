@@ -104,7 +104,7 @@ static enum outcome connect_to(const char *path, int *out)
         say_error("the path of the control socket is too long: %s", path);
         return HOPELESS;
     }
-    snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
+    memcpy(name.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof name) == 0) {
         *out = fd;

@@ -35,7 +35,14 @@ static void on_request(void *owner, const struct web_request *request, struct we
     keep(test.host, sizeof test.host, request->host);
     keep(test.client, sizeof test.client, request->client);
     keep(test.user, sizeof test.user, request->user);
-    if (span_equal(request->path, SPAN("/big"))) {
+    if (request->is_post) {
+        struct arena arena;
+
+        arena_init(&arena, WEB_ARENA_BYTES);
+        answer->status = 200;
+        buffer_append(&answer->body, web_form_value(&arena, request->form, SPAN("a")));
+        arena_done(&arena);
+    } else if (span_equal(request->path, SPAN("/big"))) {
         assert_true(buffer_reserve(&answer->body, BIG_BYTES));
         memset(answer->body.at, 'x', BIG_BYTES);
         answer->body.size = BIG_BYTES;
@@ -119,13 +126,24 @@ static void requests_are_answered(void **state)
           "200 OK", "hello", true },
         { "HTTP/1.0", "GET / HTTP/1.0\r\nHost: dejunk\r\n\r\n", "200 OK", "hello", true },
         { "POST", "POST / HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 3\r\n\r\nabc",
-          "405 Method Not Allowed", "Only GET and HEAD are served here.\n", true },
+          "405 Method Not Allowed", "Only GET, HEAD and small forms are served here.\n", true },
         { "DELETE", "DELETE / HTTP/1.1\r\nHost: dejunk\r\n\r\n", "405 Method Not Allowed",
-          "Only GET and HEAD are served here.\n", false },
+          "Only GET, HEAD and small forms are served here.\n", false },
         { "GET with a body", "GET / HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 3\r\n\r\nabc",
           "400 Bad Request", "A request for a page has no body.\n", true },
         { "absolute-form", "GET http://dejunk/ HTTP/1.1\r\nHost: dejunk\r\n\r\n",
           "400 Bad Request", "Only paths are served here.\n", false },
+        { "a form", "POST /pass HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 9\r\nContent-Type: "
+          "application/x-www-form-urlencoded\r\n\r\na=%41+b&c", "200 OK", "A b", false },
+        { "a form and the end", "POST /pass HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 3\r\n"
+          "Connection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\na=1",
+          "200 OK", "1", true },
+        { "the longest form", "POST / HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 16385\r\n"
+          "Content-Type: application/x-www-form-urlencoded\r\n\r\na=1",
+          "405 Method Not Allowed", NULL, true },
+        { "a form in chunks", "POST / HTTP/1.1\r\nHost: dejunk\r\nTransfer-Encoding: chunked\r\n"
+          "Content-Type: application/x-www-form-urlencoded\r\n\r\n3\r\na=1\r\n0\r\n\r\n",
+          "405 Method Not Allowed", NULL, true },
         { "no HTTP", "\x16\x03\x01", "400 Bad Request", NULL, true },
     };
 
@@ -144,6 +162,41 @@ static void requests_are_answered(void **state)
                 fail_msg("%s: %s", cases[i].name, got);
             close_web(state);
         }
+}
+
+static void forms_are_decoded(void **state)
+{
+    static const struct {
+        const char *form, *want; // of "a"; NULL: not there
+    } cases[] = {
+        { "a=1", "1" },
+        { "a=1&a=2", "1" },
+        { "b=1&a=2", "2" },
+        { "a=", "" },
+        { "a", NULL },
+        { "", NULL },
+        { "&&a=1&&", "1" },
+        { "aa=1", NULL },
+        { "a=b=c", "b=c" },
+        { "a=x+y%2Bz%2fz", "x y+z/z" },
+        { "a=%", NULL },
+        { "a=%4", NULL },
+        { "a=%4g", NULL },
+        { "a=%41", "A" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena arena;
+        struct span got;
+
+        arena_init(&arena, WEB_ARENA_BYTES);
+        got = web_form_value(&arena, span_text(cases[i].form), SPAN("a"));
+        if ((got.at != NULL) != (cases[i].want != NULL) ||
+            (got.at && !span_equal(got, span_text(cases[i].want))))
+            fail_msg("%s: %.*s", cases[i].form, SPAN_PRINT(got));
+        arena_done(&arena);
+    }
 }
 
 static void who_asks_is_told(void **state)
@@ -243,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered),
+        cmocka_unit_test(forms_are_decoded),
         TEST(who_asks_is_told),
         TEST(many_on_one_connection),
         TEST(every_answer_says_what_it_may_do),
