@@ -86,7 +86,7 @@ static void flush(struct caller *caller)
         }
         buffer_consume(&caller->out, put);
     }
-    if (caller->ends) {
+    if (caller->ends && !caller->takes_form) {
         stream_linger(&caller->stream);
         end(caller);
         return;
