@@ -109,6 +109,7 @@ struct selector_set *program_new(void)
 
     set->builder = zeroed(1, sizeof *set->builder);
     set->builder->text.limit_bytes = UINT32_MAX / 2;
+    program_keep(set, SPAN(" ")); // so that there is a text to point into
     program_add_name(set, SPAN("id"));
     program_add_name(set, SPAN("class"));
     program_add_name(set, SPAN("href"));
@@ -526,13 +527,14 @@ static void add_entries(struct selector_set *set, struct entries *entries, uint3
 {
     int best;
     uint32_t chosen = choose(set, compound, nesting, &best);
-    const struct test *test = &set->tests[chosen];
+    const struct test *test;
     struct span text;
 
     if (best == WORST) {
         add_entry(entries, IN_ANY, 0, position, chosen);
         return;
     }
+    test = &set->tests[chosen];
     text = program_text(set, test);
     switch ((enum test_kind)test->kind) {
     case TEST_NEVER:

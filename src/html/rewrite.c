@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { TAIL_BYTES = 40 };
+enum { TAIL_BYTES = 40, WAITING_ATTRIBUTES = 64, WAITING_COMMENT_BYTES = 64 << 10 };
 
 struct kept_tag { // of an element that is not in the output but may have to be, later
     uint32_t references;
@@ -20,7 +20,8 @@ enum operation_kind { OPEN, CLOSE, COPY, INSERT };
 struct operation {
     uint8_t kind; // OPEN, CLOSE: of `tag`
     uint8_t tag;
-    struct span text; // COPY: a tag to put back; INSERT: at the head's start
+    struct kept_tag *kept; // COPY: a tag to put back
+    struct span text;      // INSERT: at the head's start
 };
 
 enum { OPERATIONS = 64 };
@@ -54,14 +55,14 @@ struct rewrite {
     char tail[TAIL_BYTES];   // the last bytes of the output
     size_t tail_size;
     uint8_t since;    // enum since: what the next token must know
-    bool has_removed; // anything, ever
+    bool has_removed, has_removed_formatting; // ever
 
     struct operation operations[OPERATIONS];
     size_t operation_count;
     bool must_operate; // even if the token is kept
 
     const struct token *token; // the start tag at hand
-    bool was_opened, is_out, opened_copies, head_was_seen;
+    bool was_opened, is_out, is_implied_out, opened_copies, head_was_seen, must_wait;
     enum rewrite_action action;
     struct span at_head;
     struct edit edits[REWRITE_EDITS];
@@ -69,6 +70,18 @@ struct rewrite {
     struct buffer edit_text, before, behind;
     bool has_edits, edits_failed, is_asking;
     size_t kept_bytes;
+
+    bool is_waiting; // an element's start tag waits for what follows: is the element empty?
+    struct waiting {
+        int32_t index; // of the element
+        struct token token;
+        struct attribute attributes[WAITING_ATTRIBUTES];
+        struct buffer bytes;   // the tag, and comments behind it
+        struct buffer instead; // what goes out where it is removed
+        size_t tag_size;
+        struct match if_empty[SELECTION_UNDECIDED], if_full[SELECTION_UNDECIDED];
+        size_t if_empty_count, if_full_count;
+    } waiting;
 
     bool is_inspecting;
     struct buffer inspected; // the tag, then the text
@@ -125,13 +138,20 @@ static void write_text(struct rewrite *rewrite, struct span text)
     rewrite->since &= OWES_FORMATTING;
 }
 
+/* Goes on behind bytes that are a token's last, or in the window. */
+static void go_on_behind(struct rewrite *rewrite, struct span bytes)
+{
+    bool is_held = bytes.at != rewrite->upto;
+    rewrite->from = rewrite->upto = is_held ? rewrite->tokenizer.at : bytes.at + bytes.size;
+}
+
 /* A token that the tokenizer held, and will forget, goes out by itself. Those bytes of it that
  * are the window's have been taken from there. */
 static __attribute__((noinline)) void copy_held(struct rewrite *rewrite, struct span bytes)
 {
     flush(rewrite);
     output(rewrite, bytes);
-    rewrite->from = rewrite->upto = rewrite->tokenizer.at;
+    go_on_behind(rewrite, bytes);
 }
 
 /* Bytes of the input, as they are. */
@@ -147,7 +167,7 @@ static void leave_out(struct rewrite *rewrite, struct span bytes)
 {
     flush(rewrite);
     rewrite->bytes_removed += bytes.size;
-    rewrite->from = rewrite->upto = rewrite->tokenizer.at;
+    go_on_behind(rewrite, bytes);
     rewrite->since |= HAS_GAP;
 }
 
@@ -173,14 +193,12 @@ static bool would_join(struct span tail, char next)
 }
 
 /* Text that comes where something was left out. */
-static void mend_gap(struct rewrite *rewrite, const struct token *token)
+static void mend_gap(struct rewrite *rewrite, enum tokenizer_state state, char next)
 {
-    char next = token->bytes.at[0];
-
     flush(rewrite);
     if (rewrite->since & FOLLOWS_PRE && (next == '\n' || next == '\r'))
         write_text(rewrite, SPAN("\n")); // the first one is not shown
-    else if (token->state == TOKENIZER_DATA &&
+    else if (state == TOKENIZER_DATA &&
              would_join(span_of(rewrite->tail, rewrite->tail_size), next))
         write_text(rewrite, SPAN("<!---->"));
 }
@@ -194,41 +212,6 @@ static void write_tag(struct rewrite *rewrite, enum tag tag, bool is_end)
     write_text(rewrite, is_end ? SPAN("</") : SPAN("<"));
     write_text(rewrite, span_of(row->name, row->size));
     write_text(rewrite, SPAN(">"));
-}
-
-/* ---- operations ---- */
-
-static void add_operation(struct rewrite *rewrite, enum operation_kind kind, enum tag tag,
-                          struct span text)
-{
-    if (rewrite->operation_count == OPERATIONS)
-        return; // a browser would need as many elements implied by one tag
-    rewrite->operations[rewrite->operation_count++] =
-        (struct operation){ (uint8_t)kind, (uint8_t)tag, text };
-}
-
-/* Before the token at hand is copied or left out. */
-static void operate(struct rewrite *rewrite, bool is_out)
-{
-    bool all = !is_out || rewrite->must_operate;
-
-    for (size_t i = 0; i < rewrite->operation_count; i++) {
-        const struct operation *operation = &rewrite->operations[i];
-
-        switch ((enum operation_kind)operation->kind) {
-        case OPEN:
-        case CLOSE:
-            if (all)
-                write_tag(rewrite, operation->tag, operation->kind == CLOSE);
-            break;
-        case COPY:
-        case INSERT:
-            write_text(rewrite, operation->text);
-            break;
-        }
-    }
-    rewrite->operation_count = 0;
-    rewrite->must_operate = false;
 }
 
 /* ---- tags that may have to come back ---- */
@@ -266,6 +249,67 @@ static void release_tag(struct rewrite *rewrite, struct kept_tag **kept)
         return;
     rewrite->kept_bytes -= gone->size;
     free(gone);
+}
+
+/* ---- operations ---- */
+
+static void add_operation(struct rewrite *rewrite, enum operation_kind kind, enum tag tag)
+{
+    if (rewrite->operation_count == OPERATIONS)
+        return; // a browser would need as many elements implied by one tag
+    rewrite->operations[rewrite->operation_count++] =
+        (struct operation){ .kind = (uint8_t)kind, .tag = (uint8_t)tag };
+}
+
+/* A tag that was left out comes back, whatever becomes of the token at hand. */
+static void put_back(struct rewrite *rewrite, struct kept_tag *kept)
+{
+    if (rewrite->operation_count == OPERATIONS)
+        return;
+    rewrite->operations[rewrite->operation_count++] =
+        (struct operation){ .kind = COPY, .kept = share_tag(kept) };
+    rewrite->must_operate = true;
+}
+
+/* A body or head that is opened says by itself that html and head were before. */
+static bool is_implied_later(const struct rewrite *rewrite, size_t index)
+{
+    enum tag tag = rewrite->operations[index].tag;
+
+    if (tag != TAG_HTML && tag != TAG_HEAD)
+        return false;
+    for (size_t i = index + 1; i < rewrite->operation_count; i++)
+        if (rewrite->operations[i].kind == OPEN && (rewrite->operations[i].tag == TAG_BODY ||
+                                                    rewrite->operations[i].tag == TAG_HEAD))
+            return true;
+    return false;
+}
+
+/* Before the token at hand is copied or left out. */
+static void operate(struct rewrite *rewrite, bool is_out)
+{
+    bool all = !is_out || rewrite->must_operate;
+
+    for (size_t i = 0; i < rewrite->operation_count; i++) {
+        struct operation *operation = &rewrite->operations[i];
+
+        switch ((enum operation_kind)operation->kind) {
+        case OPEN:
+        case CLOSE:
+            if (all && !is_implied_later(rewrite, i))
+                write_tag(rewrite, operation->tag, operation->kind == CLOSE);
+            break;
+        case COPY:
+            write_text(rewrite, span_of(operation->kept->bytes, operation->kept->size));
+            release_tag(rewrite, &operation->kept);
+            break;
+        case INSERT:
+            write_text(rewrite, operation->text);
+            break;
+        }
+    }
+    rewrite->operation_count = 0;
+    rewrite->must_operate = false;
 }
 
 /* ---- elements ---- */
@@ -332,6 +376,9 @@ static void decide(struct rewrite *rewrite, struct element *element, bool is_in_
 
     if (rewrite->selection.match_count || (rewrite->token && rewrite->wanted[element->tag]))
         action = ask(rewrite, element, is_in_hollow);
+    else if (rewrite->selection.if_empty_count | rewrite->selection.if_full_count)
+        rewrite->must_wait = rewrite->token && !is_in_hollow && !is_raw_text(element) &&
+                             rewrite->token->attribute_count <= WAITING_ATTRIBUTES;
     element->notes.action = (uint8_t)action;
     element->notes.content = REWRITE_KEEP;
     element->notes.is_out = action != REWRITE_REMOVE;
@@ -339,6 +386,8 @@ static void decide(struct rewrite *rewrite, struct element *element, bool is_in_
         element->notes.content = (uint8_t)action;
         rewrite->removed_elements++;
         rewrite->has_removed = true;
+        if (element->flags & TAG_FORMATTING)
+            rewrite->has_removed_formatting = true;
     }
 }
 
@@ -353,6 +402,10 @@ static void inherit(struct rewrite *rewrite, struct element *element, enum rewri
     element->notes.action = REWRITE_KEEP;
     element->notes.content = (uint8_t)content;
     element->notes.is_out = false;
+    // Formatting outlives the element it begins in, and blocks come out of formatting elements.
+    if (rewrite->selection.match_count &&
+        (rewrite->has_removed_formatting || element->flags & TAG_FORMATTING))
+        element->notes.action = (uint8_t)ask(rewrite, element, false);
     if (rewrite->token)
         element->notes.tag = keep_tag(rewrite, rewrite->token);
 }
@@ -375,8 +428,7 @@ static void open_copy(struct rewrite *rewrite, struct element *element, struct e
     }
     element->notes.content = from->action == REWRITE_HOLLOW ? REWRITE_HOLLOW : REWRITE_KEEP;
     if (!from->is_out && from->tag) {
-        add_operation(rewrite, COPY, TAG_OTHER, span_of(from->tag->bytes, from->tag->size));
-        rewrite->must_operate = true;
+        put_back(rewrite, from->tag);
         from->is_out = true;
     } else if (from->is_out) {
         rewrite->opened_copies = true;
@@ -396,9 +448,12 @@ static void begin_head(struct rewrite *rewrite, enum tree_origin origin)
         return;
     if (origin == TREE_FROM_TAG)
         rewrite->at_head = text;
-    else
-        add_operation(rewrite, INSERT, TAG_OTHER, text);
+    else if (rewrite->operation_count < OPERATIONS)
+        rewrite->operations[rewrite->operation_count++] =
+            (struct operation){ .kind = INSERT, .text = text };
 }
+
+static void stop_waiting(struct rewrite *rewrite, bool is_empty);
 
 static void on_open(void *owner, struct element *element, enum tree_origin origin,
                     const struct formatting *from)
@@ -407,6 +462,8 @@ static void on_open(void *owner, struct element *element, enum tree_origin origi
     const struct token *token = rewrite->token;
     enum rewrite_action content;
 
+    if (rewrite->is_waiting && element->parent == rewrite->waiting.index)
+        stop_waiting(rewrite, false);
     if (origin == TREE_COPY) {
         open_copy(rewrite, element,
                   &rewrite->tree.formatting[from - rewrite->tree.formatting].notes);
@@ -426,8 +483,10 @@ static void on_open(void *owner, struct element *element, enum tree_origin origi
         rewrite->was_opened = true;
         rewrite->is_out = element->notes.is_out;
         rewrite->action = element->notes.action;
-    } else if (element->notes.is_out) {
-        add_operation(rewrite, OPEN, element->tag, SPAN_NONE);
+    } else {
+        rewrite->is_implied_out = element->notes.is_out;
+        if (element->notes.is_out)
+            add_operation(rewrite, OPEN, element->tag);
     }
     if (element->tag == TAG_HEAD && element->ns == TREE_HTML)
         begin_head(rewrite, origin);
@@ -437,6 +496,8 @@ static void on_close(void *owner, struct element *element)
 {
     struct rewrite *rewrite = owner;
 
+    if (rewrite->is_waiting && element == &rewrite->tree.stack[rewrite->waiting.index])
+        stop_waiting(rewrite, true);
     if (rewrite->has_selectors)
         selection_close(&rewrite->selection, element);
     if (element->notes.tag)
@@ -447,7 +508,28 @@ static void on_implied_end(void *owner, enum tag tag, const struct element_notes
 {
     struct rewrite *rewrite = owner;
     if (notes->is_out)
-        add_operation(rewrite, CLOSE, tag, SPAN_NONE);
+        add_operation(rewrite, CLOSE, tag);
+}
+
+/* Elements that came out of a removed one come back. */
+static void on_moved(void *owner)
+{
+    struct rewrite *rewrite = owner;
+
+    for (int32_t i = 0; i < rewrite->tree.depth && rewrite->has_removed; i++) {
+        struct element *element = &rewrite->tree.stack[i];
+        enum rewrite_action content = parent_content(rewrite, element);
+
+        if (element->notes.is_out || element->notes.action != REWRITE_KEEP)
+            continue;
+        element->notes.content = (uint8_t)content;
+        if (content != REWRITE_KEEP || !element->notes.tag)
+            continue;
+        put_back(rewrite, element->notes.tag);
+        element->notes.is_out = true;
+        if (element->formatting >= 0)
+            rewrite->tree.formatting[element->formatting].notes.is_out = true;
+    }
 }
 
 static void on_format(void *owner, struct formatting *formatting, const struct element *element)
@@ -471,6 +553,7 @@ static const struct tree_events tree_events = {
     .on_open = on_open,
     .on_close = on_close,
     .on_implied_end = on_implied_end,
+    .on_moved = on_moved,
     .on_format = on_format,
     .on_forget = on_forget,
 };
@@ -583,12 +666,11 @@ static void forget_edits(struct rewrite *rewrite)
     rewrite->edits_failed = false;
 }
 
-/* The start tag at hand, changed as its owner wished. */
-static void write_changed_tag(struct rewrite *rewrite, const struct token *token)
+/* A start tag, changed as its owner wished. */
+static void output_changed_tag(struct rewrite *rewrite, const struct token *token)
 {
     size_t done = 0, end = name_end(token);
 
-    flush(rewrite);
     if (rewrite->action == REWRITE_HOLLOW) {
         output(rewrite, span_slice(token->bytes, 0, end));
         output(rewrite, span_of(rewrite->hollow, rewrite->hollow_size));
@@ -601,7 +683,127 @@ static void write_changed_tag(struct rewrite *rewrite, const struct token *token
         done = edit->to;
     }
     output(rewrite, span_from(token->bytes, done));
-    rewrite->from = rewrite->upto = rewrite->tokenizer.at;
+}
+
+/* ---- waiting ---- */
+
+/* What the tag at hand implies, should it be left out. */
+static void note_instead(struct rewrite *rewrite, struct buffer *to)
+{
+    for (size_t i = 0; i < rewrite->operation_count && !rewrite->must_operate; i++) {
+        const struct operation *operation = &rewrite->operations[i];
+        if ((operation->kind == OPEN || operation->kind == CLOSE) && !is_implied_later(rewrite, i))
+            (void)buffer_printf(to, "<%s%s>", operation->kind == CLOSE ? "/" : "",
+                                tag_row(operation->tag)->name);
+    }
+}
+
+static void begin_waiting(struct rewrite *rewrite, const struct token *token)
+{
+    struct waiting *waiting = &rewrite->waiting;
+    const struct selection *selection = &rewrite->selection;
+
+    flush(rewrite);
+    waiting->instead.size = 0;
+    note_instead(rewrite, &waiting->instead);
+    operate(rewrite, true);
+    waiting->bytes.size = 0;
+    if (!buffer_append(&waiting->bytes, token->bytes))
+        abort(); // it has room for a tag
+    waiting->tag_size = token->bytes.size;
+    waiting->token = *token;
+    waiting->token.name = span_from(token->bytes, (size_t)(token->name.at - token->bytes.at));
+    waiting->token.name.size = token->name.size;
+    memcpy(waiting->attributes, token->attributes,
+           token->attribute_count * sizeof *token->attributes);
+    memcpy(waiting->if_empty, selection->if_empty, sizeof waiting->if_empty);
+    memcpy(waiting->if_full, selection->if_full, sizeof waiting->if_full);
+    waiting->if_empty_count = selection->if_empty_count;
+    waiting->if_full_count = selection->if_full_count;
+    waiting->index = rewrite->tree.depth - 1;
+    rewrite->is_waiting = true;
+    go_on_behind(rewrite, token->bytes);
+}
+
+/* A comment does not decide: it waits too. */
+static void keep_waiting(struct rewrite *rewrite, struct span comment)
+{
+    if (rewrite->waiting.bytes.size - rewrite->waiting.tag_size + comment.size >
+        WAITING_COMMENT_BYTES) {
+        stop_waiting(rewrite, false);
+        return;
+    }
+    if (!buffer_append(&rewrite->waiting.bytes, comment))
+        abort(); // it has room for a tag and as many bytes of comments
+}
+
+static void write_waiting(struct rewrite *rewrite, const struct element *element)
+{
+    struct waiting *waiting = &rewrite->waiting;
+    struct span comments = span_from(buffer_span(&waiting->bytes), waiting->tag_size);
+
+    if (!rewrite->edits_failed)
+        write_text(rewrite, buffer_span(&rewrite->before));
+    if (element->notes.is_out) {
+        rewrite->since = element->tag == TAG_PRE || element->tag == TAG_LISTING ? FOLLOWS_PRE : 0;
+        if (rewrite->action == REWRITE_HOLLOW || (rewrite->edit_count && !rewrite->edits_failed))
+            output_changed_tag(rewrite, &waiting->token);
+        else
+            output(rewrite, waiting->token.bytes);
+    } else {
+        write_text(rewrite, buffer_span(&waiting->instead));
+        rewrite->bytes_removed += waiting->tag_size;
+        rewrite->since |= HAS_GAP;
+    }
+    if (!rewrite->edits_failed)
+        write_text(rewrite, buffer_span(&rewrite->behind));
+    if (element->notes.content == REWRITE_KEEP) {
+        output(rewrite, comments);
+    } else {
+        rewrite->bytes_removed += comments.size;
+        rewrite->since |= HAS_GAP;
+    }
+}
+
+/* Now it is known. The element is open still. */
+static void stop_waiting(struct rewrite *rewrite, bool is_empty)
+{
+    struct waiting *waiting = &rewrite->waiting;
+    struct element *element = &rewrite->tree.stack[waiting->index];
+    struct selection *selection = &rewrite->selection;
+    const struct token *token = rewrite->token;
+    enum rewrite_action action = rewrite->action;
+    bool was_opened = rewrite->was_opened;
+
+    rewrite->is_waiting = false;
+    selection->match_count = is_empty ? waiting->if_empty_count : waiting->if_full_count;
+    memcpy(selection->matches, is_empty ? waiting->if_empty : waiting->if_full,
+           sizeof waiting->if_empty);
+    selection->if_empty_count = selection->if_full_count = 0;
+    waiting->token.name.at =
+        waiting->bytes.at + (waiting->token.name.at - waiting->token.bytes.at);
+    waiting->token.bytes = span_of(waiting->bytes.at, waiting->tag_size);
+    waiting->token.attributes = waiting->attributes;
+    rewrite->token = &waiting->token;
+    decide(rewrite, element, false);
+    if (element->notes.action == REWRITE_INSPECT)
+        element->notes.action = REWRITE_KEEP;
+    rewrite->action = element->notes.action;
+    if (element->formatting >= 0) {
+        struct element_notes *notes = &rewrite->tree.formatting[element->formatting].notes;
+        notes->action = element->notes.action;
+        notes->content = element->notes.content;
+        notes->is_out = element->notes.is_out;
+    }
+    flush(rewrite);
+    write_waiting(rewrite, element);
+    if (rewrite->tree.aim == TREE_ELEMENT && rewrite->tree.aimed_index == waiting->index)
+        rewrite->tree.aimed_at.is_out = element->notes.is_out;
+    if (rewrite->has_edits)
+        forget_edits(rewrite);
+    rewrite->token = token;
+    rewrite->action = action;
+    rewrite->was_opened = was_opened;
 }
 
 /* ---- giving up ---- */
@@ -615,6 +817,8 @@ static void give_up(struct rewrite *rewrite, enum rewrite_reason reason)
     rewrite->told = true;
     if (rewrite->is_inspecting)
         end_inspection(rewrite, false);
+    if (rewrite->is_waiting)
+        stop_waiting(rewrite, false);
     tokenizer_give_up(&rewrite->tokenizer);
     if (rewrite->events->on_gave_up)
         rewrite->events->on_gave_up(rewrite->owner, reason);
@@ -635,25 +839,6 @@ static void check_work(struct rewrite *rewrite)
 static bool goes_out(const struct rewrite *rewrite, int32_t parent)
 {
     return parent < 0 || rewrite->tree.stack[parent].notes.content == REWRITE_KEEP;
-}
-
-/* Elements that the adoption agency has moved out of a removed one come back. */
-static void bring_back(struct rewrite *rewrite)
-{
-    for (int32_t i = 0; i < rewrite->tree.depth; i++) {
-        struct element *element = &rewrite->tree.stack[i];
-        enum rewrite_action content = parent_content(rewrite, element);
-
-        if (element->notes.is_out || element->notes.action != REWRITE_KEEP)
-            continue;
-        element->notes.content = (uint8_t)content;
-        if (content != REWRITE_KEEP)
-            continue;
-        if (element->notes.tag) {
-            write_text(rewrite, span_of(element->notes.tag->bytes, element->notes.tag->size));
-            element->notes.is_out = true;
-        }
-    }
 }
 
 /* Inserting text that nobody sees makes the browser open the formatting elements that are open
@@ -721,10 +906,13 @@ static void write_start_tag(struct rewrite *rewrite, const struct token *token)
         rewrite->inspected.size = 0;
     }
     if ((rewrite->was_opened && rewrite->action == REWRITE_HOLLOW) ||
-        (rewrite->edit_count && !rewrite->edits_failed))
-        write_changed_tag(rewrite, token);
-    else
+        (rewrite->edit_count && !rewrite->edits_failed)) {
+        flush(rewrite);
+        output_changed_tag(rewrite, token);
+        go_on_behind(rewrite, token->bytes);
+    } else {
         copy(rewrite, token->bytes);
+    }
     if (inspects) {
         flush(rewrite);
         rewrite->inspected_tag = rewrite->inspected.size;
@@ -737,11 +925,13 @@ static __attribute__((noinline)) void change_start_tag(struct rewrite *rewrite,
 {
     if (rewrite->since & OWES_FORMATTING)
         pay_formatting(rewrite, token);
-    if (rewrite->operation_count)
+    if (rewrite->operation_count && !(is_out && rewrite->must_wait))
         operate(rewrite, is_out);
     if (rewrite->has_edits && !rewrite->edits_failed)
         write_text(rewrite, buffer_span(&rewrite->before));
-    if (is_out) {
+    if (is_out && rewrite->must_wait) {
+        begin_waiting(rewrite, token);
+    } else if (is_out) {
         write_start_tag(rewrite, token);
         rewrite->since = token->tag == TAG_PRE || token->tag == TAG_LISTING ? FOLLOWS_PRE : 0;
     } else {
@@ -752,8 +942,6 @@ static __attribute__((noinline)) void change_start_tag(struct rewrite *rewrite,
     write_text(rewrite, rewrite->at_head);
     if (rewrite->has_edits && !rewrite->edits_failed)
         write_text(rewrite, buffer_span(&rewrite->behind));
-    if (rewrite->tree.has_moved && rewrite->has_removed)
-        bring_back(rewrite);
     rewrite->at_head = SPAN_NONE;
     if (rewrite->has_edits)
         forget_edits(rewrite);
@@ -776,12 +964,13 @@ static void take_start_tag(struct rewrite *rewrite, const struct token *token)
     rewrite->token = token;
     rewrite->was_opened = false;
     rewrite->opened_copies = false;
+    rewrite->must_wait = false;
     rewrite->action = REWRITE_KEEP;
     tree_start_tag(&rewrite->tree, token);
     is_out = rewrite->was_opened ? rewrite->is_out : is_out_unopened(rewrite, token, was_out);
     if (__builtin_expect(is_out && !rewrite->operation_count && !rewrite->since &&
                              !rewrite->has_edits && !rewrite->at_head.size &&
-                             rewrite->action == REWRITE_KEEP && !rewrite->tree.has_moved &&
+                             rewrite->action == REWRITE_KEEP && !rewrite->must_wait &&
                              token->tag != TAG_PRE && token->tag != TAG_LISTING,
                          1))
         copy(rewrite, token->bytes);
@@ -802,9 +991,12 @@ static void take_end_tag(struct rewrite *rewrite, const struct token *token)
     tree_end_tag(&rewrite->tree, token);
     if (rewrite->tree.aim == TREE_ELEMENT)
         is_out = rewrite->tree.aimed_at.is_out;
+    else if (rewrite->tree.aim == TREE_NEW_ELEMENT)
+        is_out = rewrite->is_implied_out;
     if (rewrite->since & OWES_FORMATTING)
         pay_formatting(rewrite, token);
-    if (rewrite->operation_count)
+    // What else it does comes before it, but elements come back behind it.
+    if (rewrite->operation_count && !rewrite->must_operate)
         operate(rewrite, is_out);
     if (is_out) {
         copy(rewrite, token->bytes);
@@ -812,37 +1004,52 @@ static void take_end_tag(struct rewrite *rewrite, const struct token *token)
     } else {
         leave_out(rewrite, token->bytes);
     }
-    if (rewrite->tree.has_moved && rewrite->has_removed)
-        bring_back(rewrite);
+    if (rewrite->operation_count)
+        operate(rewrite, is_out);
     rewrite->tokenizer.cdata_is_allowed = tree_is_foreign(&rewrite->tree);
 }
 
-static void take_text(struct rewrite *rewrite, const struct token *token)
+/* A piece of text that all goes into the same element. */
+static void take_piece(struct rewrite *rewrite, const struct token *token, struct span piece,
+                       int32_t parent)
 {
-    int32_t parent = rewrite->tree.depth - 1;
-    bool is_out;
+    bool is_out = goes_out(rewrite, parent);
 
-    if (!tree_text_is_plain(&rewrite->tree))
-        parent = tree_text(&rewrite->tree, token->bytes);
-    is_out = goes_out(rewrite, parent);
     if (rewrite->operation_count)
         operate(rewrite, is_out);
     if (rewrite->is_inspecting && is_out &&
-        token->bytes.size >
-            rewrite->inspect_bytes - (rewrite->inspected.size - rewrite->inspected_tag)) {
+        piece.size > rewrite->inspect_bytes - (rewrite->inspected.size - rewrite->inspected_tag)) {
         end_inspection(rewrite, false);
         is_out = goes_out(rewrite, parent);
     }
     if (!is_out) {
-        leave_out(rewrite, token->bytes);
+        leave_out(rewrite, piece);
         return;
     }
-    if (rewrite->since & HAS_GAP && token->bytes.size)
-        mend_gap(rewrite, token);
+    if (rewrite->since & HAS_GAP && piece.size)
+        mend_gap(rewrite, token->state, piece.at[0]);
     rewrite->since = 0;
-    copy(rewrite, token->bytes);
+    copy(rewrite, piece);
     if (rewrite->is_inspecting)
         flush(rewrite);
+}
+
+static void take_text(struct rewrite *rewrite, const struct token *token)
+{
+    struct span left = token->bytes;
+
+    if (rewrite->is_waiting)
+        stop_waiting(rewrite, false);
+    if (tree_text_is_plain(&rewrite->tree)) {
+        take_piece(rewrite, token, left, rewrite->tree.depth - 1);
+        return;
+    }
+    while (left.size) {
+        struct span piece = left;
+        int32_t parent = tree_text(&rewrite->tree, &piece);
+        take_piece(rewrite, token, piece, parent);
+        left = span_from(left, piece.size);
+    }
 }
 
 static void take(struct rewrite *rewrite, const struct token *token)
@@ -876,6 +1083,15 @@ static void take(struct rewrite *rewrite, const struct token *token)
         give_up(rewrite, REWRITE_LONG_TAG);
         break;
     }
+    if (rewrite->is_waiting && token->kind == TOKEN_COMMENT) {
+        keep_waiting(rewrite, token->bytes);
+        if (rewrite->is_waiting) {
+            go_on_behind(rewrite, token->bytes);
+            return;
+        }
+    }
+    if (rewrite->is_waiting)
+        stop_waiting(rewrite, false);
     if (goes_out(rewrite, parent)) {
         copy(rewrite, token->bytes);
         if (token->bytes.size)
@@ -914,6 +1130,8 @@ struct rewrite *rewrite_new(const struct rewrite_options *options,
     rewrite->edit_text.limit_bytes = REWRITE_EDIT_BYTES;
     rewrite->before.limit_bytes = REWRITE_EDIT_BYTES;
     rewrite->behind.limit_bytes = REWRITE_EDIT_BYTES;
+    rewrite->waiting.bytes.limit_bytes = TOKENIZER_HELD_LIMIT_BYTES + WAITING_COMMENT_BYTES;
+    rewrite->waiting.instead.limit_bytes = REWRITE_EDIT_BYTES;
     rewrite->inspected.limit_bytes =
         options->inspect_bytes + TOKENIZER_HELD_LIMIT_BYTES + 4 * REWRITE_EDIT_BYTES;
     tokenizer_init(&rewrite->tokenizer);
@@ -929,6 +1147,8 @@ void rewrite_free(struct rewrite **rewrite)
     *rewrite = NULL;
     if (!gone)
         return;
+    for (size_t i = 0; i < gone->operation_count; i++)
+        release_tag(gone, &gone->operations[i].kept);
     tree_done(&gone->tree);
     selection_done(&gone->selection);
     tokenizer_done(&gone->tokenizer);
@@ -936,6 +1156,8 @@ void rewrite_free(struct rewrite **rewrite)
     buffer_release(&gone->before);
     buffer_release(&gone->behind);
     buffer_release(&gone->inspected);
+    buffer_release(&gone->waiting.bytes);
+    buffer_release(&gone->waiting.instead);
     free(gone->hollow);
     free(gone);
 }
@@ -986,9 +1208,10 @@ void rewrite_finish(struct rewrite *rewrite)
         return;
     tokenizer_finish(&rewrite->tokenizer);
     run(rewrite);
-    if (rewrite->is_inspecting) {
+    if (rewrite->is_inspecting)
         end_inspection(rewrite, true);
-    }
+    if (rewrite->is_waiting)
+        stop_waiting(rewrite, true);
 }
 
 bool rewrite_gave_up(const struct rewrite *rewrite)
@@ -998,7 +1221,8 @@ bool rewrite_gave_up(const struct rewrite *rewrite)
 
 size_t rewrite_held(const struct rewrite *rewrite)
 {
-    return tokenizer_held(&rewrite->tokenizer) + rewrite->inspected.size;
+    return tokenizer_held(&rewrite->tokenizer) + rewrite->inspected.size +
+           (rewrite->is_waiting ? rewrite->waiting.bytes.size : 0);
 }
 
 size_t rewrite_held_most(const struct rewrite *rewrite)

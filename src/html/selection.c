@@ -361,26 +361,54 @@ static void note_mark(struct selection *selection, uint32_t set, uint32_t positi
     selection->new_marks[selection->new_count++] = position;
 }
 
-static void note_match(struct selection *selection, uint32_t set, uint32_t id)
+static void note_match(struct match *list, size_t *count, size_t room, struct match match)
 {
-    for (size_t i = 0; i < selection->match_count; i++)
-        if (selection->matches[i].set == set && selection->matches[i].id == id)
+    for (size_t i = 0; i < *count; i++)
+        if (list[i].set == match.set && list[i].id == match.id)
             return;
-    if (selection->match_count < SELECTION_MATCHES)
-        selection->matches[selection->match_count++] = (struct match){ (uint8_t)set, id };
+    if (*count < room)
+        list[(*count)++] = match;
+}
+
+/* The element is known to be empty, or not to be, only when something follows its start tag. */
+static void reach_undecided(struct selection *selection, struct selection_run *run, uint32_t index)
+{
+    const struct position *position = &run->set->positions[index];
+    bool if_empty, if_full, is_void;
+
+    selection->assumes_empty = true;
+    if_empty = reaches(selection, run, index, 0);
+    selection->assumes_empty = false;
+    if_full = reaches(selection, run, index, 0);
+    is_void = selection->now->flags & TAG_VOID ||
+              (selection->now->ns != TREE_HTML && selection->token &&
+               selection->token->is_self_closing);
+    for (uint32_t i = 0; i < position->count; i++) {
+        struct match match = { run->number, run->set->ids[position->first + i] };
+        if (if_empty && (if_full || is_void))
+            note_match(selection->matches, &selection->match_count, SELECTION_MATCHES, match);
+        else if (if_empty)
+            note_match(selection->if_empty, &selection->if_empty_count, SELECTION_UNDECIDED, match);
+        else if (if_full && !is_void)
+            note_match(selection->if_full, &selection->if_full_count, SELECTION_UNDECIDED, match);
+    }
 }
 
 static void reach(struct selection *selection, struct selection_run *run, uint32_t index)
 {
     const struct position *position = &run->set->positions[index];
-    uint32_t set = (uint32_t)(run - selection->runs);
 
+    if (position->uses_empty) {
+        reach_undecided(selection, run, index);
+        return;
+    }
     if (!reaches(selection, run, index, 0))
         return;
     if (position->leads)
-        note_mark(selection, set, index);
+        note_mark(selection, (uint32_t)(run - selection->runs), index);
     for (uint32_t i = 0; i < position->count; i++)
-        note_match(selection, run->number, run->set->ids[position->first + i]);
+        note_match(selection->matches, &selection->match_count, SELECTION_MATCHES,
+                   (struct match){ run->number, run->set->ids[position->first + i] });
 }
 
 /* False: what leads to the position is surely not there. */
@@ -679,9 +707,9 @@ void selection_open(struct selection *selection, struct element *element, const 
     const struct element *parent;
     bool has_context;
 
-    selection->match_count = 0;
-    if (selection->run_count == 0 || selection->tree->templates > 0)
-        return; // what is in a template is not in the page
+    selection->match_count = selection->if_empty_count = selection->if_full_count = 0;
+    if (selection->run_count == 0)
+        return;
     selection->token = token;
     selection->now = element;
     selection->value_of = NO_VALUE;
@@ -706,7 +734,7 @@ void selection_open(struct selection *selection, struct element *element, const 
 
 void selection_copy(struct selection *selection, struct element *element, uint32_t marks)
 {
-    selection->match_count = 0;
+    selection->match_count = selection->if_empty_count = selection->if_full_count = 0;
     for (; marks; marks = selection->marks[marks].next) {
         uint64_t set_position = selection->marks[marks].set_position;
         count_marked(selection, set_position, 1);

@@ -11,7 +11,7 @@
 #include "html/program.h"
 #include "html/tree.h"
 
-enum { SELECTION_SETS = 4, SELECTION_MATCHES = 256, SELECTION_TYPES = 256 };
+enum { SELECTION_SETS = 4, SELECTION_MATCHES = 256, SELECTION_TYPES = 256, SELECTION_UNDECIDED = 32 };
 
 struct match {
     uint8_t set;
@@ -30,6 +30,9 @@ struct selection {
     const struct tree *tree;                 // borrowed
     struct match matches[SELECTION_MATCHES]; // of the element opened last; read only
     size_t match_count;
+    struct match if_empty[SELECTION_UNDECIDED]; // if it turns out to be empty,
+    struct match if_full[SELECTION_UNDECIDED];  // or not to be
+    size_t if_empty_count, if_full_count;
     uint64_t work; // conditions looked at so far; read only
 
     struct selection_run runs[SELECTION_SETS]; // selection.c only, from here
@@ -53,7 +56,8 @@ void selection_init(struct selection *selection, const struct tree *tree,
                     const struct selector_set *const *sets, size_t count);
 void selection_done(struct selection *selection);
 
-/* The tree's newest element is here; `token` is its start tag, or NULL where none says so. */
+/* The tree's newest element is here; `token` is its start tag, or NULL where none says so. Fills
+ * in the matches; those that ask whether it is :empty are told apart. */
 void selection_open(struct selection *selection, struct element *element,
                     const struct token *token);
 /* It is a copy of one that has left these marks. */

@@ -305,6 +305,7 @@ static void aim_at(struct tree *tree, int32_t index)
 {
     tree->aim = TREE_ELEMENT;
     tree->aimed_at = tree->stack[index].notes;
+    tree->aimed_index = index;
 }
 
 /* ---- active formatting elements (HTML section 13.2.4.3) ---- */
@@ -458,7 +459,6 @@ static int32_t find_formatting(struct tree *tree, enum tag tag)
 
 static void fix_after_move(struct tree *tree)
 {
-    tree->has_moved = true;
     tree->fostered = 0;
     for (int32_t i = 0; i < tree->depth; i++) {
         struct element *element = &tree->stack[i];
@@ -486,9 +486,12 @@ static void take_out(struct tree *tree, int32_t index)
         tree->form = -1;
     else if (tree->form > index)
         tree->form--;
-    for (int32_t i = index; i < tree->depth; i++)
+    for (int32_t i = index; i < tree->depth; i++) {
         if (tree->stack[i].parent >= index)
             tree->stack[i].parent--;
+        if (tree->stack[i].formatting >= 0)
+            tree->formatting[tree->stack[i].formatting].at = i;
+    }
 }
 
 /* The element at `from` moves up to `to`, those between one step down. */
@@ -585,44 +588,50 @@ static bool is_in_scope(struct tree *tree, int32_t index)
     return true;
 }
 
-static void run_adoption(struct tree *tree, enum tag tag)
+/* Answers whether elements have changed places. */
+static bool run_adoption(struct tree *tree, enum tag tag)
 {
+    bool has_moved = false;
+
     for (int i = 0; i < 8; i++) {
         int32_t index = find_formatting(tree, tag), at, block;
 
         if (index < 0) {
             if (i == 0)
                 any_other_end(tree);
-            return;
+            return has_moved;
         }
         at = tree->formatting[index].at;
         if (i == 0) { // the entry outlives its elements
             tree->aim = TREE_ELEMENT;
             tree->aimed_at = tree->formatting[index].notes;
+            tree->aimed_index = at;
         }
         if (at < 0) {
             forget(tree, index);
-            return;
+            return has_moved;
         }
         if (!is_in_scope(tree, at)) {
             if (i == 0)
                 tree->aim = TREE_NOTHING;
-            return;
+            return has_moved;
         }
         block = furthest_block(tree, at);
         if (block < 0) {
             pop_to(tree, at);
             forget(tree, index);
-            return;
+            return has_moved;
         }
         adopt(tree, at, block);
+        has_moved = true;
     }
+    return has_moved;
 }
 
 /* What an end tag of a formatting element does. */
 static void adoption_agency(struct tree *tree, enum tag tag)
 {
-    bool was_start = tree->is_start;
+    bool was_start = tree->is_start, has_moved;
 
     if (top_is(tree, tag) && top(tree)->formatting < 0) {
         aim_at(tree, tree->depth - 1);
@@ -631,10 +640,12 @@ static void adoption_agency(struct tree *tree, enum tag tag)
     }
     tree->is_start = false; // one end tag does all of it
     tree->aim = TREE_NOTHING;
-    run_adoption(tree, tag);
+    has_moved = run_adoption(tree, tag);
     tree->is_start = was_start;
     if (was_start && tree->aim == TREE_ELEMENT)
         tree->events->on_implied_end(tree->owner, tag, &tree->aimed_at);
+    if (has_moved)
+        tree->events->on_moved(tree->owner);
 }
 
 /* ---- modes ---- */
@@ -2105,8 +2116,8 @@ static void begin(struct tree *tree, const struct token *token, bool is_start)
     tree->token = token;
     tree->is_start = is_start;
     tree->aim = TREE_NOTHING;
-    tree->has_moved = false;
     tree->text_state = TOKENIZER_DATA;
+    tree->has_table_text = false;
 }
 
 void tree_start_tag(struct tree *tree, const struct token *token)
@@ -2150,26 +2161,33 @@ bool tree_text_is_plain(const struct tree *tree)
            !tree->is_frameset_ok && !needs_reconstruction(tree);
 }
 
-struct text_kinds {
-    bool has_space, has_other;
-};
+enum text_kind { TEXT_NOTHING, TEXT_WHITE, TEXT_OTHER };
 
-static struct text_kinds kinds_of(struct span text)
+/* Cuts off what is of one kind: NULs, which are nothing; white space where it is special; or
+ * all that follows. */
+static enum text_kind cut_text(struct span *text, bool white_is_special)
 {
-    struct text_kinds kinds = { false, false };
-    for (size_t i = 0; i < text.size && !kinds.has_other; i++) {
-        if (scan_is(text.at[i], SCAN_SPACE))
-            kinds.has_space = true;
-        else if (text.at[i] != '\0')
-            kinds.has_other = true;
+    size_t nothing = 0, white = 0;
+
+    while (nothing < text->size && text->at[nothing] == '\0')
+        nothing++;
+    if (nothing) {
+        text->size = nothing;
+        return TEXT_NOTHING;
     }
-    return kinds;
+    while (white < text->size && scan_is(text->at[white], SCAN_SPACE))
+        white++;
+    if (white && (white_is_special || white == text->size)) {
+        text->size = white;
+        return TEXT_WHITE;
+    }
+    return TEXT_OTHER;
 }
 
 /* Text that comes before the body brings one, unless it is white. */
-static int32_t text_before_body(struct tree *tree, struct text_kinds kinds)
+static int32_t text_before_body(struct tree *tree, enum text_kind kind)
 {
-    if (!kinds.has_other)
+    if (kind != TEXT_OTHER)
         return tree->mode == IN_HEAD || tree->mode == AFTER_HEAD ? tree->depth - 1 : -1;
     switch ((enum mode)tree->mode) {
     case INITIAL:
@@ -2194,42 +2212,61 @@ static int32_t text_before_body(struct tree *tree, struct text_kinds kinds)
     return tree->depth - 1;
 }
 
-static int32_t text_in_body(struct tree *tree, struct text_kinds kinds)
+static int32_t text_in_body(struct tree *tree, enum text_kind kind)
 {
-    if (!kinds.has_space && !kinds.has_other)
-        return tree->depth - 1; // NULs only, which are nothing
+    if (kind == TEXT_NOTHING)
+        return insertion_parent(tree);
     reconstruct(tree);
-    if (kinds.has_other)
+    if (kind == TEXT_OTHER)
         tree->is_frameset_ok = false;
     return insertion_parent(tree);
 }
 
-static int32_t text_in_table(struct tree *tree, struct text_kinds kinds)
+/* White space is the table's, until something else comes in the same text. */
+static int32_t text_in_table(struct tree *tree, enum text_kind kind)
 {
     int32_t parent;
 
-    if (!is_table_part(top(tree))) {
-        tree->foster = true;
-        parent = text_in_body(tree, kinds);
-        tree->foster = false;
-        return parent;
-    }
-    if (!kinds.has_other)
+    if (is_table_part(top(tree)) && kind != TEXT_OTHER && !tree->has_table_text)
         return tree->depth - 1;
+    tree->has_table_text = tree->has_table_text || kind == TEXT_OTHER;
     tree->foster = true;
-    parent = text_in_body(tree, kinds);
+    parent = text_in_body(tree, kind);
     tree->foster = false;
     return parent;
 }
 
-int32_t tree_text(struct tree *tree, struct span text)
+static bool white_is_special(const struct tree *tree)
 {
-    struct text_kinds kinds = kinds_of(text);
+    switch ((enum mode)tree->mode) {
+    case IN_BODY:
+    case IN_CELL:
+    case IN_CAPTION:
+    case IN_TEMPLATE:
+    case IN_TEXT:
+    case IN_SELECT:
+    case IN_SELECT_IN_TABLE:
+        return false;
+    case IN_TABLE:
+    case IN_TABLE_BODY:
+    case IN_ROW:
+        return !tree->has_table_text;
+    default:
+        return true;
+    }
+}
+
+int32_t tree_text(struct tree *tree, struct span *text)
+{
+    bool had_table_text = tree->has_table_text;
+    enum text_kind kind;
 
     begin(tree, NULL, true);
+    tree->has_table_text = had_table_text;
+    kind = cut_text(text, white_is_special(tree));
     if (tree_is_foreign(tree) && top(tree)->point != MATHML_TEXT_POINT &&
         top(tree)->point != HTML_POINT) {
-        if (kinds.has_other)
+        if (kind == TEXT_OTHER)
             tree->is_frameset_ok = false;
         return tree->depth - 1;
     }
@@ -2239,32 +2276,31 @@ int32_t tree_text(struct tree *tree, struct span text)
     case BEFORE_HEAD:
     case IN_HEAD:
     case AFTER_HEAD:
-        return text_before_body(tree, kinds);
+        return text_before_body(tree, kind);
     case IN_TEXT:
     case IN_SELECT:
     case IN_SELECT_IN_TABLE:
+    case IN_FRAMESET:
+    case AFTER_FRAMESET:
+    case AFTER_AFTER_FRAMESET:
         return tree->depth - 1;
     case IN_TABLE:
     case IN_TABLE_BODY:
     case IN_ROW:
-        return text_in_table(tree, kinds);
+        return text_in_table(tree, kind);
     case IN_COLUMN_GROUP:
-        if (!kinds.has_other || !end_column_group(tree))
+        if (kind != TEXT_OTHER || !end_column_group(tree))
             return tree->depth - 1;
-        return text_in_table(tree, kinds);
-    case IN_FRAMESET:
-    case AFTER_FRAMESET:
-    case AFTER_AFTER_FRAMESET:
-        return kinds.has_other ? -1 : tree->depth - 1;
+        return text_in_table(tree, kind);
     case AFTER_BODY:
     case AFTER_AFTER_BODY:
-        if (kinds.has_other)
+        if (kind == TEXT_OTHER)
             tree->mode = IN_BODY;
         break;
     default:
         break;
     }
-    return text_in_body(tree, kinds);
+    return text_in_body(tree, kind);
 }
 
 int32_t tree_comment_parent(const struct tree *tree)

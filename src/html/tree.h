@@ -66,6 +66,8 @@ struct tree_events {
     void (*on_close)(void *owner, struct element *element);
     /* The start tag or text at hand is about to end it (and all inside). */
     void (*on_implied_end)(void *owner, enum tag tag, const struct element_notes *notes);
+    /* Elements have changed places, and parents, because formatting was ended inside a block. */
+    void (*on_moved)(void *owner);
     /* The element has become an active formatting element, which keeps notes of its own... */
     void (*on_format)(void *owner, struct formatting *formatting, const struct element *element);
     /* ...until here. */
@@ -86,17 +88,18 @@ struct tree {
     int32_t depth;
     bool is_quirky;   // read only, from here to the blank line
     bool is_full;     // a limit was reached: nothing after this is right
-    bool has_moved;   // elements changed places: look at all
     int32_t fostered; // open elements whose parent is not the one below
     int32_t templates;
     enum tree_aim aim;
     struct element_notes aimed_at;   // as they were before
+    int32_t aimed_index;             // where on the stack it was, or -1
     enum tokenizer_state text_state; // how to read on after a start tag
     uint64_t work;                   // steps taken along the stack
 
     const struct token *token; // tree.c only, from here
     uint8_t mode, original_mode;
     bool is_frameset_ok, foster, head_was_seen, has_form, is_start;
+    bool has_table_text; // the text at hand goes in front of the table
     int32_t form;
     int32_t open_p;
     uint32_t head_children;
@@ -114,8 +117,10 @@ void tree_done(struct tree *tree);
 void tree_start_tag(struct tree *tree, const struct token *token);
 void tree_end_tag(struct tree *tree, const struct token *token);
 void tree_doctype(struct tree *tree, struct span token);
-/* Text is here; returns the index of the element it goes into, or -1 where it is nothing. */
-int32_t tree_text(struct tree *tree, struct span text);
+/* Text is here. Cuts *text to as much as goes into one element (all of it, or white space that
+ * is treated in its own way), and returns that one's index, or -1 for none. However a text is
+ * cut, the same bytes go into the same elements. */
+int32_t tree_text(struct tree *tree, struct span *text);
 /* The element that a comment goes into, or -1: the document. */
 int32_t tree_comment_parent(const struct tree *tree);
 
