@@ -977,15 +977,17 @@ static bool speaks_per_connection_auth(struct span value)
 static void add_via(struct exchange *x, struct message *message)
 {
     const struct field *old;
-    struct span value = SPAN_NONE;
+    struct span value = SPAN_NONE, ours = x->proxy->via;
     struct span list[2];
     size_t parts = 0;
 
     if (!x->settings->config->via)
         return;
+    if (message->version_minor == 0) // as it was received (RFC 9110 section 7.6.3)
+        ours = arena_printf(&x->arena, "1.0 %.*s", SPAN_PRINT(x->proxy->pseudonym));
     old = message_find(message, FIELD_VIA);
     if (!old) {
-        message_add(message, SPAN("Via"), x->proxy->via);
+        message_add(message, SPAN("Via"), ours);
         return;
     }
     for (; old; old = message_find_next(message, old)) {
@@ -995,7 +997,7 @@ static void add_via(struct exchange *x, struct message *message)
             if (!arena_extend(&x->arena, &value, list[parts]))
                 return;
     }
-    if (arena_extend(&x->arena, &value, x->proxy->via))
+    if (arena_extend(&x->arena, &value, ours))
         message_set(message, FIELD_VIA, value);
 }
 
