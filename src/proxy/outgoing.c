@@ -369,6 +369,27 @@ static void take_socket(struct outgoing *o, int fd)
     ready(o);
 }
 
+/* A listener bound to every address is at all of this machine's, which nobody lists for us. But a
+ * connection to oneself has the same address at both ends. */
+static bool leads_to_ourselves(const struct outgoing *o, int fd)
+{
+    const struct proxy *proxy = o->proxy;
+    struct address far = address_unwrap(&o->address), near = { 0 };
+    socklen_t size = sizeof near;
+
+    for (size_t i = 0; i < proxy->own_count; i++) {
+        if (address_classify(&proxy->own[i]) != ADDRESS_UNSPECIFIED ||
+            address_port(&proxy->own[i]) != address_port(&far))
+            continue;
+        if (getsockname(fd, &near.any, &size) < 0)
+            return false;
+        near = address_unwrap(&near);
+        address_set_port(&near, address_port(&far));
+        return address_equal(&near, &far);
+    }
+    return false;
+}
+
 static void on_connected(void *owner, int fd, const struct address *address,
                          const struct error *error)
 {
@@ -380,6 +401,15 @@ static void on_connected(void *owner, int fd, const struct address *address,
     }
     if (address)
         o->address = *address;
+    if (!o->origin->parent && address && leads_to_ourselves(o, fd)) {
+        struct error why;
+        char text[ADDRESS_TEXT_BYTES];
+        close(fd);
+        error_set(&why, ERROR_FORBIDDEN, "%s is this proxy itself",
+                  address_text_with_port(address, text));
+        fail(o, &why);
+        return;
+    }
     take_socket(o, fd);
 }
 
@@ -434,6 +464,12 @@ static void connect_now(struct outgoing *o)
     connector_start(connector, proxy->loop, proxy->resolver, host, port, timeout_ms);
 }
 
+/* Our own pages tell how things are, also when all places are taken. */
+static bool enter_total(struct outgoing *o)
+{
+    return o->origin->is_local || gate_enter(&o->proxy->total_gate, &o->total_ticket);
+}
+
 static void on_total_place(void *owner)
 {
     connect_now(owner);
@@ -444,7 +480,7 @@ static void on_origin_place(void *owner)
 {
     struct outgoing *o = owner;
 
-    if (gate_enter(&o->proxy->total_gate, &o->total_ticket)) {
+    if (enter_total(o)) {
         connect_now(o);
         return;
     }
@@ -513,7 +549,7 @@ struct outgoing *outgoing_claim(struct proxy *proxy, struct claim *claim,
         count(proxy, METRIC_GATE_WAITS);
         return NULL;
     }
-    if (!gate_enter(&proxy->total_gate, &o->total_ticket)) {
+    if (!enter_total(o)) {
         count(proxy, METRIC_GATE_WAITS);
         outgoing_spare_one(proxy);
         return NULL;

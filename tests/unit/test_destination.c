@@ -118,6 +118,44 @@ static void decides_by_resolved_address(void **state)
     }
 }
 
+/* Nothing lifts this. */
+static void own_listeners_are_refused_always(void **state)
+{
+    static const struct {
+        const char *own, *address;
+        bool want_refused;
+    } rows[] = {
+        { "127.0.0.1:8119", "127.0.0.1:8119", true },
+        { "127.0.0.1:8119", "127.0.0.2:8119", false },
+        { "127.0.0.1:8119", "[::ffff:127.0.0.1]:8119", true },
+        { "127.0.0.1:8119", "[64:ff9b::127.0.0.1]:8119", true },
+        { "[::ffff:127.0.0.1]:8119", "127.0.0.1:8119", true },
+        { "0.0.0.0:8119", "127.9.9.9:8119", true },
+        { "[::]:8119", "[::1]:8119", true },
+        { "[::]:8119", "127.0.0.1:8119", true },
+        { "192.168.1.2:8119", "192.168.1.2:8119", true },
+        { "192.168.1.2:8119", "192.168.1.3:8119", false },
+    };
+    struct settings *settings;
+    struct error error;
+
+    (void)state;
+    if (settings_of(&settings, "allow_destinations = {\"0.0.0.0/0\", \"::/0\"}", &error))
+        fail_msg("%s", error.text);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct destination to = { .port = 8119, .is_literal = true };
+        struct address at, own;
+        bool got;
+
+        assert_true(address_parse_with_port(&at, span_text(rows[i].address)));
+        assert_true(address_parse_with_port(&own, span_text(rows[i].own)));
+        got = destination_check_address(settings, &to, &at, &own, 1, &error) != ERROR_NONE;
+        if (got != rows[i].want_refused)
+            fail_msg("%s with %s", rows[i].address, rows[i].own);
+    }
+    settings_unref(&settings);
+}
+
 /* The page names the one line that would allow it: with that line it must be allowed. */
 static void names_the_line_that_allows_it(void **state)
 {
@@ -159,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decides_by_port),
         cmocka_unit_test(decides_by_resolved_address),
+        cmocka_unit_test(own_listeners_are_refused_always),
         cmocka_unit_test(names_the_line_that_allows_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
