@@ -265,6 +265,7 @@ enum auth_answer auth_ask(struct proxy *proxy, const struct settings *settings,
     const struct config_user *known;
     struct auth_job *job;
     struct span whole = span_of(pair, size), name, password, hash;
+    unsigned char digest[DIGEST_BYTES];
 
     name = span_slice(whole, 0, span_find_byte(whole, ':'));
     if (!checker || size == 0 || name.size == size)
@@ -272,21 +273,23 @@ enum auth_answer auth_ask(struct proxy *proxy, const struct settings *settings,
     password = span_from(whole, name.size + 1);
     known = find_user(settings->config, name);
     hash = known ? known->password_hash : nobody;
+    digest_of(checker, whole, hash, digest);
+    if (known)
+        *user = known->name;
+    if (known && is_remembered(checker, digest)) { // whatever others may be guessing
+        OPENSSL_cleanse(pair, sizeof pair);
+        return AUTH_GOOD;
+    }
     if (password.size >= PASSWORD_BYTES || hash.size >= HASH_BYTES ||
-        checker->waiting >= AUTH_WAITING)
+        checker->waiting >= AUTH_WAITING) {
+        OPENSSL_cleanse(pair, sizeof pair);
         return AUTH_WRONG;
+    }
 
     job = calloc(1, sizeof *job);
     if (!job)
         abort(); // out of memory ends the worker; the master starts another
-    digest_of(checker, whole, hash, job->digest);
-    if (known)
-        *user = known->name;
-    if (known && is_remembered(checker, job->digest)) {
-        free(job);
-        OPENSSL_cleanse(pair, sizeof pair);
-        return AUTH_GOOD;
-    }
+    memcpy(job->digest, digest, sizeof job->digest);
     memcpy(job->password, password.at, password.size);
     memcpy(job->hash, hash.at, hash.size);
     OPENSSL_cleanse(pair, sizeof pair);

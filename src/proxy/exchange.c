@@ -518,6 +518,7 @@ static void start(struct exchange *x)
         break;
     }
     if (x->session->scope) { // the CONNECT before it said the password
+        x->user = x->session->scope->user;
         after_admission(x);
         return;
     }
@@ -902,12 +903,14 @@ static void become_tunnel(struct exchange *x, struct span first, bool sniff)
     struct session *session = x->session;
     struct outgoing *outgoing = x->outgoing;
     uint64_t idle_ms = x->settings->config->tunnel_idle_timeout_ms;
+    struct session_scope *scope =
+        sniff ? session_scope_new(x->target.host, x->target.port, x->user) : NULL;
 
     x->action = ACTION_TUNNELED;
     x->outgoing = NULL;
     session_start_tunnel(session);
     session->note = access_log_keep(x);
-    tunnel_start(session, outgoing, first, sniff, x->target.host, x->target.port, idle_ms);
+    tunnel_start(session, outgoing, first, &scope, idle_ms);
     bury(x);
 }
 

@@ -506,6 +506,21 @@ void session_exchange_ended(struct session *session, bool close)
     session_resume(session);
 }
 
+struct session_scope *session_scope_new(struct span host, uint16_t port, struct span user)
+{
+    struct session_scope *scope = malloc(sizeof *scope + host.size + user.size);
+
+    if (!scope)
+        abort(); // out of memory ends the worker; the master starts another
+    scope->host = span_of(scope->text, host.size);
+    scope->user = span_of(scope->text + host.size, user.size);
+    scope->port = port;
+    memcpy(scope->text, host.at, host.size);
+    if (user.size)
+        memcpy(scope->text + host.size, user.at, user.size);
+    return scope;
+}
+
 void session_start_tunnel(struct session *session)
 {
     session->exchange = NULL;

@@ -38,8 +38,8 @@ enum session_wait { // what its timer is for
     WAIT_PROBE,   // a browser that finished sending: is it still there?
 };
 
-struct session_scope { // inside a tunnel in which HTTP is spoken: what CONNECT named
-    struct span host;
+struct session_scope { // inside a tunnel in which HTTP is spoken: what CONNECT named, and who
+    struct span host, user;
     uint16_t port;
     char text[];
 };
@@ -69,6 +69,9 @@ struct session {
     struct client *client; // counts the connections of this address; NULL: exempt
     struct loop_grave grave;
 };
+
+/* Copies what it is told; end it with free(). */
+struct session_scope *session_scope_new(struct span host, uint16_t port, struct span user);
 
 /* Takes a connection over from the acceptor. */
 void session_open(struct proxy *proxy, int fd, const struct address *peer);

@@ -24,10 +24,8 @@ struct tunnel {
     uint64_t idle_ms;
     uint64_t last_bytes;
     bool sniffs;
-    struct span host; // what CONNECT named; in text
-    uint16_t port;
+    struct session_scope *scope; // for HTTP inside; NULL: it is not looked for
     struct loop_grave grave;
-    char text[];
 };
 
 static void dig(struct loop_grave *grave)
@@ -39,6 +37,8 @@ static void bury(struct tunnel *tunnel)
 {
     flow_done(tunnel->proxy, &tunnel->up.flow);
     flow_done(tunnel->proxy, &tunnel->down.flow);
+    free(tunnel->scope);
+    tunnel->scope = NULL;
     tunnel->proxy->tunnels--;
     access_log_tunnel(tunnel->proxy, &tunnel->note, tunnel->up.bytes + tunnel->down.bytes);
     loop_bury(tunnel->proxy->loop, &tunnel->grave, dig);
@@ -186,15 +186,10 @@ static void become_http(struct tunnel *tunnel)
 {
     struct session *session = tunnel->session;
     struct outgoing *outgoing = tunnel->outgoing;
-    struct session_scope *scope = malloc(sizeof *scope + tunnel->host.size);
 
-    if (!scope)
-        abort(); // out of memory ends the worker; the master starts another
-    memcpy(scope->text, tunnel->host.at, tunnel->host.size);
-    scope->host = span_of(scope->text, tunnel->host.size);
-    scope->port = tunnel->port;
     free(session->scope);
-    session->scope = scope;
+    session->scope = tunnel->scope;
+    tunnel->scope = NULL;
     tunnel->session = NULL;
     // Its first request takes this connection from the pool, unless a parent made it a tunnel.
     if (outgoing->origin->parent && outgoing->origin->parent->kind == PARENT_HTTP)
@@ -307,10 +302,10 @@ static const struct outgoing_events origin_events = { on_origin_readable, on_ori
                                                       on_timeout };
 
 void tunnel_start(struct session *session, struct outgoing *outgoing, struct span first,
-                  bool sniffs, struct span target_host, uint16_t target_port, uint64_t idle_ms)
+                  struct session_scope **scope, uint64_t idle_ms)
 {
     struct proxy *proxy = session->proxy;
-    struct tunnel *tunnel = calloc(1, sizeof *tunnel + target_host.size);
+    struct tunnel *tunnel = calloc(1, sizeof *tunnel);
 
     if (!tunnel)
         abort(); // out of memory ends the worker; the master starts another
@@ -320,10 +315,9 @@ void tunnel_start(struct session *session, struct outgoing *outgoing, struct spa
     tunnel->note = session->note;
     session->note = NULL;
     tunnel->idle_ms = idle_ms;
-    tunnel->sniffs = sniffs;
-    memcpy(tunnel->text, target_host.at, target_host.size);
-    tunnel->host = span_of(tunnel->text, target_host.size);
-    tunnel->port = target_port;
+    tunnel->scope = *scope;
+    *scope = NULL;
+    tunnel->sniffs = tunnel->scope != NULL;
     tunnel->up = (struct direction){ .from = &session->stream,
                                      .to = &outgoing->stream,
                                      .outbox = &outgoing->outbox };

@@ -15,10 +15,10 @@
 enum { TUNNEL_SNIFF_BYTES = HTTP1_FIRST_LINE_BYTES };
 
 /* Takes the connection over, and the session's streams. `first` are bytes of the origin that were
- * read already; what the browser sent already is in session->early. sniff: look for HTTP.
- * target_host and port: what CONNECT named. */
+ * read already; what the browser sent already is in session->early. *scope, taken over: for HTTP,
+ * which is looked for then; NULL: it is not. */
 void tunnel_start(struct session *session, struct outgoing *outgoing, struct span first,
-                  bool sniff, struct span target_host, uint16_t target_port, uint64_t idle_ms);
+                  struct session_scope **scope, uint64_t idle_ms);
 
 /* The session goes away: so does the tunnel, with its outgoing connection. */
 void tunnel_let_go(struct tunnel *tunnel, bool reset);
