@@ -675,7 +675,7 @@ static bool is_there(struct talk *talk, const struct step *step)
 }
 
 /* Bytes of a head, pieces of a long body. */
-#define PIECE_OF(whole) (1 + (whole) / 500)
+#define PIECE_OF(whole) ((whole) > 5000 ? (whole) / 100 : 1)
 
 static char pattern(size_t at)
 {
