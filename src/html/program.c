@@ -255,7 +255,7 @@ uint32_t program_add_position(struct selector_set *set, uint32_t compound, uint3
     struct position position = {
         .compound = compound,
         .before = before,
-        .combinator = combinator,
+        .combinator = (uint8_t)combinator,
         .uses_empty = uses_empty(set, compound),
     };
     uint32_t *place;

@@ -132,8 +132,9 @@ static inline struct span value_of(struct selection *selection, size_t index)
         return raw;
     selection->value.size = 0;
     selection->value_of = index;
-    if (!references_decode(&selection->value, raw, REFERENCES_IN_ATTRIBUTE))
-        assert(!"a tag is within TOKENIZER_HELD_LIMIT_BYTES");
+    bool fits = references_decode(&selection->value, raw, REFERENCES_IN_ATTRIBUTE);
+    assert(fits); // a tag is within TOKENIZER_HELD_LIMIT_BYTES
+    (void)fits;
     return buffer_span(&selection->value);
 }
 
@@ -261,6 +262,7 @@ static bool passes(struct selection *selection, const struct selection_run *run,
             return false;
         if (test->kind == TEST_HAS)
             return true;
+        assert(selection->token); // an attribute was found in it
         selection->work += selection->token->attributes[index].value_size / 16;
         return passes_value(test->kind, value_of(selection, index), program_text(set, test),
                             ignores_case);

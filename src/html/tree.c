@@ -171,8 +171,10 @@ static enum point foreign_point(const struct tree *tree, enum tag tag, enum tree
 
 static void grow_stack(struct tree *tree)
 {
-    tree->room = tree->room ? tree->room * 2 : 64;
-    tree->stack = realloc(tree->stack, (size_t)tree->room * sizeof *tree->stack);
+    size_t room = tree->room > 0 ? (size_t)tree->room * 2 : 64;
+
+    tree->room = (int32_t)room;
+    tree->stack = realloc(tree->stack, room * sizeof *tree->stack);
     if (!tree->stack)
         abort(); // out of memory ends the worker; the master starts another
 }
@@ -194,8 +196,8 @@ static void push(struct tree *tree, enum tag tag, uint64_t key, enum tree_namesp
     element = &tree->stack[tree->depth];
     *element = (struct element){
         .key = key,
-        .tag = tag,
-        .ns = ns,
+        .tag = (uint8_t)tag,
+        .ns = (uint8_t)ns,
         .parent = parent,
         .formatting = -1,
     };
@@ -204,7 +206,7 @@ static void push(struct tree *tree, enum tag tag, uint64_t key, enum tree_namesp
         tree->open_p += tag == TAG_P;
     } else {
         element->flags = foreign_flags(tag, ns);
-        element->point = foreign_point(tree, tag, ns);
+        element->point = (uint8_t)foreign_point(tree, tag, ns);
     }
     if (parent != tree->depth - 1)
         tree->fostered++;
@@ -1809,7 +1811,7 @@ static enum verdict start_in_template(struct tree *tree)
         break;
     }
     tree->template_modes[tree->templates - 1] = (uint8_t)mode;
-    tree->mode = mode;
+    tree->mode = (uint8_t)(mode);
     return AGAIN;
 }
 
