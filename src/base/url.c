@@ -28,41 +28,67 @@ struct bits { // of 64 bytes
     uint64_t dots;
 };
 
-/* Folds 64 bytes from `from` into `to`. */
-typedef void fold_64(struct bits *bits, char *to, const char *from);
+/* Folds 32 bytes from `from` into `to`, and 32 from `second` (at most 32) on. */
+typedef void fold_64(struct bits *bits, char *to, const char *from, size_t second);
 
 #if defined(__x86_64__)
-static inline __attribute__((target("avx2"), always_inline)) void
-fold_32_avx2(char *to, const char *from, uint32_t *runs, uint32_t *plain, uint32_t *dots)
+/* What the vectors are compared with. "Is it one of the n bytes from f on" is one addition of
+ * 0x80 - f - n and one signed comparison with 0x7f - n. */
+#define TIMES_32(n)                                                                                \
+    {                                                                                              \
+        n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n \
+    }
+static const struct {
+    _Alignas(32) int8_t upper[32];
+    int8_t lower[32], letters[32], digit[32], digits[32], dot[32], dash[32], bit[32];
+} constants = {
+    .upper = TIMES_32(0x80 - 'A' - 26),
+    .lower = TIMES_32(0x80 - 'a' - 26),
+    .letters = TIMES_32(0x7f - 26),
+    .digit = TIMES_32(0x80 - '0' - 10),
+    .digits = TIMES_32(0x7f - 10),
+    .dot = TIMES_32('.'),
+    .dash = TIMES_32('-'),
+    .bit = TIMES_32(0x20),
+};
+
+struct bits_32 { // of 32 bytes
+    uint32_t runs, plain, dots;
+};
+
+static inline __attribute__((target("avx2"), always_inline)) struct bits_32
+fold_32_avx2(char *to, const char *from)
 {
-    // "Is it one of the n bytes from `first` on" is one addition and one signed comparison.
-#define IN_RANGE(bytes, first, n)                                                                  \
-    _mm256_cmpgt_epi8(_mm256_add_epi8(bytes, _mm256_set1_epi8((char)(0x80 - (first) - (n)))),      \
-                      _mm256_set1_epi8((char)(0x7f - (n))))
+#define CONSTANT(name) (*(const __m256i *)(const void *)at->name)
+    // The compiler would make each of these with three instructions; this hides what they are.
+    __typeof__(&constants) at = &constants;
+    __asm__("" : "+r"(at));
+
     __m256i in = _mm256_loadu_si256((const __m256i *)(const void *)from);
-    __m256i upper = IN_RANGE(in, 'A', 26);
-    __m256i low = _mm256_or_si256(in, _mm256_and_si256(upper, _mm256_set1_epi8(0x20)));
-    __m256i run = _mm256_or_si256(IN_RANGE(low, 'a', 26), IN_RANGE(low, '0', 10));
-    __m256i dot = _mm256_cmpeq_epi8(low, _mm256_set1_epi8('.'));
-    __m256i dash = _mm256_cmpeq_epi8(low, _mm256_set1_epi8('-'));
+    __m256i upper = _mm256_cmpgt_epi8(_mm256_add_epi8(in, CONSTANT(upper)), CONSTANT(letters));
+    __m256i low = _mm256_or_si256(in, _mm256_and_si256(upper, CONSTANT(bit)));
+    __m256i letter = _mm256_cmpgt_epi8(_mm256_add_epi8(low, CONSTANT(lower)), CONSTANT(letters));
+    __m256i digit = _mm256_cmpgt_epi8(_mm256_add_epi8(low, CONSTANT(digit)), CONSTANT(digits));
+    __m256i run = _mm256_or_si256(letter, digit);
+    __m256i dot = _mm256_cmpeq_epi8(low, CONSTANT(dot));
+    __m256i dash = _mm256_cmpeq_epi8(low, CONSTANT(dash));
+    __m256i plain = _mm256_or_si256(run, _mm256_or_si256(dot, dash));
 
     _mm256_storeu_si256((__m256i *)(void *)to, low);
-    *runs = (uint32_t)_mm256_movemask_epi8(run);
-    *plain = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(run, _mm256_or_si256(dot, dash)));
-    *dots = (uint32_t)_mm256_movemask_epi8(dot);
-#undef IN_RANGE
+    return (struct bits_32){ .runs = (uint32_t)_mm256_movemask_epi8(run),
+                             .plain = (uint32_t)_mm256_movemask_epi8(plain),
+                             .dots = (uint32_t)_mm256_movemask_epi8(dot) };
+#undef CONSTANT
 }
 
 static inline __attribute__((target("avx2"), always_inline)) void
-fold_64_avx2(struct bits *bits, char *to, const char *from)
+fold_64_avx2(struct bits *bits, char *to, const char *from, size_t second)
 {
-    uint32_t runs[2], plain[2], dots[2];
+    struct bits_32 low = fold_32_avx2(to, from), high = fold_32_avx2(to + second, from + second);
 
-    fold_32_avx2(to, from, &runs[0], &plain[0], &dots[0]);
-    fold_32_avx2(to + 32, from + 32, &runs[1], &plain[1], &dots[1]);
-    bits->runs = runs[0] | (uint64_t)runs[1] << 32;
-    bits->plain = plain[0] | (uint64_t)plain[1] << 32;
-    bits->dots = dots[0] | (uint64_t)dots[1] << 32;
+    bits->runs = low.runs | (uint64_t)high.runs << second;
+    bits->plain = low.plain | (uint64_t)high.plain << second;
+    bits->dots = low.dots | (uint64_t)high.dots << second;
 }
 
 static inline __attribute__((always_inline)) void fold_16_sse2(char *to, const char *from,
@@ -87,19 +113,24 @@ static inline __attribute__((always_inline)) void fold_16_sse2(char *to, const c
 }
 
 static inline __attribute__((always_inline)) void fold_64_plain(struct bits *bits, char *to,
-                                                                const char *from)
+                                                                const char *from, size_t second)
 {
+    struct bits high = { 0 };
+
     *bits = (struct bits){ 0 };
     fold_16_sse2(to, from, 0, bits);
     fold_16_sse2(to + 16, from + 16, 16, bits);
-    fold_16_sse2(to + 32, from + 32, 32, bits);
-    fold_16_sse2(to + 48, from + 48, 48, bits);
+    fold_16_sse2(to + second, from + second, 0, &high);
+    fold_16_sse2(to + second + 16, from + second + 16, 16, &high);
+    bits->runs |= high.runs << second;
+    bits->plain |= high.plain << second;
+    bits->dots |= high.dots << second;
 }
 #else
-static inline void fold_64_plain(struct bits *bits, char *to, const char *from)
+static inline void fold_64_plain(struct bits *bits, char *to, const char *from, size_t second)
 {
     *bits = (struct bits){ 0 };
-    for (unsigned i = 0; i < 64; i++) {
+    for (unsigned i = 0; i < 32 + second; i++) {
         char low = ascii_lower(from[i]);
         bool is_run = class_of(low) & CLASS_ALNUM;
 
@@ -186,6 +217,12 @@ static void mark_starts(struct url_text *room, size_t size)
             room->starts[i / 64] |= (uint64_t)1 << i % 64;
 }
 
+/* Without a port, user information or an odd byte. */
+static inline __attribute__((always_inline)) bool ends_host(char c)
+{
+    return c == '/' || c == 0 || c == '?' || c == '#';
+}
+
 /* Hosts with anything else than letters, digits, '-' and '.', or behind the first 64 bytes. */
 static bool find_odd_host(struct url *url, struct url_text *room)
 {
@@ -205,37 +242,51 @@ static bool find_odd_host(struct url *url, struct url_text *room)
     return true;
 }
 
+/* Folds less than 64 bytes: two overlapping halves, or a copy with zeros behind it. */
+static inline __attribute__((always_inline)) void
+fold_short(struct bits *bits, char *at, const char *from, size_t size, fold_64 *fold)
+{
+    if (size >= 32) {
+        fold(bits, at, from, size - 32);
+        return;
+    }
+    memset(at, 0, 64);
+    memcpy(at, from, size);
+    fold(bits, at, at, 32);
+}
+
 /* All of url_parse(), for one way of folding. */
 static inline __attribute__((always_inline)) bool parse_with(struct url *url, struct url_text *room,
                                                              struct span text, fold_64 *fold)
 {
     char *at = room->bytes + URL_BEFORE;
     const char *from = text.at;
-    uint32_t size = (uint32_t)(text.size > URL_LIMIT ? URL_LIMIT : text.size), done = 0, last;
-    uint64_t before = 0; // was the last byte of the block in front a letter or digit?
-    struct bits bits, first;
+    uint32_t size = (uint32_t)(text.size > URL_LIMIT ? URL_LIMIT : text.size), done;
+    uint64_t before; // was the last byte of the block in front a letter or digit?
+    struct bits first;
     unsigned host_size;
 
+    if (size < 4)
+        return false;
     if (size < 64) {
-        memset(at, 0, 64);
-        memcpy(at, from, size);
-        from = at;
-        last = 0;
+        fold_short(&first, at, from, size, fold);
+        room->starts[0] = first.runs & ~(first.runs << 1);
     } else {
-        last = size - 64; // the last block overlaps the one in front of it
-    }
-    first.plain = first.dots = 0;
-    do {
-        uint32_t block = done < last ? done : last;
+        uint32_t last = size - 64; // the last block overlaps the one in front of it
 
-        fold(&bits, at + block, from + block);
-        bits.runs >>= (done - block) & 63;
-        room->starts[done / 64] = bits.runs & ~(bits.runs << 1 | before);
-        before = bits.runs >> 63;
-        if (done == 0)
-            first = bits;
-        done += 64;
-    } while (done < size);
+        fold(&first, at, from, 32);
+        room->starts[0] = first.runs & ~(first.runs << 1);
+        before = first.runs >> 63;
+        for (done = 64; done < size; done += 64) {
+            uint32_t block = done < last ? done : last;
+            struct bits bits;
+
+            fold(&bits, at + block, from + block, 32);
+            bits.runs >>= done - block;
+            room->starts[done / 64] = bits.runs & ~(bits.runs << 1 | before);
+            before = bits.runs >> 63;
+        }
+    }
     memset(at + size, 0, URL_BEHIND);
 
     url->at = at;
@@ -247,16 +298,11 @@ static inline __attribute__((always_inline)) bool parse_with(struct url *url, st
     url->left_out = 0;
     first.plain = ~first.plain >> url->host_at;
     host_size = first.plain ? first_bit(first.plain) : 64;
-    if (host_size == 64 || !(at[url->host_at + host_size] == '/' ||
-                             at[url->host_at + host_size] == 0)) {
-        if (host_size != 64 && (at[url->host_at + host_size] == '?' ||
-                                at[url->host_at + host_size] == '#'))
-            goto plain;
-        find_odd_host(url, room);
-    } else {
-    plain:
+    if (host_size < 64 && ends_host(at[url->host_at + host_size])) {
         url->host_end = url->host_at + host_size;
         url->dots = first.dots >> url->host_at & low_bits(host_size);
+    } else {
+        find_odd_host(url, room);
     }
     url->name_end = url->host_end;
     if (at[url->name_end - 1] == '.' && url->name_end > url->host_at) {
@@ -272,22 +318,24 @@ static inline __attribute__((always_inline)) void
 parse_host_with(struct url_name *name, struct url_host_text *room, struct span text, fold_64 *fold)
 {
     char *at = room->bytes + 32;
-    const char *from = text.at;
     struct bits bits;
     uint32_t start;
     unsigned size;
 
-    if (text.size < 64) {
-        memset(at, 0, 64);
-        memcpy(at, text.at, text.size);
-        from = at;
+    if (text.size == 0) {
+        name->size = 0;
+        return;
     }
-    fold(&bits, at, from);
+    if (text.size >= 64) {
+        fold(&bits, at, text.at, 32);
+    } else {
+        memset(at + text.size, 0, 64);
+        fold_short(&bits, at, text.at, text.size, fold);
+    }
     start = scheme_end(at, text.size < 64 ? text.size : 64);
     bits.plain = start < 64 ? ~bits.plain >> start : 0;
     size = bits.plain ? first_bit(bits.plain) : 64;
-    if (size == 64 || size == 0 || !(at[start + size] == '/' || at[start + size] == 0) ||
-        at[start + size - 1] == '.') {
+    if (size == 64 || size == 0 || !ends_host(at[start + size]) || at[start + size - 1] == '.') {
         struct span host = url_find_host(text); // the long way
         for (size_t i = 0; i < host.size; i++)
             at[i] = ascii_lower(host.at[i]);
@@ -302,44 +350,48 @@ parse_host_with(struct url_name *name, struct url_host_text *room, struct span t
     name->dots = bits.dots >> start & low_bits(size);
 }
 
+static bool parse_plain(struct url *url, struct url_text *room, struct span text)
+{
+    return parse_with(url, room, text, fold_64_plain);
+}
+
+static void parse_host_plain(struct url_name *name, struct url_host_text *room, struct span text)
+{
+    parse_host_with(name, room, text, fold_64_plain);
+}
+
 #if defined(__x86_64__)
-static __attribute__((target("avx2"))) bool parse_avx2(struct url *url, struct url_text *room,
-                                                       struct span text)
+static __attribute__((target("avx2,bmi,bmi2,lzcnt"))) bool
+parse_avx2(struct url *url, struct url_text *room, struct span text)
 {
     return parse_with(url, room, text, fold_64_avx2);
 }
 
-static __attribute__((target("avx2"))) void
+static __attribute__((target("avx2,bmi,bmi2,lzcnt"))) void
 parse_host_avx2(struct url_name *name, struct url_host_text *room, struct span text)
 {
     parse_host_with(name, room, text, fold_64_avx2);
 }
 #endif
 
+struct url_parsers url_best_parsers(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt"))
+        return (struct url_parsers){ parse_avx2, parse_host_avx2 };
+#endif
+    return (struct url_parsers){ parse_plain, parse_host_plain };
+}
+
 bool url_parse(struct url *url, struct url_text *room, struct span text)
 {
-    if (text.size < 4)
-        return false;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2"))
-        return parse_avx2(url, room, text);
-#endif
-    return parse_with(url, room, text, fold_64_plain);
+    return url_best_parsers().parse(url, room, text);
 }
 
 void url_parse_host(struct url_name *name, struct url_host_text *room, struct span text)
 {
-    if (text.size == 0) {
-        *name = (struct url_name){ 0 };
-        return;
-    }
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) {
-        parse_host_avx2(name, room, text);
-        return;
-    }
-#endif
-    parse_host_with(name, room, text, fold_64_plain);
+    url_best_parsers().parse_host(name, room, text);
 }
 
 /* ---- the rest, once in a while ---- */

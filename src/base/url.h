@@ -39,9 +39,28 @@ struct url {
     uint64_t dots;     // bit i: byte i of the host is a dot; only the first 64 bytes
 };
 
+/* A host alone, folded like one in a URL. */
+struct url_host_text {
+    char bytes[32 + URL_HOST_LIMIT + 1 + 64]; // the host begins at 32 or a little behind it
+};
+struct url_name {
+    const char *at;
+    uint32_t size; // 0: there is none
+    uint64_t dots; // as in struct url
+};
+
 /* Folds `text` into `room` and cuts it. `url` points into `room` from then on. False when it is
  * no absolute URL; *url is then not to be used. `room` must be zeroed before its first use. */
 bool url_parse(struct url *url, struct url_text *room, struct span text);
+
+/* What url_find_host() finds, in lower case, in `room`. */
+void url_parse_host(struct url_name *name, struct url_host_text *room, struct span text);
+/* url_parse() and url_parse_host() as this machine does them best, for who calls them often. */
+struct url_parsers {
+    bool (*parse)(struct url *url, struct url_text *room, struct span text);
+    void (*parse_host)(struct url_name *name, struct url_host_text *room, struct span text);
+};
+struct url_parsers url_best_parsers(void);
 
 /* The host, in lower case, without a dot at its end; "[::1]" with its brackets. */
 static inline struct span url_host(const struct url *url)
@@ -58,18 +77,6 @@ uint16_t url_port(const struct url *url);
  * "example.com:80"). Not lower-cased; a dot at its end is dropped. Empty when there is none or
  * when it is longer than URL_HOST_LIMIT. */
 struct span url_find_host(struct span text);
-
-/* A host alone, folded like one in a URL. */
-struct url_host_text {
-    char bytes[32 + URL_HOST_LIMIT + 1 + 64]; // the host begins at 32 or a little behind it
-};
-struct url_name {
-    const char *at;
-    uint32_t size; // 0: there is none
-    uint64_t dots; // as in struct url
-};
-/* What url_find_host() finds, in lower case. */
-void url_parse_host(struct url_name *name, struct url_host_text *room, struct span text);
 
 /* Is it an IPv4 address in dotted form, or an IPv6 address in brackets? Spelling only. */
 bool url_host_is_address(struct span host);

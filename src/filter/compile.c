@@ -15,9 +15,9 @@
 enum {
     POPULAR_HOST = 8,      // rules of one host and book from which on windows are tried first
     SOURCE_LIMIT = 1024,   // names of one rule that it may be entered under
-    POOR_WEIGHT = 60,      // of a window that is met in more than one of 16 URLs
     PATTERN_LIMIT = 16384, // bytes of a pattern
     LITERAL = 16,          // bytes of a pattern in its record
+    FILTER_BITS = 15,      // of the filter in front of a table of windows, at most: 32 kB
 };
 
 /* ---- what is collected ---- */
@@ -578,9 +578,10 @@ static size_t whole_host(const struct draft *draft)
         while (end < pattern.size && !memchr("/^?:*#", pattern.at[end], 6))
             end++;
     }
-    if (!names_can_be(span_slice(pattern, 0, end)) || pattern.at[end - 1] == '.' ||
-        pattern.at[0] == '.')
+    if (!names_can_be(span_slice(pattern, 0, end)))
         return 0;
+    if (span_find_byte(span_slice(pattern, 0, end), '.') == end && pattern.at[0] != '[')
+        return 0; // "||com/x": every other host would have to be looked at
     if (end == pattern.size)
         return draft->is_right_anchored ? end : 0;
     return pattern.at[end] == '*' ? 0 : end;
@@ -626,11 +627,9 @@ static struct span sure_pattern(const struct draft *draft, char *room, enum wind
 }
 
 /* Under the names of a set. */
-static bool add_by_names(struct compiler *compiler, uint32_t index, uint8_t book, uint8_t side,
+static void add_by_names(struct compiler *compiler, uint32_t index, uint8_t book, uint8_t side,
                          const struct set *set)
 {
-    if (!set->is_there || !set->has_with || !set->is_for_keys || set->count > SOURCE_LIMIT)
-        return false;
     for (uint32_t i = 0; i < set->count; i++) {
         const struct item *item = &VECTOR_AT(compiler->items, struct item, set->first + i);
         uint32_t number = item->number;
@@ -649,22 +648,80 @@ static bool add_by_names(struct compiler *compiler, uint32_t index, uint8_t book
         }
         add_entry(compiler, index, book, ENTRY_NAME, number)->side = side;
     }
-    return true;
 }
 
-static const struct window_choice *best_choice(const struct window_choice *choices, size_t count)
+/* What it costs to keep a rule in some place, in looks at its record for 1000 requests; guesses
+ * from what pages load. */
+enum {
+    COST_WINDOW = 4,    // what one more window does to the filter
+    COST_UNPLACED = 4,  // a window that does not say where the pattern begins
+    COST_GENERAL = 6,   // times: a rule that has no literal to reject it by
+    COST_NAME = 2,
+    COST_NONE = 1 << 30,
+};
+
+static const uint16_t type_shares[REQUEST_TYPES] = { // of 1000 requests
+    [TYPE_DOCUMENT] = 15,   [TYPE_SUBDOCUMENT] = 30, [TYPE_SCRIPT] = 330, [TYPE_STYLESHEET] = 70,
+    [TYPE_IMAGE] = 330,     [TYPE_FONT] = 40,        [TYPE_MEDIA] = 10,   [TYPE_OBJECT] = 2,
+    [TYPE_XHR] = 150,       [TYPE_WEBSOCKET] = 3,    [TYPE_PING] = 10,    [TYPE_OTHER] = 10,
+};
+
+static uint32_t share_of(const struct draft *draft)
+{
+    uint32_t share = 0;
+
+    for (unsigned type = 0; type < REQUEST_TYPES; type++)
+        if (draft->types & TYPE_BIT(type))
+            share += type_shares[type];
+    return share;
+}
+
+/* Of a window: a rule that is not for the request's type is rejected at once. */
+static uint32_t window_cost(const struct window_choice *choice, uint32_t share)
+{
+    uint32_t weight = choice->weight + (choice->is_placed && choice->run < 256 ? 0 : COST_UNPLACED);
+
+    return COST_WINDOW + weight * (400 + share * 6 / 10) / 1000;
+}
+
+static const struct window_choice *best_choice(const struct window_choice *choices, size_t count,
+                                               uint32_t share, uint32_t *cost)
 {
     const struct window_choice *best = NULL;
-    uint32_t least = UINT32_MAX;
 
+    *cost = COST_NONE;
     for (size_t i = 0; i < count; i++) {
-        uint32_t weight = choices[i].weight + (choices[i].is_placed && choices[i].run < 256 ? 0 : 4);
-        if (weight < least) {
-            least = weight;
+        uint32_t this = window_cost(&choices[i], share);
+        if (this < *cost) {
+            *cost = this;
             best = &choices[i];
         }
     }
     return best;
+}
+
+/* Of the names of a set, as keys. */
+static uint32_t set_cost(const struct set *set)
+{
+    if (!set->is_there || !set->has_with || !set->is_for_keys || set->count > SOURCE_LIMIT)
+        return COST_NONE;
+    return COST_NAME + 1 + set->count / 4;
+}
+
+/* Of the name that a pattern begins with: the more rules, the more visited. */
+static uint32_t host_cost(struct compiler *compiler, const struct draft *draft, uint8_t book,
+                          size_t host, uint32_t name)
+{
+    uint32_t rules = VECTOR_AT(compiler->host_rules, uint32_t, name * BOOKS + book);
+    const char *rest = draft->pattern.at + host;
+    size_t size = draft->pattern.size - host;
+
+    if (host == draft->pattern.size)
+        return 0;
+    rules = COST_NAME + (rules > POPULAR_HOST ? 8 * rules : rules / 4);
+    if (*rest == '*' || (size > 1 && *rest == '^' && rest[1] == '*'))
+        return rules * COST_GENERAL;
+    return rules;
 }
 
 static void place(struct compiler *compiler, uint32_t index, uint8_t book)
@@ -675,40 +732,37 @@ static void place(struct compiler *compiler, uint32_t index, uint8_t book)
     char room[PATTERN_LIMIT + 2];
     enum window_front front;
     size_t host = whole_host(draft);
-    uint32_t name = NAMES_NONE;
+    uint32_t name = NAMES_NONE, share = share_of(draft);
+    uint32_t by_host = COST_NONE, by_window, by_to = set_cost(&draft->to);
+    uint32_t by_source = set_cost(&draft->domains), loose = share * COST_GENERAL;
     struct span sure;
 
     if (host) {
         name = names_find(&compiler->names, span_slice(draft->pattern, 0, host), false, true);
-        if (host == draft->pattern.size ||
-            VECTOR_AT(compiler->host_rules, uint32_t, name * BOOKS + book) <= POPULAR_HOST) {
-            add_entry(compiler, index, book, ENTRY_NAME, name);
-            return;
-        }
+        by_host = host_cost(compiler, draft, book, host, name);
     }
     sure = sure_pattern(draft, room, &front);
-    best = best_choice(choices, window_list(&compiler->weights, choices, sure, front));
-    if (!best || best->weight > POOR_WEIGHT) {
-        if (host) {
-            add_entry(compiler, index, book, ENTRY_NAME, name);
-            return;
+    best = best_choice(choices, window_list(&compiler->weights, choices, sure, front), share,
+                       &by_window);
+    if (by_host <= by_window && by_host <= loose) {
+        add_entry(compiler, index, book, ENTRY_NAME, name);
+    } else if (by_window <= by_to && by_window <= by_source && by_window <= loose) {
+        for (const char *byte = best->fronts; *byte; byte++) {
+            struct entry *entry = add_entry(compiler, index, book, ENTRY_WINDOW,
+                                            window_bytes(best, *byte));
+            entry->is_long = best->is_long;
+            entry->run = best->run;
+            entry->is_placed = best->is_placed && best->run < 256 && !draft->is_regex &&
+                               front != FRONT_PARAMETER;
         }
-        if (add_by_names(compiler, index, book, SIDE_HOST, &draft->to) ||
-            add_by_names(compiler, index, book, SIDE_SOURCE, &draft->domains))
-            return;
-    }
-    if (!best) {
+    } else if (by_to <= by_source && by_to <= loose) {
+        add_by_names(compiler, index, book, SIDE_HOST, &draft->to);
+    } else if (by_source <= loose) {
+        add_by_names(compiler, index, book, SIDE_SOURCE, &draft->domains);
+    } else {
         for (unsigned type = 0; type < REQUEST_TYPES; type++)
             if (draft->types & TYPE_BIT(type))
                 add_entry(compiler, index, book, ENTRY_LOOSE, type);
-        return;
-    }
-    for (unsigned i = 0; i < best->count; i++) {
-        struct entry *entry = add_entry(compiler, index, book, ENTRY_WINDOW, best->windows[i]);
-        entry->is_long = best->is_long;
-        entry->run = best->run;
-        entry->is_placed = best->is_placed && best->run < 256 && !draft->is_regex &&
-                           front != FRONT_PARAMETER;
     }
 }
 
@@ -1164,15 +1218,14 @@ static bool put_window(struct image_window *table, uint32_t slots, uint32_t tag,
     return false;
 }
 
-static bool fill_windows(struct image_book *book, const struct vector *keys, uint64_t *filter,
+static bool fill_windows(struct image_book *book, const struct vector *keys, char *filter,
                          struct image_window *table)
 {
     for (size_t i = 0; i < keys->count; i++) {
         const struct window_key *key = &VECTOR_AT(*keys, struct window_key, i);
         uint32_t tag = image_tag_short((uint32_t)key->bytes, book->factor);
-        uint32_t bit = tag >> (32 - book->filter_bits);
 
-        filter[bit / 64] |= 1ull << bit % 64;
+        filter[tag >> (32 - book->filter_bits)] = 1;
         if (!put_window(table, book->table_slots, tag,
                         key->is_long ? IMAGE_WINDOW_LONGER : key->chain))
             return false;
@@ -1192,12 +1245,12 @@ static bool write_windows(struct compiler *compiler, struct image_book *book,
     for (size_t i = 0; i < keys->count; i++)
         count += VECTOR_AT(*keys, struct window_key, i).is_long;
     book->filter_bits = 6;
-    while (book->filter_bits < 17 && (1u << book->filter_bits) < keys->count * 24)
+    while (book->filter_bits < FILTER_BITS && (1u << book->filter_bits) < keys->count * 8)
         book->filter_bits++;
     book->factor = 0x9E3779B1u;
     for (unsigned try = 0; try < 40; try++) {
-        size_t filter_size = (1u << book->filter_bits) / 8;
-        size_t slots = count * (140 + 10 * (try / 4)) / 100;
+        size_t filter_size = (size_t)1 << book->filter_bits;
+        size_t slots = count * (180 + 10 * (try / 4)) / 100;
         size_t table_size = (slots + IMAGE_WINDOW_WALK + 1) * sizeof(struct image_window);
 
         if (slots > IMAGE_LIMIT / sizeof(struct image_window))
@@ -1207,7 +1260,7 @@ static bool write_windows(struct compiler *compiler, struct image_book *book,
         book->filter_at = (uint32_t)at;
         book->table_at = (uint32_t)(at + filter_size);
         book->table_slots = (uint32_t)slots;
-        if (fill_windows(book, keys, (uint64_t *)(void *)((char *)compiler->windows.at + at),
+        if (fill_windows(book, keys, (char *)compiler->windows.at + at,
                          (struct image_window *)(void *)((char *)compiler->windows.at + at +
                                                          filter_size)))
             return true;

@@ -250,12 +250,15 @@ static bool check_books(const struct image_view *view)
         const struct image_window *table;
         uint64_t slots = (uint64_t)book->table_slots + IMAGE_WINDOW_WALK + 1;
 
-        if (book->filter_bits < 6 || book->filter_bits > 17 || book->filter_at % 8 ||
-            book->table_at % 8 || book->table_slots == 0 ||
-            !is_range(book->filter_at, (1u << book->filter_bits) / 8, view->windows_size) ||
+        if (book->filter_bits < 6 || book->filter_bits > 16 || book->table_at % 8 ||
+            book->table_slots == 0 ||
+            !is_range(book->filter_at, 1u << book->filter_bits, view->windows_size) ||
             slots > IMAGE_LIMIT / sizeof *table ||
             !is_range(book->table_at, (uint32_t)(slots * sizeof *table), view->windows_size))
             return false;
+        for (size_t k = 0; k < (size_t)1 << book->filter_bits; k++)
+            if (view->windows[book->filter_at + k] & ~1)
+                return false;
         table = (const void *)(view->windows + book->table_at);
         for (size_t k = 0; k < slots; k++)
             if ((table[k].chain & IMAGE_WINDOW_CHAIN) >= view->rule_count)

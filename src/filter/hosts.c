@@ -1,5 +1,27 @@
 #include "filter/hosts.h"
 
+uint32_t find_slot(const struct image_view *view, uint64_t hash, struct span name, bool is_entity)
+{
+    const struct image_bucket *bucket = bucket_at(view, hash);
+    uint16_t print = image_print(hash);
+
+    for (unsigned walk = 0; walk <= IMAGE_BUCKET_WALK; walk++) {
+        uint32_t hits = bucket_hits(bucket, print) & ~(1u << IMAGE_BUCKET_SLOTS);
+
+        for (; hits; hits &= hits - 1) {
+            uint32_t slot = view->slots[(size_t)(bucket - view->buckets) * IMAGE_BUCKET_SLOTS +
+                                        (unsigned)__builtin_ctz(hits)];
+            if (is_slot_of(view, slot, name, is_entity))
+                return slot;
+        }
+        if (!bucket->prints[IMAGE_BUCKET_SLOTS])
+            return 0;
+        bucket = bucket + 1 == view->buckets + view->header->bucket_count ? view->buckets
+                                                                          : bucket + 1;
+    }
+    return 0;
+}
+
 /* The kind of public suffix that the name at label `i` is, or 0. */
 static unsigned suffix_kind(const struct image_view *view, const struct host *host, uint32_t i)
 {
@@ -80,27 +102,26 @@ bool host_same_party(const struct image_view *view, struct host *a, struct host 
     return !differ_from(a, b, labels);
 }
 
-uint32_t host_entity_slot(const struct image_view *view, const struct host *host, uint32_t i)
+const uint32_t *host_entity(const struct image_view *view, const struct host *host, uint32_t i,
+                            uint32_t marks)
 {
-    uint32_t end = host->starts[i - 1] - 1u;
-    struct span label = span_of(host->at + host->starts[i], end - host->starts[i]);
-    uint64_t hash = image_entity_seed(view->header->seed), bytes;
-    size_t size = label.size;
+    uint32_t start = host->starts[i], end = host->starts[i - 1] - 1u, slot;
+    uint64_t hash = host_hash_label(image_entity_seed(view->header->seed), host->at, start, end);
+    const struct image_bucket *bucket = bucket_at(view, hash);
+    const uint32_t *record;
 
-    for (; size > 8; size -= 8) {
-        memcpy(&bytes, label.at + size - 8, 8);
-        hash = image_hash_step(hash, bytes);
-    }
-    memcpy(&bytes, label.at + size - 8, 8);
-    hash = image_hash_step(hash, size ? bytes >> (64 - 8 * size) : 0);
-    return find_slot(view, hash, label, true);
+    if (!bucket_hits(bucket, image_print(hash)) && !bucket->prints[IMAGE_BUCKET_SLOTS])
+        return NULL;
+    slot = find_slot(view, hash, span_of(host->at + start, end - start), true);
+    record = &view->names[slot & ~IMAGE_SLOT_RECORD];
+    return slot & IMAGE_SLOT_RECORD && record[1] & marks ? record : NULL;
 }
 
 /* The numbers of "name.*" for the labels in front of the public suffix. */
 static void find_entities(const struct image_view *view, struct host *host)
 {
     uint32_t labels, size;
-    uint64_t hash = image_entity_seed(view->header->seed), bytes;
+    uint64_t hash = image_entity_seed(view->header->seed);
 
     if (host->has_entities)
         return;
@@ -111,15 +132,9 @@ static void find_entities(const struct image_view *view, struct host *host)
         return;
     size = host->starts[labels - 1] - 1u; // in front of the suffix
     for (uint32_t i = labels; i < host->count; i++) {
-        uint32_t end = host->starts[i - 1] - 1u, slot;
+        uint32_t slot;
 
-        for (; end - host->starts[i] > 8; end -= 8) {
-            memcpy(&bytes, host->at + end - 8, 8);
-            hash = image_hash_step(hash, bytes);
-        }
-        memcpy(&bytes, host->at + end - 8, 8);
-        bytes = end > host->starts[i] ? bytes >> (64 - 8 * (end - host->starts[i])) : 0;
-        hash = image_hash_step(hash, bytes);
+        hash = host_hash_label(hash, host->at, host->starts[i], host->starts[i - 1] - 1u);
         slot = find_slot(view, hash, span_of(host->at + host->starts[i], size - host->starts[i]),
                          true);
         host->entities[i] = slot ? slot_host(view, slot) : 0;
@@ -150,8 +165,13 @@ bool host_in_set(const struct image_view *view, uint32_t set, struct host *host,
     if (head & IMAGE_SET_HAS_ENTITIES)
         find_entities(view, host);
     for (uint32_t i = host->count; i > 0 && !found; i--) {
-        uint32_t slot = i > 1 ? host->slots[i - 1]
-                              : find_slot(view, host->hashes[0], host_name(host, 0), false);
+        uint32_t slot;
+
+        if (i == 1 && !host->has_last) {
+            host->has_last = true;
+            host->slots[0] = guess_slot(view, host, 0);
+        }
+        slot = host_slot(view, host, i - 1);
         if (slot)
             found = find_word(words, count, slot_host(view, slot));
         if (!found && head & IMAGE_SET_HAS_ENTITIES && host->entities[i - 1])

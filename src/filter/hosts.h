@@ -16,66 +16,82 @@
 #include "filter/image.h"
 #include "filter/pieces.h"
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 struct host {
     const char *at; // folded; 8 readable bytes in front, 16 behind
     uint32_t size;
     uint32_t count;         // labels
+    uint32_t first;         // index of the shortest name that is looked up
     uint32_t suffix_labels; // of its public suffix; 0: not looked up yet
     bool has_entities;      // `entities` are filled in
+    bool has_last;          // slots[0] is filled in
     uint16_t starts[URL_LABELS + 1];
     uint64_t hashes[URL_LABELS + 1];
-    uint32_t slots[URL_LABELS + 1];    // what the table of names says; filled in by the owner
+    uint32_t slots[URL_LABELS + 1];    // what the table of names says; see host_guess()
     uint32_t entities[URL_LABELS + 1]; // numbers of "name.*", 0: not known
 };
 
+/* The hash of the labels behind, and of the one in at[start, end). */
+ALWAYS_INLINE uint64_t host_hash_label(uint64_t hash, const char *at, uint32_t start, uint32_t end)
+{
+    uint32_t length = end - start;
+    uint64_t bytes;
+
+    memcpy(&bytes, at + end - 8, 8);
+    while (length > 8) {
+        hash = image_hash_step(hash, bytes);
+        length -= 8;
+        end -= 8;
+        memcpy(&bytes, at + end - 8, 8);
+    }
+    // No name has an empty label: what such a one hashes to does not matter.
+    return image_hash_step(hash, bytes >> (-8 * length & 63));
+}
+
 /* Cuts the host into labels and hashes each name that ends it, last label first. `dots`: see
  * struct url. */
-static inline void host_split(struct host *host, uint64_t seed, const char *at, uint32_t size,
+ALWAYS_INLINE void host_split(struct host *host, uint64_t seed, const char *at, uint32_t size,
                               uint64_t dots)
 {
-    uint64_t hash = seed, bytes;
-    uint32_t end = size, count = 0;
+    uint64_t hash = seed;
+    uint32_t end = size, count = 0, start;
 
     host->at = at;
     host->size = size;
     host->suffix_labels = 0;
-    host->has_entities = false;
-    for (;;) {
-        uint32_t start, length;
+    host->has_entities = host->has_last = false;
+    if (__builtin_expect(size < 64, 1)) {
+        uint64_t starts = dots << 1 | 1; // bit i: a label starts at i
 
-        if (size <= 64) {
-            start = dots ? 64 - (uint32_t)__builtin_clzll(dots) : 0;
-        } else {
+        do {
+            start = 63 - (uint32_t)__builtin_clzll(starts);
+            hash = host_hash_label(hash, at, start, end);
+            host->starts[count] = (uint16_t)start;
+            host->hashes[count++] = hash;
+            end = start - 1;
+            starts ^= (uint64_t)1 << start;
+        } while (starts);
+    } else {
+        do {
             for (start = end; start > 0 && at[start - 1] != '.';)
                 start--;
-        }
-        host->starts[count] = (uint16_t)start;
-        length = end - start;
-        memcpy(&bytes, at + end - 8, 8);
-        while (length > 8) {
-            hash = image_hash_step(hash, bytes);
-            length -= 8;
-            end -= 8;
-            memcpy(&bytes, at + end - 8, 8);
-        }
-        bytes = length ? bytes >> (64 - 8 * length) : 0;
-        hash = image_hash_step(hash, bytes);
-        host->hashes[count++] = hash;
-        if (start == 0 || count > URL_LABELS)
-            break;
-        end = start - 1;
-        dots &= ~((uint64_t)1 << (end & 63));
+            hash = host_hash_label(hash, at, start, end);
+            host->starts[count] = (uint16_t)start;
+            host->hashes[count++] = hash;
+            end = start - 1;
+        } while (start > 0 && count <= URL_LABELS);
     }
     host->count = count;
 }
 
-static inline struct span host_name(const struct host *host, uint32_t i)
+ALWAYS_INLINE struct span host_name(const struct host *host, uint32_t i)
 {
     return span_of(host->at + host->starts[i], host->size - host->starts[i]);
 }
 
 /* The fingerprints of a bucket that are equal to `print`, one bit each. */
-static inline uint32_t bucket_hits(const struct image_bucket *bucket, uint16_t print)
+ALWAYS_INLINE uint32_t bucket_hits(const struct image_bucket *bucket, uint16_t print)
 {
 #if defined(__SSE2__)
     const __m128i *at = (const __m128i *)(const void *)bucket->prints;
@@ -95,13 +111,13 @@ static inline uint32_t bucket_hits(const struct image_bucket *bucket, uint16_t p
 }
 
 /* The offset in HOSTS that a slot of the table of names leads to. */
-static inline uint32_t slot_host(const struct image_view *view, uint32_t slot)
+ALWAYS_INLINE uint32_t slot_host(const struct image_view *view, uint32_t slot)
 {
     return slot & IMAGE_SLOT_RECORD ? view->names[slot & ~IMAGE_SLOT_RECORD] & ~IMAGE_NAME_PLAIN
                                     : slot & IMAGE_SLOT_NUMBER;
 }
 
-static inline bool is_slot_of(const struct image_view *view, uint32_t slot, struct span name,
+ALWAYS_INLINE bool is_slot_of(const struct image_view *view, uint32_t slot, struct span name,
                               bool is_entity)
 {
     const uint8_t *record = view->hosts + slot_host(view, slot);
@@ -116,33 +132,53 @@ static inline bool is_slot_of(const struct image_view *view, uint32_t slot, stru
     return pieces_host_is(record, count, name.at, name.at + name.size);
 }
 
-static inline const struct image_bucket *bucket_at(const struct image_view *view, uint64_t hash)
+ALWAYS_INLINE const struct image_bucket *bucket_at(const struct image_view *view, uint64_t hash)
 {
     return &view->buckets[image_bucket_of(hash, view->header->bucket_count)];
 }
 
 /* What the table of names says to a name: a slot, or 0. */
-static inline uint32_t find_slot(const struct image_view *view, uint64_t hash, struct span name,
-                                 bool is_entity)
+uint32_t find_slot(const struct image_view *view, uint64_t hash, struct span name, bool is_entity);
+
+/* The same without a look at the name's text where only one fingerprint fits: the slot has
+ * IMAGE_SLOT_GUESS then, and is to be proved before it is believed. */
+#define IMAGE_SLOT_GUESS 0x20000000u
+ALWAYS_INLINE uint32_t guess_slot(const struct image_view *view, const struct host *host,
+                                  uint32_t i)
 {
+    uint64_t hash = host->hashes[i];
     const struct image_bucket *bucket = bucket_at(view, hash);
-    uint16_t print = image_print(hash);
+    uint32_t hits = bucket_hits(bucket, image_print(hash)) & ~(1u << IMAGE_BUCKET_SLOTS);
 
-    for (unsigned walk = 0; walk <= IMAGE_BUCKET_WALK; walk++) {
-        uint32_t hits = bucket_hits(bucket, print) & ~(1u << IMAGE_BUCKET_SLOTS);
+    if (__builtin_expect(bucket->prints[IMAGE_BUCKET_SLOTS] | (hits & (hits - 1)), 0))
+        return find_slot(view, hash, host_name(host, i), false);
+    if (!hits)
+        return 0;
+    return view->slots[(size_t)(bucket - view->buckets) * IMAGE_BUCKET_SLOTS +
+                       (unsigned)__builtin_ctz(hits)] | IMAGE_SLOT_GUESS;
+}
 
-        for (; hits; hits &= hits - 1) {
-            uint32_t slot = view->slots[(size_t)(bucket - view->buckets) * IMAGE_BUCKET_SLOTS +
-                                        (unsigned)__builtin_ctz(hits)];
-            if (is_slot_of(view, slot, name, is_entity))
-                return slot;
-        }
-        if (__builtin_expect(!bucket->prints[IMAGE_BUCKET_SLOTS], 1))
-            return 0;
-        bucket = bucket + 1 == view->buckets + view->header->bucket_count ? view->buckets
-                                                                          : bucket + 1;
+/* Fills in slots from `first` on with guesses. */
+ALWAYS_INLINE void host_guess(const struct image_view *view, struct host *host, uint32_t first)
+{
+    host->first = first;
+    host->has_last = first == 0;
+    for (uint32_t i = first; i < host->count; i++)
+        host->slots[i] = guess_slot(view, host, i);
+}
+
+/* Slot `i`, proved: 0 if the guess was wrong. */
+ALWAYS_INLINE uint32_t host_slot(const struct image_view *view, struct host *host, uint32_t i)
+{
+    uint32_t slot = host->slots[i];
+
+    if (slot & IMAGE_SLOT_GUESS) {
+        slot &= ~IMAGE_SLOT_GUESS;
+        if (!is_slot_of(view, slot, host_name(host, i), false))
+            slot = 0;
+        host->slots[i] = slot;
     }
-    return 0;
+    return slot;
 }
 
 /* Is it the same name, or the same address? */
@@ -152,11 +188,13 @@ bool host_same(const struct host *a, const struct host *b);
 bool host_same_party(const struct image_view *view, struct host *a, struct host *b);
 
 /* Is the host in a set of domains? The most specific name decides. `slots` must be filled in from
- * index 1 on. `regex_hits` is asked about regular expressions in the set. */
+ * index 1 on, guessed or not. `regex_hits` is asked about regular expressions in the set. */
 bool host_in_set(const struct image_view *view, uint32_t set, struct host *host,
                  bool (*regex_hits)(void *owner, uint32_t regex, struct span subject), void *owner);
 
-/* The slot of the entity that label `i` alone would be ("name.*"), or 0. */
-uint32_t host_entity_slot(const struct image_view *view, const struct host *host, uint32_t i);
+/* The record in NAMES of the entity that label `i` alone would be ("name.*"), if it has one with
+ * one of these marks, or NULL. */
+const uint32_t *host_entity(const struct image_view *view, const struct host *host, uint32_t i,
+                            uint32_t marks);
 
 #endif

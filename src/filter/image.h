@@ -13,7 +13,7 @@
  *      NUMBERS       for each of RULES its number: where its text begins in LINES
  *      EXTRAS        words: what few rules need: long patterns, domains, values ...
  *      SETS          words: lists of domains
- *      WINDOWS       for each book: a filter (bits), a hash table of windows
+ *      WINDOWS       for each book: a filter (bytes, 0 or 1), a hash table of windows
  *      REGEXES       for each regular expression: its text and flags
  *      SUFFIXES      public suffixes: hash table and texts
  *      TEXTS         patterns and values: size (2), bytes
@@ -83,8 +83,8 @@ struct image_range {
 };
 
 struct image_book {
-    uint32_t filter_at;  // byte offset in WINDOWS, a multiple of 8
-    uint32_t filter_bits; // it has 1 << filter_bits bits, 6 to 17
+    uint32_t filter_at;   // byte offset in WINDOWS
+    uint32_t filter_bits; // it has 1 << filter_bits bytes, 6 to 16, each 0 or 1
     uint32_t table_at;   // byte offset in WINDOWS, a multiple of 8
     uint32_t table_slots; // a window stands at its place or up to IMAGE_WINDOW_WALK behind it
     uint32_t factor;     // of the hash of windows, odd
@@ -127,7 +127,7 @@ struct image_bucket {
 
 #define IMAGE_SLOT_RECORD 0x80000000u // an index in NAMES; else an offset in HOSTS:
 #define IMAGE_SLOT_NAME 0x40000000u   // of a name without rules; else of a plain one
-#define IMAGE_SLOT_NUMBER 0x3fffffffu
+#define IMAGE_SLOT_NUMBER 0x1fffffffu
 
 /* A record in NAMES, in words: [0] offset in HOSTS and IMAGE_NAME_PLAIN, [1] marks, then for each
  * mark that is set, lowest first, the index of a chain's first rule; for the mark
@@ -334,7 +334,11 @@ static inline struct span image_text(const struct image_view *view, uint32_t at)
 /* The word of one part of a record in EXTRAS; the part must be there. */
 static inline uint32_t image_part(const uint32_t *record, enum image_extra part)
 {
-    return record[1 + __builtin_popcount(record[0] & ((uint32_t)part - 1))];
+    uint32_t before = record[0] & ((uint32_t)part - 1);
+
+    for (record++; before; before &= before - 1) // mostly none or one: no matter for popcount()
+        record++;
+    return *record;
 }
 
 #endif

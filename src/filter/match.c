@@ -13,9 +13,14 @@ enum {
     REGEX_SUBJECT = 16384,       // bytes of a URL that regular expressions look at
 };
 
-struct lead { // a chain of rules, and where in the URL its window stands
+enum {
+    LEADS = 2 * WINDOWS + 4 * (URL_LABELS + 1) + 1,
+};
+
+struct lead { // a chain of rules, and where in the URL its window stands or its host ends
     uint32_t chain, at;
 };
+#define LEAD_SIMPLE 0x80000000u // no chain, but a record in NAMES with IMAGE_NAME_SIMPLE
 
 struct matcher {
     struct database *database;
@@ -23,11 +28,13 @@ struct matcher {
     struct regex_cache *regexes;
     uint16_t *tried;     // for each EXTRA_ONCE: the question in which it failed
     uint16_t question;   // never 0
+    bool is_wide;        // the machine has what ask_wide() is compiled for
+    struct url_parsers parsers;
     struct url_text url_room;
     struct url_host_text source_room, name_room;
-    uint32_t passed[WINDOWS];  // starts of windows that the filter let through
-    struct lead leads[2 * WINDOWS];
-    char renamed[URL_LIMIT];   // a URL with another host
+    uint32_t passed[WINDOWS + 1]; // starts of windows that the filter let through
+    struct lead leads[LEADS];
+    char renamed[URL_LIMIT];      // a URL with another host
 };
 
 struct ask { // one question
@@ -35,14 +42,15 @@ struct ask { // one question
     const struct image_view *view;
     const struct request *request;
     struct url url;
-    size_t lead_count;        // in matcher->leads, of the book that is walked
-    bool has_source;
-    bool is_late;             // asked by address or response: rules of BOOK_LATE
+    size_t lead_count;   // in matcher->leads: all that can hold in the book under examination
+    rule_number plain;   // a plain `||host^` rule, or 0
+    bool has_source_split, has_source;
+    bool is_late;        // asked by address or response: rules of BOOK_LATE
     bool has_method;
     uint16_t method_bit;
-    int party;                // 0: not told yet, else enum party
-    struct host host, source; // `source` is split when has_source_split
-    bool has_source_split;
+    bool has_party;
+    uint32_t failing;    // when has_party: the RULE_IS_... that do not hold
+    struct host host, source;
 };
 
 struct matcher *matcher_new(struct database *database)
@@ -51,6 +59,12 @@ struct matcher *matcher_new(struct database *database)
 
     if (!matcher)
         abort();
+    matcher->parsers = url_best_parsers();
+#if defined(__x86_64__)
+    matcher->is_wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt") &&
+                       __builtin_cpu_supports("popcnt");
+#endif
     matcher_use(matcher, database);
     return matcher;
 }
@@ -95,38 +109,44 @@ static inline uint32_t first_name(const struct image_view *view, const struct ho
     return view->header->flags & IMAGE_HAS_SINGLE_LABELS || host->count == 1 ? 0 : 1;
 }
 
-static void fill_slots(const struct image_view *view, struct host *host)
-{
-    for (uint32_t i = first_name(view, host); i < host->count; i++)
-        host->slots[i] = find_slot(view, host->hashes[i], host_name(host, i), false);
-}
-
-static void split_source(struct ask *ask)
+static inline __attribute__((always_inline)) void split_source(struct ask *ask)
 {
     struct url_name name;
 
     if (ask->has_source_split)
         return;
     ask->has_source_split = true;
-    url_parse_host(&name, &ask->matcher->source_room, ask->request->source);
+    ask->matcher->parsers.parse_host(&name, &ask->matcher->source_room, ask->request->source);
     ask->has_source = name.size > 0;
     if (!ask->has_source)
         return;
     host_split(&ask->source, ask->view->header->seed, name.at, name.size, name.dots);
-    fill_slots(ask->view, &ask->source);
+    host_guess(ask->view, &ask->source, first_name(ask->view, &ask->source));
 }
 
-static bool is_third_party(struct ask *ask)
+static void need_source(struct ask *ask)
 {
-    if (!ask->party) {
-        split_source(ask);
-        if (!ask->has_source)
-            ask->party = ask->request->party == PARTY_THIRD ? PARTY_THIRD : PARTY_FIRST;
-        else
-            ask->party = host_same_party(ask->view, &ask->host, &ask->source) ? PARTY_FIRST
-                                                                             : PARTY_THIRD;
+    split_source(ask);
+}
+
+/* Finds out which of RULE_IS_... fail. */
+static void tell_party(struct ask *ask)
+{
+    bool is_third, is_same;
+
+    if (ask->has_party)
+        return;
+    ask->has_party = true;
+    need_source(ask);
+    if (ask->has_source) {
+        is_same = host_same(&ask->host, &ask->source);
+        is_third = !is_same && !host_same_party(ask->view, &ask->host, &ask->source);
+    } else {
+        is_third = ask->request->party == PARTY_THIRD;
+        is_same = !is_third;
     }
-    return ask->party == PARTY_THIRD;
+    ask->failing = (is_third ? RULE_IS_FIRST : RULE_IS_THIRD) |
+                   (is_same ? RULE_IS_STRICT_THIRD : RULE_IS_STRICT_FIRST);
 }
 
 /* ---- does a rule hold? ---- */
@@ -167,7 +187,7 @@ static bool conditions_hold(struct ask *ask, const uint32_t *record)
 
     if (parts & EXTRA_DOMAINS) {
         uint32_t set = image_part(record, EXTRA_DOMAINS);
-        split_source(ask);
+        need_source(ask);
         if (!ask->has_source ? view->sets[set] & IMAGE_SET_HAS_WITH
                              : !host_in_set(view, set, &ask->source, regex_hits, ask))
             return false;
@@ -190,20 +210,15 @@ static bool conditions_hold(struct ask *ask, const uint32_t *record)
            text_holds(ask, record, EXTRA_HEADER) && text_holds(ask, record, EXTRA_REQUEST_HEADER);
 }
 
+enum {
+    RULE_PARTIES = RULE_IS_FIRST | RULE_IS_THIRD | RULE_IS_STRICT_FIRST | RULE_IS_STRICT_THIRD,
+};
+
 static bool party_holds(struct ask *ask, uint32_t flags)
 {
-    if (flags & RULE_IS_THIRD && !is_third_party(ask))
-        return false;
-    if (flags & RULE_IS_FIRST && is_third_party(ask))
-        return false;
-    if (flags & (RULE_IS_STRICT_FIRST | RULE_IS_STRICT_THIRD)) {
-        bool same;
-        split_source(ask);
-        same = ask->has_source ? host_same(&ask->host, &ask->source)
-                               : ask->request->party != PARTY_THIRD;
-        return same == ((flags & RULE_IS_STRICT_FIRST) != 0);
-    }
-    return true;
+    if (flags & RULE_PARTIES)
+        tell_party(ask);
+    return !(flags & ask->failing);
 }
 
 static bool is_label_start(const struct url *url, size_t at)
@@ -321,8 +336,10 @@ rule_holds(struct ask *ask, const struct image_rule *rule, uint32_t want, size_t
             return false;
     }
 #endif
-    if (!(rule->flags & (RULE_MORE & ~(uint32_t)RULE_AT_NAME_END)))
+    if (!(rule->flags & RULE_MORE))
         return true;
+    if (rule->flags & ask->failing)
+        return false;
     return more_holds(ask, rule, (size_t)(start - ask->url.at));
 }
 
@@ -337,23 +354,6 @@ struct hit {
 /* Called for each rule that applies; true: enough. */
 typedef bool visit(struct ask *ask, const struct hit *hit, void *to);
 
-static bool walk_chain(struct ask *ask, uint32_t chain, uint32_t want, size_t at, visit *on_hit,
-                       void *to)
-{
-    const struct image_rule *rule = &ask->view->rules[chain];
-
-    for (;; rule++) {
-        if (rule_holds(ask, rule, want, at)) {
-            struct hit hit = { .number = ask->view->numbers[rule - ask->view->rules],
-                               .flags = rule->flags, .rule = rule };
-            if (on_hit(ask, &hit, to))
-                return true;
-        }
-        if (rule->flags & RULE_LAST)
-            return false;
-    }
-}
-
 static bool walk_simple(struct ask *ask, const uint32_t *record, uint32_t want, visit *on_hit,
                         void *to)
 {
@@ -362,140 +362,220 @@ static bool walk_simple(struct ask *ask, const uint32_t *record, uint32_t want, 
 
     if (record[2] & want)
         return false;
-    if (record[2] & (IMAGE_SIMPLE_FIRST | IMAGE_SIMPLE_THIRD) &&
-        is_third_party(ask) != ((record[2] & IMAGE_SIMPLE_THIRD) != 0))
-        return false;
+    if (record[2] & (IMAGE_SIMPLE_FIRST | IMAGE_SIMPLE_THIRD)) {
+        tell_party(ask);
+        if (ask->failing & (record[2] & IMAGE_SIMPLE_THIRD ? RULE_IS_THIRD : RULE_IS_FIRST))
+            return false;
+    }
     return on_hit(ask, &hit, to);
 }
 
-/* The chains of the names that end the host. */
-static bool walk_names(struct ask *ask, const struct host *host, enum image_book_name book,
-                       enum image_side side, uint32_t want, visit *on_hit, void *to)
+/* Visits every rule of the book under examination that applies and has none of the bits in `want`
+ * among its not_types, until told to stop. */
+static inline __attribute__((always_inline)) bool walk_with(struct ask *ask, uint32_t want,
+                                                            visit *on_hit, void *to)
 {
-    uint32_t mark = IMAGE_NAME_MARK(book, side);
-    uint32_t first = first_name(ask->view, host);
+    const struct image_view *view = ask->view;
+    const struct lead *lead = ask->matcher->leads, *end = lead + ask->lead_count;
 
-    for (uint32_t i = host->count; i-- > first;) {
+    for (; lead < end; lead++) {
+        const struct image_rule *rule = &view->rules[lead->chain];
+        uint32_t flags;
+
+        if (lead->chain & LEAD_SIMPLE) {
+            if (walk_simple(ask, &view->names[lead->chain & ~LEAD_SIMPLE], want, on_hit, to))
+                return true;
+            continue;
+        }
+        do {
+            flags = rule->flags;
+            if (rule_holds(ask, rule, want, lead->at)) {
+                struct hit hit = { .number = view->numbers[rule - view->rules], .flags = flags,
+                                   .rule = rule };
+                if (on_hit(ask, &hit, to))
+                    return true;
+            }
+            rule++;
+        } while (!(flags & RULE_LAST));
+    }
+    return false;
+}
+
+static bool walk(struct ask *ask, uint32_t want, visit *on_hit, void *to)
+{
+    return walk_with(ask, want, on_hit, to);
+}
+
+/* ---- what could hold ---- */
+
+/* The starts of windows in the URL that the book's filter lets through: into matcher->passed. */
+ALWAYS_INLINE size_t filter_windows(struct ask *ask, const struct image_book *book)
+{
+    const uint8_t *filter = (const void *)(ask->view->windows + book->filter_at);
+    uint32_t factor = book->factor, shift = 32 - book->filter_bits;
+    uint32_t *passed = ask->matcher->passed;
+
+    for (uint32_t at = 0; at < ask->url.size; at += 64) {
+        const char *before = ask->url.at + at - 1;
+        uint64_t bits = ask->url.starts[at / 64];
+
+        while (bits) {
+            size_t run = (size_t)__builtin_ctzll(bits);
+            uint32_t bytes;
+
+            memcpy(&bytes, before + run, 4);
+            *passed = at + (uint32_t)run;
+            passed += filter[image_tag_short(bytes, factor) >> shift];
+            bits &= bits - 1;
+        }
+    }
+    return (size_t)(passed - ask->matcher->passed);
+}
+
+/* What the table of windows says to a tag: 0 for nothing. */
+ALWAYS_INLINE uint32_t window_chain(const struct image_window *table, uint32_t slots, uint32_t tag)
+{
+    const struct image_window *window = &table[image_window_slot(tag, slots)];
+
+    while (window->tag != tag && window->chain)
+        window++;
+    return window->tag == tag ? window->chain : 0;
+}
+
+ALWAYS_INLINE struct lead *lead_by_windows(const struct ask *ask, const struct image_book *book,
+                                           size_t count, struct lead *lead)
+{
+    const struct image_window *table = (const void *)(ask->view->windows + book->table_at);
+    const uint32_t *passed = ask->matcher->passed;
+    const char *before = ask->url.at - 1;
+    uint32_t factor = book->factor, slots = book->table_slots;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bytes;
+        uint32_t chain;
+
+        memcpy(&bytes, before + passed[i], 8);
+        chain = window_chain(table, slots, image_tag_short((uint32_t)bytes, factor));
+        lead->chain = chain & IMAGE_WINDOW_CHAIN;
+        lead->at = passed[i];
+        lead += lead->chain != 0;
+        if (!(chain & IMAGE_WINDOW_LONGER))
+            continue;
+        chain = window_chain(table, slots, image_tag_long(bytes, factor));
+        lead->chain = chain & IMAGE_WINDOW_CHAIN;
+        lead->at = passed[i];
+        lead += lead->chain != 0;
+    }
+    return lead;
+}
+
+/* The index in RULES of the chain that a record in NAMES has for this mark, which it has. */
+ALWAYS_INLINE uint32_t chain_of(const uint32_t *record, uint32_t mark)
+{
+    uint32_t before = record[1] & (mark - 1);
+
+    return record[2 + (before ? (uint32_t)__builtin_popcount(before) : 0)];
+}
+
+/* By the names that end the request's host; finds its plain rule, too. */
+ALWAYS_INLINE struct lead *lead_by_host(struct ask *ask, enum image_book_name book,
+                                        struct lead *lead)
+{
+    const struct image_view *view = ask->view;
+    struct host *host = &ask->host;
+    uint32_t mark = IMAGE_NAME_MARK(book, SIDE_HOST);
+
+    ask->plain = 0;
+    for (uint32_t i = host->first; i < host->count; i++) {
+        uint32_t slot = host->slots[i];
+        const uint32_t *record;
+
+        if (!(slot & IMAGE_SLOT_RECORD)) {
+            if (slot && !(slot & IMAGE_SLOT_NAME) && (slot = host_slot(view, host, i)) != 0)
+                ask->plain = slot | IMAGE_NUMBER_HOST;
+            continue;
+        }
+        record = &view->names[slot & ~(IMAGE_SLOT_RECORD | IMAGE_SLOT_GUESS)];
+        if (!(record[0] & IMAGE_NAME_PLAIN) && !(record[1] & (mark | IMAGE_NAME_SIMPLE)))
+            continue;
+        if (!host_slot(view, host, i))
+            continue;
+        if (record[0] & IMAGE_NAME_PLAIN)
+            ask->plain = (record[0] & ~IMAGE_NAME_PLAIN) | IMAGE_NUMBER_HOST;
+        lead->at = ask->url.host_end;
+        if (record[1] & mark)
+            lead++->chain = chain_of(record, mark);
+        else if (record[1] & IMAGE_NAME_SIMPLE && book == BOOK_MAIN)
+            lead++->chain = (uint32_t)(record - view->names) | LEAD_SIMPLE;
+    }
+    return lead;
+}
+
+ALWAYS_INLINE struct lead *lead_by_source(struct ask *ask, enum image_book_name book,
+                                          struct lead *lead)
+{
+    const struct image_view *view = ask->view;
+    struct host *host = &ask->source;
+    uint32_t mark = IMAGE_NAME_MARK(book, SIDE_SOURCE);
+
+    for (uint32_t i = host->first; i < host->count; i++) {
         uint32_t slot = host->slots[i];
         const uint32_t *record;
 
         if (!(slot & IMAGE_SLOT_RECORD))
             continue;
-        record = &ask->view->names[slot & ~IMAGE_SLOT_RECORD];
-        if (record[1] & mark) {
-            uint32_t before = record[1] & (mark - 1);
-            uint32_t chain = record[2 + (before ? __builtin_popcount(before) : 0)];
-            if (walk_chain(ask, chain, want, ask->url.host_end, on_hit, to))
-                return true;
-        } else if (record[1] & IMAGE_NAME_SIMPLE && book == BOOK_MAIN && side == SIDE_HOST &&
-                   walk_simple(ask, record, want, on_hit, to)) {
-            return true;
-        }
+        record = &view->names[slot & ~(IMAGE_SLOT_RECORD | IMAGE_SLOT_GUESS)];
+        if (!(record[1] & mark) || !host_slot(view, host, i))
+            continue;
+        lead->at = ask->url.host_end;
+        lead++->chain = chain_of(record, mark);
     }
-    return false;
+    return lead;
 }
 
-/* The same for the entities that its labels could be. */
-static bool walk_entities(struct ask *ask, const struct host *host, enum image_book_name book,
-                          enum image_side side, uint32_t want, visit *on_hit, void *to)
+/* By the entities that the host's labels could be. */
+static struct lead *lead_by_entities(const struct ask *ask, const struct host *host, uint32_t mark,
+                                     struct lead *lead)
 {
-    uint32_t mark = IMAGE_NAME_MARK(book, side);
-
     for (uint32_t i = 1; i < host->count; i++) {
-        uint32_t slot = host_entity_slot(ask->view, host, i);
-        const uint32_t *record;
+        const uint32_t *record = host_entity(ask->view, host, i, mark);
 
-        if (!(slot & IMAGE_SLOT_RECORD))
+        if (!record)
             continue;
-        record = &ask->view->names[slot & ~IMAGE_SLOT_RECORD];
-        if (record[1] & mark &&
-            walk_chain(ask, record[2 + __builtin_popcount(record[1] & (mark - 1))], want,
-                       ask->url.host_end, on_hit, to))
-            return true;
+        lead->at = ask->url.host_end;
+        lead++->chain = chain_of(record, mark);
     }
-    return false;
+    return lead;
 }
 
-/* The chains that the URL's windows lead to in a book: into matcher->leads. */
-static void find_leads(struct ask *ask, enum image_book_name name)
+/* Gathers the leads of a book: every rule in it that can hold is in one of these chains. */
+ALWAYS_INLINE void gather_with(struct ask *ask, enum image_book_name name)
 {
     const struct image_book *book = &ask->view->header->books[name];
-    const uint32_t *filter = (const void *)(ask->view->windows + book->filter_at);
-    const struct image_window *table = (const void *)(ask->view->windows + book->table_at);
-    uint32_t factor = book->factor, shift = 32 - book->filter_bits, slots = book->table_slots;
-    uint32_t *passed = ask->matcher->passed;
-    struct lead *leads = ask->matcher->leads;
-    const char *before = ask->url.at - 1;
-    size_t count = 0, lead_count = 0;
+    struct lead *lead = ask->matcher->leads;
+    size_t passed;
 
-    for (uint32_t at = 0; at < ask->url.size; at += 64) {
-        for (uint64_t bits = ask->url.starts[at / 64]; bits; bits &= bits - 1) {
-            uint32_t run = at + (uint32_t)__builtin_ctzll(bits), bytes, bit;
-
-            memcpy(&bytes, before + run, 4);
-            bit = image_tag_short(bytes, factor) >> shift;
-            passed[count] = run;
-            count += filter[bit / 32] >> (bit & 31) & 1;
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint64_t bytes;
-        uint32_t tag, longer = 0;
-        const struct image_window *window;
-
-        memcpy(&bytes, before + passed[i], 8);
-        tag = image_tag_short((uint32_t)bytes, factor);
-        for (window = &table[image_window_slot(tag, slots)]; window->chain; window++) {
-            if (window->tag != tag)
-                continue;
-            leads[lead_count].chain = window->chain & IMAGE_WINDOW_CHAIN;
-            leads[lead_count].at = passed[i];
-            lead_count += (window->chain & IMAGE_WINDOW_CHAIN) != 0;
-            longer = window->chain & IMAGE_WINDOW_LONGER;
-            break;
-        }
-        if (!longer)
-            continue;
-        tag = image_tag_long(bytes, factor);
-        for (window = &table[image_window_slot(tag, slots)]; window->chain; window++) {
-            if (window->tag != tag)
-                continue;
-            leads[lead_count].chain = window->chain & IMAGE_WINDOW_CHAIN;
-            leads[lead_count].at = passed[i];
-            lead_count += (window->chain & IMAGE_WINDOW_CHAIN) != 0;
-            break;
-        }
-    }
-    ask->lead_count = lead_count;
-}
-
-/* Visits every rule of the book that applies and has none of the bits in `want` among its
- * not_types, until told to stop. find_leads() for the book was the last call of its kind. */
-static bool walk_book(struct ask *ask, enum image_book_name name, uint32_t want, visit *on_hit,
-                      void *to)
-{
-    const struct image_book *book = &ask->view->header->books[name];
-
-    if (walk_names(ask, &ask->host, name, SIDE_HOST, want, on_hit, to))
-        return true;
-    if (book->flags & BOOK_HAS_HOST_ENTITIES &&
-        walk_entities(ask, &ask->host, name, SIDE_HOST, want, on_hit, to))
-        return true;
-    for (size_t i = 0; i < ask->lead_count; i++)
-        if (walk_chain(ask, ask->matcher->leads[i].chain, want, ask->matcher->leads[i].at, on_hit,
-                       to))
-            return true;
-    if (book->flags & BOOK_HAS_SOURCES) {
+    if (book->flags & BOOK_HAS_SOURCES)
         split_source(ask);
-        if (ask->has_source &&
-            walk_names(ask, &ask->source, name, SIDE_SOURCE, want, on_hit, to))
-            return true;
-        if (ask->has_source && book->flags & BOOK_HAS_SOURCE_ENTITIES &&
-            walk_entities(ask, &ask->source, name, SIDE_SOURCE, want, on_hit, to))
-            return true;
+    passed = filter_windows(ask, book);
+    lead = lead_by_host(ask, name, lead);
+    lead = lead_by_windows(ask, book, passed, lead);
+    if (book->flags & BOOK_HAS_HOST_ENTITIES)
+        lead = lead_by_entities(ask, &ask->host, IMAGE_NAME_MARK(name, SIDE_HOST), lead);
+    if (book->flags & BOOK_HAS_SOURCES && ask->has_source) {
+        lead = lead_by_source(ask, name, lead);
+        if (book->flags & BOOK_HAS_SOURCE_ENTITIES)
+            lead = lead_by_entities(ask, &ask->source, IMAGE_NAME_MARK(name, SIDE_SOURCE), lead);
     }
-    return book->loose[ask->request->type] &&
-           walk_chain(ask, book->loose[ask->request->type], want, 0, on_hit, to);
+    lead->chain = book->loose[ask->request->type];
+    lead->at = 0;
+    lead += lead->chain != 0;
+    ask->lead_count = (size_t)(lead - ask->matcher->leads);
+}
+
+static void gather(struct ask *ask, enum image_book_name name)
+{
+    gather_with(ask, name);
 }
 
 /* ---- asking ---- */
@@ -510,7 +590,8 @@ static uint32_t after_bits(const struct ask *ask)
     return TYPE_BIT(ask->request->type) | RULE_NOT_AFTER;
 }
 
-static bool ask_begin(struct ask *ask, struct matcher *matcher, const struct request *request)
+ALWAYS_INLINE bool begin_with(struct ask *ask, struct matcher *matcher,
+                              const struct request *request)
 {
     const struct url *url = &ask->url;
 
@@ -518,10 +599,10 @@ static bool ask_begin(struct ask *ask, struct matcher *matcher, const struct req
     ask->view = matcher->view;
     ask->request = request;
     ask->has_source_split = ask->has_source = ask->has_method = ask->is_late = false;
-    ask->party = 0;
-    ask->lead_count = 0;
+    ask->has_party = false;
+    ask->failing = 0;
     if (!ask->view || (unsigned)request->type >= REQUEST_TYPES ||
-        !url_parse(&ask->url, &matcher->url_room, request->url))
+        !matcher->parsers.parse(&ask->url, &matcher->url_room, request->url))
         return false;
     if (++matcher->question == 0) {
         memset(matcher->tried, 0,
@@ -530,33 +611,13 @@ static bool ask_begin(struct ask *ask, struct matcher *matcher, const struct req
     }
     host_split(&ask->host, ask->view->header->seed, url->at + url->host_at,
                url->name_end - url->host_at, url->dots);
-    for (uint32_t i = 1; i < ask->host.count; i++)
-        __builtin_prefetch(bucket_at(ask->view, ask->host.hashes[i]));
+    host_guess(ask->view, &ask->host, first_name(ask->view, &ask->host));
     return true;
 }
 
-/* The number of the plain `||name^` rule for the name from label `i` on, or 0. */
-static rule_number plain_at(const struct ask *ask, uint32_t i)
+static bool begin(struct ask *ask, struct matcher *matcher, const struct request *request)
 {
-    uint32_t slot = ask->host.slots[i], record;
-
-    if (slot == 0 || (slot & (IMAGE_SLOT_RECORD | IMAGE_SLOT_NAME)) == IMAGE_SLOT_NAME)
-        return 0;
-    if (!(slot & IMAGE_SLOT_RECORD))
-        return slot | IMAGE_NUMBER_HOST;
-    record = ask->view->names[slot & ~IMAGE_SLOT_RECORD];
-    return record & IMAGE_NAME_PLAIN ? (record & ~IMAGE_NAME_PLAIN) | IMAGE_NUMBER_HOST : 0;
-}
-
-/* The same for the host or what it is under. */
-static rule_number find_plain(const struct ask *ask)
-{
-    uint32_t first = first_name(ask->view, &ask->host);
-    rule_number plain = 0;
-
-    for (uint32_t i = ask->host.count; i-- > first && !plain;)
-        plain = plain_at(ask, i);
-    return plain;
+    return begin_with(ask, matcher, request);
 }
 
 struct found {
@@ -678,7 +739,7 @@ static void choose_stub(const struct image_view *view, const struct after *after
 }
 
 /* `rule` wants to stop the request: do exceptions lift it, does a stub stand for it? The leads of
- * BOOK_MAIN are there, and again when it returns if it is not a late question. */
+ * BOOK_MAIN have been gathered. */
 static void settle(struct ask *ask, rule_number rule, bool is_important, struct verdict *verdict)
 {
     struct after after;
@@ -687,18 +748,17 @@ static void settle(struct ask *ask, rule_number rule, bool is_important, struct 
     after.stub_count = after.no_stub_count = 0;
     verdict->rule = rule;
     verdict->action = VERDICT_BLOCK;
-    walk_book(ask, BOOK_MAIN, after_bits(ask), gather_after, &after);
+    walk(ask, after_bits(ask), gather_after, &after);
     if (ask->is_late) {
-        find_leads(ask, BOOK_LATE);
-        walk_book(ask, BOOK_LATE, TYPE_BIT(ask->request->type), gather_late_exception, &after);
+        gather(ask, BOOK_LATE);
+        walk(ask, TYPE_BIT(ask->request->type), gather_late_exception, &after);
     }
     if (after.exception.number && (!is_important || after.exception.flags & RULE_IMPORTANT)) {
         struct found important = { .needs = RULE_IMPORTANT, .excludes = RULE_EXCEPTION };
 
         if (!(after.exception.flags & RULE_IMPORTANT))
-            walk_book(ask, ask->is_late ? BOOK_LATE : BOOK_MAIN,
-                      ask->is_late ? TYPE_BIT(ask->request->type) : block_bits(ask), first_found,
-                      &important);
+            walk(ask, ask->is_late ? TYPE_BIT(ask->request->type) : block_bits(ask), first_found,
+                 &important);
         if (!important.hit.number) {
             verdict->overridden = verdict->rule;
             verdict->rule = after.exception.number;
@@ -711,33 +771,59 @@ static void settle(struct ask *ask, rule_number rule, bool is_important, struct 
         choose_stub(ask->view, &after, verdict);
 }
 
-void matcher_ask(struct matcher *matcher, const struct request *request, struct verdict *verdict)
+ALWAYS_INLINE void ask_with(struct matcher *matcher, const struct request *request,
+                            struct verdict *verdict)
 {
     struct found block;
-    rule_number plain;
     struct ask ask;
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
-    if (!ask_begin(&ask, matcher, request))
+    if (!begin_with(&ask, matcher, request))
         return;
-    find_leads(&ask, BOOK_MAIN);
-    fill_slots(ask.view, &ask.host);
+    gather_with(&ask, BOOK_MAIN);
     block.needs = block.excludes = 0;
-    plain = find_plain(&ask);
-    if (plain)
-        settle(&ask, plain, false, verdict);
-    else if (walk_book(&ask, BOOK_MAIN, block_bits(&ask), first_found, &block))
+    if (ask.plain)
+        settle(&ask, ask.plain, false, verdict);
+    else if (walk_with(&ask, block_bits(&ask), first_found, &block))
         settle(&ask, block.hit.number, block.hit.flags & RULE_IMPORTANT, verdict);
 }
 
+#if defined(__x86_64__)
+/* The same for machines of the last ten years. */
+static __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))) void
+ask_wide(struct matcher *matcher, const struct request *request, struct verdict *verdict)
+{
+    ask_with(matcher, request, verdict);
+}
+#endif
+
+static __attribute__((noinline)) void ask_plain(struct matcher *matcher,
+                                                const struct request *request,
+                                                struct verdict *verdict)
+{
+    ask_with(matcher, request, verdict);
+}
+
+void matcher_ask(struct matcher *matcher, const struct request *request, struct verdict *verdict)
+{
+#if defined(__x86_64__)
+    if (matcher->is_wide) {
+        ask_wide(matcher, request, verdict);
+        return;
+    }
+#endif
+    ask_plain(matcher, request, verdict);
+}
+
 /* The number of the first rule of the host's names that is about every request to it, or 0. */
-static rule_number find_everything(const struct image_view *view, const struct host *host,
+static rule_number find_everything(const struct image_view *view, struct host *host,
                                    uint32_t needs, uint32_t excludes)
 {
-    for (uint32_t i = host->count; i-- > first_name(view, host);) {
-        const uint32_t *record = &view->names[host->slots[i] & ~IMAGE_SLOT_RECORD];
+    for (uint32_t i = host->first; i < host->count; i++) {
+        uint32_t slot = host_slot(view, host, i);
+        const uint32_t *record = &view->names[slot & ~IMAGE_SLOT_RECORD];
 
-        if (!(host->slots[i] & IMAGE_SLOT_RECORD) ||
+        if (!(slot & IMAGE_SLOT_RECORD) ||
             !(record[1] & IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST)))
             continue;
         for (const struct image_rule *rule = &view->rules[record[2]];; rule++) {
@@ -764,8 +850,10 @@ void matcher_connect(struct matcher *matcher, struct span host, struct verdict *
         return;
     ask.view = view;
     host_split(&ask.host, view->header->seed, name.at, name.size, name.dots);
-    fill_slots(view, &ask.host);
-    verdict->rule = find_plain(&ask);
+    host_guess(view, &ask.host, first_name(view, &ask.host));
+    ask.url.host_end = 0;
+    lead_by_host(&ask, BOOK_MAIN, matcher->leads);
+    verdict->rule = ask.plain;
     important = find_everything(view, &ask.host, RULE_IMPORTANT, RULE_EXCEPTION);
     if (important)
         verdict->rule = important;
@@ -788,14 +876,13 @@ static void ask_late(struct matcher *matcher, const struct request *request,
     struct found block = { .excludes = RULE_EXCEPTION };
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
-    if (!ask_begin(&ask, matcher, request))
+    if (!begin(&ask, matcher, request))
         return;
     ask.is_late = true;
-    fill_slots(ask.view, &ask.host);
-    find_leads(&ask, BOOK_LATE);
-    if (!walk_book(&ask, BOOK_LATE, TYPE_BIT(request->type), first_found, &block))
+    gather(&ask, BOOK_LATE);
+    if (!walk(&ask, TYPE_BIT(request->type), first_found, &block))
         return;
-    find_leads(&ask, BOOK_MAIN);
+    gather(&ask, BOOK_MAIN);
     settle(&ask, block.hit.number, block.hit.flags & RULE_IMPORTANT, verdict);
 }
 
@@ -834,12 +921,11 @@ void matcher_name(struct matcher *matcher, const struct request *request, struct
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
     url_parse_host(&other, &matcher->name_room, name);
-    if (other.size == 0 || request->type == TYPE_DOCUMENT || !ask_begin(&ask, matcher, request) ||
+    if (other.size == 0 || request->type == TYPE_DOCUMENT || !begin(&ask, matcher, request) ||
         !is_foreign(&ask, &other))
         return;
-    fill_slots(ask.view, &ask.host);
-    find_leads(&ask, BOOK_PAGE);
-    if (walk_book(&ask, BOOK_PAGE, TYPE_BIT(request->type), first_found, &exempt))
+    gather(&ask, BOOK_PAGE);
+    if (walk(&ask, TYPE_BIT(request->type), first_found, &exempt))
         return;
     if (url->size - (url->host_end - url->host_at) + other.size > URL_LIMIT)
         return;
@@ -907,11 +993,10 @@ size_t matcher_directives(struct matcher *matcher, const struct request *request
 
     gathered.rule_count = gathered.exception_count = 0;
     gathered.wanted = wanted;
-    if (!ask_begin(&ask, matcher, request))
+    if (!begin(&ask, matcher, request))
         return 0;
-    fill_slots(ask.view, &ask.host);
-    find_leads(&ask, BOOK_MODIFY);
-    walk_book(&ask, BOOK_MODIFY, TYPE_BIT(request->type), gather_directive, &gathered);
+    gather(&ask, BOOK_MODIFY);
+    walk(&ask, TYPE_BIT(request->type), gather_directive, &gathered);
     if (gathered.rule_count > 1)
         qsort(gathered.rules, gathered.rule_count, sizeof gathered.rules[0], compare_hits);
     for (size_t i = 0; i < gathered.rule_count && count < limit; i++) {
@@ -942,11 +1027,10 @@ unsigned matcher_page(struct matcher *matcher, const struct request *page)
     unsigned flags = 0;
     struct ask ask;
 
-    if (!ask_begin(&ask, matcher, page))
+    if (!begin(&ask, matcher, page))
         return 0;
-    fill_slots(ask.view, &ask.host);
-    find_leads(&ask, BOOK_PAGE);
-    walk_book(&ask, BOOK_PAGE, TYPE_BIT(page->type), gather_page, &flags);
+    gather(&ask, BOOK_PAGE);
+    walk(&ask, TYPE_BIT(page->type), gather_page, &flags);
     return flags;
 }
 
@@ -969,6 +1053,19 @@ static void list_rule(struct listing *listing, rule_number rule)
     listing->count++;
 }
 
+/* The number of the plain `||name^` rule for the name from label `i` on, or 0. */
+static rule_number plain_at(struct ask *ask, uint32_t i)
+{
+    uint32_t slot = host_slot(ask->view, &ask->host, i), record;
+
+    if (slot == 0 || (slot & (IMAGE_SLOT_RECORD | IMAGE_SLOT_NAME)) == IMAGE_SLOT_NAME)
+        return 0;
+    if (!(slot & IMAGE_SLOT_RECORD))
+        return slot | IMAGE_NUMBER_HOST;
+    record = ask->view->names[slot & ~IMAGE_SLOT_RECORD];
+    return record & IMAGE_NAME_PLAIN ? (record & ~IMAGE_NAME_PLAIN) | IMAGE_NUMBER_HOST : 0;
+}
+
 static bool gather_listing(struct ask *ask, const struct hit *hit, void *to)
 {
     (void)ask;
@@ -983,18 +1080,16 @@ size_t matcher_explain(struct matcher *matcher, const struct request *request, r
     struct ask ask;
     size_t shown;
 
-    if (!ask_begin(&ask, matcher, request))
+    if (!begin(&ask, matcher, request))
         return 0;
-    fill_slots(ask.view, &ask.host);
-    for (uint32_t i = ask.host.count; i-- > first_name(ask.view, &ask.host);) {
+    for (unsigned book = 0; book < BOOKS; book++) {
+        gather(&ask, (enum image_book_name)book);
+        walk(&ask, TYPE_BIT(request->type), gather_listing, &listing);
+    }
+    for (uint32_t i = ask.host.first; i < ask.host.count; i++) {
         rule_number plain = plain_at(&ask, i);
         if (plain)
             list_rule(&listing, plain);
-    }
-    for (unsigned book = 0; book < BOOKS; book++) {
-        find_leads(&ask, (enum image_book_name)book);
-        walk_book(&ask, (enum image_book_name)book, TYPE_BIT(request->type), gather_listing,
-                  &listing);
     }
     shown = listing.count < limit ? listing.count : limit;
     for (size_t i = 1; i < shown; i++) // by place; few as they are

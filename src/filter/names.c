@@ -7,7 +7,7 @@
 
 enum {
     SEEDS = 64,       // tried until no name stands too far from its bucket
-    BUCKET_LOAD = 25, // names in a bucket, on average
+    BUCKET_LOAD = 23, // names in a bucket, on average
 };
 
 void names_init(struct names *names, struct pieces_index *pieces)
@@ -24,10 +24,13 @@ void names_done(struct names *names)
 
 bool names_can_be(struct span text)
 {
-    if (text.size == 0 || text.size > URL_HOST_LIMIT)
+    if (text.size == 0 || text.size > URL_HOST_LIMIT || text.at[0] == '.' ||
+        text.at[text.size - 1] == '.')
         return false;
     for (size_t i = 0; i < text.size; i++) {
         char c = text.at[i];
+        if (c == '.' && text.at[i - 1] == '.')
+            return false; // an empty label
         if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
               c == '_' || c == ':' || c == '[' || c == ']'))
             return false;

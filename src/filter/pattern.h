@@ -10,11 +10,18 @@
 
 #include "base/bytes.h"
 
-/* What '^' stands for: anything but a letter, a digit, or one of _ - . % ; NUL, too. */
+/* What '^' stands for: ASCII signs but _ - . % and letters and digits; blanks and NUL, too. Bytes
+ * above 126 and other control bytes, which no browser leaves in a URL, are no separators. */
 static inline bool pattern_is_separator(char c)
 {
-    return !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-             c == '_' || c == '-' || c == '.' || c == '%');
+    static const uint32_t bits[8] = {
+        0x00000001, // NUL
+        0xfc009fdf, // not % - . and digits
+        0x78000001, // not letters and _
+        0x78000001, // not letters and DEL
+    };
+
+    return bits[(uint8_t)c >> 5] >> (c & 31) & 1;
 }
 
 enum pattern_result {

@@ -14,8 +14,8 @@
 #define PIECES_TEXT_RAW 255u // in other texts: the byte behind this code stands for itself
 
 struct host_piece {
-    char text[8];
-    uint8_t size;
+    _Alignas(16) char text[8];
+    uint64_t size;
 };
 extern const struct host_piece pieces_host[PIECES_HOST];
 #define PIECES_HOST_STAR 42u // '*': only ever the first code, in front of the names of entities
@@ -33,22 +33,22 @@ size_t pieces_pack_host(const struct pieces_index *index, struct span name, uint
 /* Unpacks `count` codes; returns the size. `to` has room for 8 * count. */
 size_t pieces_unpack_host(const uint8_t *codes, size_t count, char *to);
 /* Do the codes say what stands in [at, end)? Reads up to 8 bytes behind `end`. */
-static inline bool pieces_host_is(const uint8_t *codes, size_t count, const char *at,
-                                  const char *end)
+static inline __attribute__((always_inline)) bool
+pieces_host_is(const uint8_t *codes, size_t count, const char *at, const char *end)
 {
-    for (size_t i = 0; i < count && at < end; i++) {
-        const struct host_piece *piece = &pieces_host[codes[i]];
+    const uint8_t *last = codes + count;
+
+    for (; codes < last && at < end; codes++) {
+        const struct host_piece *piece = &pieces_host[*codes];
         uint64_t have, want;
 
         memcpy(&have, at, 8);
         memcpy(&want, piece->text, 8);
-        if ((have ^ want) << (64 - 8 * piece->size))
+        if ((have ^ want) << (-8 * piece->size & 63))
             return false;
         at += piece->size;
-        if (i + 1 == count)
-            return at == end;
     }
-    return false;
+    return at == end && codes == last;
 }
 
 /* The same for rules and other texts. Packed they have at most twice their size. */

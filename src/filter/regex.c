@@ -7,7 +7,7 @@
 
 struct slot {
     pcre2_code *code;
-    bool is_bad;
+    bool is_bad, has_jit;
 };
 
 struct regex_cache {
@@ -85,8 +85,12 @@ bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsi
         slot->is_bad = !slot->code;
         if (slot->is_bad)
             return false;
-        pcre2_jit_compile(slot->code, PCRE2_JIT_COMPLETE); // where it fails: the interpreter
+        // Where it fails (no memory may be executed): the interpreter.
+        slot->has_jit = pcre2_jit_compile(slot->code, PCRE2_JIT_COMPLETE) == 0;
     }
+    if (slot->has_jit)
+        return pcre2_jit_match(slot->code, (PCRE2_SPTR)subject.at, subject.size, 0, 0,
+                               cache->match, cache->limits) >= 0;
     return pcre2_match(slot->code, (PCRE2_SPTR)subject.at, subject.size, 0, 0, cache->match,
                        cache->limits) >= 0;
 }

@@ -125,19 +125,49 @@ static bool is_literal(struct span pattern, size_t from, size_t size)
     return true;
 }
 
-/* The windows at `at`, behind each of the bytes in `fronts`. */
+static const char one_byte[256][2] = {
+#define ROW(n)                                                                                     \
+    { (char)(n) }, { (char)((n) + 1) }, { (char)((n) + 2) }, { (char)((n) + 3) },                  \
+        { (char)((n) + 4) }, { (char)((n) + 5) }, { (char)((n) + 6) }, { (char)((n) + 7) }
+    ROW(0),   ROW(8),   ROW(16),  ROW(24),  ROW(32),  ROW(40),  ROW(48),  ROW(56),  ROW(64),
+    ROW(72),  ROW(80),  ROW(88),  ROW(96),  ROW(104), ROW(112), ROW(120), ROW(128), ROW(136),
+    ROW(144), ROW(152), ROW(160), ROW(168), ROW(176), ROW(184), ROW(192), ROW(200), ROW(208),
+    ROW(216), ROW(224), ROW(232), ROW(240), ROW(248),
+#undef ROW
+};
+
+/* What '^' stands for in front of a run: pattern_is_separator(). */
+static const char separators[] = "/?&=:;,+!\"#$'()*<>@[\\]^`{|}~ ";
+
+enum {
+    COMMON_PREFIX = 20,     // a short window that no long one should begin with
+    SEPARATOR_WEIGHT = 250, // many windows for one rule: only where there is nothing else
+};
+
+/* The window at `at` with `size` bytes of the run, behind one of `fronts`. */
 static struct window_choice choose(const struct window_weights *weights, const char *fronts,
                                    const char *at, size_t size)
 {
-    struct window_choice choice = { .is_long = size == 8 };
-    char text[8];
+    struct window_choice choice = { .fronts = fronts, .is_long = size == 7,
+                                    .run_bytes = bytes_of(at, size) };
+    uint32_t most = 0, count = 0;
+    char text[4];
 
-    memcpy(text + 1, at, size - 1);
-    for (; *fronts; fronts++) {
-        text[0] = *fronts;
-        choice.windows[choice.count++] = bytes_of(text, size);
-        choice.weight += size == 4 ? weight_of(weights, text, 4) : weight_of(weights, at, 7);
+    memcpy(text + 1, at, 3);
+    for (; fronts[count]; count++) {
+        uint32_t weight;
+
+        text[0] = fronts[count];
+        weight = weight_of(weights, text, 4);
+        if (choice.is_long) { // all that the short one lets through has to be looked at
+            uint32_t prefix = weight >= COMMON_PREFIX ? weight / 3 : 0;
+            weight = weight_of(weights, at, 7) + prefix;
+        }
+        most = weight > most ? weight : most;
     }
+    choice.weight = most * (count < 3 ? count : 3);
+    if (count > 2)
+        choice.weight += SEPARATOR_WEIGHT;
     return choice;
 }
 
@@ -153,22 +183,22 @@ size_t window_list(const struct window_weights *weights, struct window_choice *o
     size_t count = 0;
 
     for (size_t i = 0; i < pattern.size && i < 4096 && count + 2 <= WINDOW_CHOICES; i++) {
-        char single[2] = { 0 };
-        const char *before = single; // what may stand in front of the run
+        const char *before; // what may stand in front of the run
 
         if (pattern.at[i] == '*')
             is_placed = false;
         if (!is_run(pattern.at[i]))
             continue;
-        if (i == 0) {
+        if (i == 0)
             before = fronts[front];
-        } else {
-            if (pattern.at[i - 1] == '*' || pattern.at[i - 1] == '^' || is_run(pattern.at[i - 1]))
-                continue;
-            single[0] = pattern.at[i - 1];
-        }
-        for (size_t size = 4; *before && size <= 8; size += 4) {
-            if (!is_literal(pattern, i, size - 1))
+        else if (pattern.at[i - 1] == '*' || is_run(pattern.at[i - 1]))
+            continue;
+        else if (pattern.at[i - 1] == '^')
+            before = separators;
+        else
+            before = one_byte[(uint8_t)pattern.at[i - 1]];
+        for (size_t size = 3; *before && size <= 7; size += 4) {
+            if (!is_literal(pattern, i, size))
                 continue;
             out[count] = choose(weights, before, pattern.at + i, size);
             out[count].is_placed = is_placed;

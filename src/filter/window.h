@@ -10,16 +10,22 @@
 
 #include "base/bytes.h"
 
-/* One way to find a pattern. Two windows where the byte in front of the pattern is one of two:
- * the pattern is then to be entered under both. */
+/* One way to find a pattern: by the bytes of a run of letters and digits and the byte in front of
+ * it. Where that byte may be one of several, the pattern is to be entered under each. */
 struct window_choice {
-    uint64_t windows[2]; // bytes, little end first: four of a short, eight of a long one
-    uint8_t count;       // of windows
+    const char *fronts; // the bytes that may stand in front; ends with NUL
+    uint64_t run_bytes; // three bytes of the run of a short, seven of a long one; window_bytes()
     bool is_long;
-    bool is_placed;      // there is no '*' in front of it
-    uint16_t run;        // offset of the run's start in the pattern
-    uint32_t weight;     // how often it is met in 1000 URLs, as a guess; both windows together
+    bool is_placed;     // there is no '*' in front of it
+    uint16_t run;       // offset of the run's start in the pattern
+    uint32_t weight;    // how often it is met in 1000 URLs, as a guess; all of `fronts` together
 };
+
+/* The bytes of a window, little end first: four of a short, eight of a long one. */
+static inline uint64_t window_bytes(const struct window_choice *choice, char front)
+{
+    return choice->run_bytes << 8 | (uint8_t)front;
+}
 
 enum window_front {  // what is known of the byte in front of the pattern
     FRONT_UNKNOWN,   // anything, or nothing at all
