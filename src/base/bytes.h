@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/inline.h"
+
 struct span {
     const char *at;
     size_t size;
@@ -24,7 +26,7 @@ struct span {
 /* For printf's "%.*s". Cuts at INT_MAX. */
 #define SPAN_PRINT(span) (int)((span).size > 0x7fffffff ? 0x7fffffff : (span).size), (span).at
 
-static inline struct span span_of(const char *at, size_t size)
+ALWAYS_INLINE struct span span_of(const char *at, size_t size)
 {
     return (struct span){ at, size };
 }

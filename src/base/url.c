@@ -1,5 +1,7 @@
 #include "base/url.h"
 
+#include "base/inline.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -56,7 +58,7 @@ struct bits_32 { // of 32 bytes
     uint32_t runs, plain, dots;
 };
 
-static inline __attribute__((target("avx2"), always_inline)) struct bits_32
+ALWAYS_INLINE __attribute__((target("avx2"))) struct bits_32
 fold_32_avx2(char *to, const char *from)
 {
 #define CONSTANT(name) (*(const __m256i *)(const void *)at->name)
@@ -81,7 +83,7 @@ fold_32_avx2(char *to, const char *from)
 #undef CONSTANT
 }
 
-static inline __attribute__((target("avx2"), always_inline)) void
+ALWAYS_INLINE __attribute__((target("avx2"))) void
 fold_64_avx2(struct bits *bits, char *to, const char *from, size_t second)
 {
     struct bits_32 low = fold_32_avx2(to, from), high = fold_32_avx2(to + second, from + second);
@@ -91,7 +93,7 @@ fold_64_avx2(struct bits *bits, char *to, const char *from, size_t second)
     bits->dots = low.dots | (uint64_t)high.dots << second;
 }
 
-static inline __attribute__((always_inline)) void fold_16_sse2(char *to, const char *from,
+ALWAYS_INLINE void fold_16_sse2(char *to, const char *from,
                                                                unsigned shift, struct bits *bits)
 {
 #define IN_RANGE(bytes, first, n)                                                                  \
@@ -112,7 +114,7 @@ static inline __attribute__((always_inline)) void fold_16_sse2(char *to, const c
 #undef IN_RANGE
 }
 
-static inline __attribute__((always_inline)) void fold_64_plain(struct bits *bits, char *to,
+ALWAYS_INLINE void fold_64_plain(struct bits *bits, char *to,
                                                                 const char *from, size_t second)
 {
     struct bits high = { 0 };
@@ -142,12 +144,12 @@ static inline void fold_64_plain(struct bits *bits, char *to, const char *from, 
 }
 #endif
 
-static inline __attribute__((always_inline)) unsigned first_bit(uint64_t bits)
+ALWAYS_INLINE unsigned first_bit(uint64_t bits)
 {
     return (unsigned)__builtin_ctzll(bits);
 }
 
-static inline __attribute__((always_inline)) uint64_t low_bits(size_t count) // 0 to 63
+ALWAYS_INLINE uint64_t low_bits(size_t count) // 0 to 63
 {
     return ((uint64_t)1 << count) - 1;
 }
@@ -164,7 +166,7 @@ static uint32_t odd_scheme(const char *at, size_t size)
     return (uint32_t)i + 3;
 }
 
-static inline __attribute__((always_inline)) uint32_t scheme_end(const char *at, size_t size)
+ALWAYS_INLINE uint32_t scheme_end(const char *at, size_t size)
 {
     if (memcmp(at, "https://", 8) == 0)
         return 8;
@@ -218,9 +220,11 @@ static void mark_starts(struct url_text *room, size_t size)
 }
 
 /* Without a port, user information or an odd byte. */
-static inline __attribute__((always_inline)) bool ends_host(char c)
+ALWAYS_INLINE bool ends_host(char c)
 {
-    return c == '/' || c == 0 || c == '?' || c == '#';
+    const uint64_t ends = (uint64_t)1 << '/' | (uint64_t)1 << '?' | (uint64_t)1 << '#' | 1;
+
+    return (uint8_t)c < 64 && ends >> c & 1;
 }
 
 /* Hosts with anything else than letters, digits, '-' and '.', or behind the first 64 bytes. */
@@ -243,7 +247,7 @@ static bool find_odd_host(struct url *url, struct url_text *room)
 }
 
 /* Folds less than 64 bytes: two overlapping halves, or a copy with zeros behind it. */
-static inline __attribute__((always_inline)) void
+ALWAYS_INLINE void
 fold_short(struct bits *bits, char *at, const char *from, size_t size, fold_64 *fold)
 {
     if (size >= 32) {
@@ -256,7 +260,7 @@ fold_short(struct bits *bits, char *at, const char *from, size_t size, fold_64 *
 }
 
 /* All of url_parse(), for one way of folding. */
-static inline __attribute__((always_inline)) bool parse_with(struct url *url, struct url_text *room,
+ALWAYS_INLINE bool parse_with(struct url *url, struct url_text *room,
                                                              struct span text, fold_64 *fold)
 {
     char *at = room->bytes + URL_BEFORE;
@@ -314,7 +318,7 @@ static inline __attribute__((always_inline)) bool parse_with(struct url *url, st
     return url->name_end - url->host_at - 1 < URL_HOST_LIMIT;
 }
 
-static inline __attribute__((always_inline)) void
+ALWAYS_INLINE void
 parse_host_with(struct url_name *name, struct url_host_text *room, struct span text, fold_64 *fold)
 {
     char *at = room->bytes + 32;
@@ -335,7 +339,8 @@ parse_host_with(struct url_name *name, struct url_host_text *room, struct span t
     start = scheme_end(at, text.size < 64 ? text.size : 64);
     bits.plain = start < 64 ? ~bits.plain >> start : 0;
     size = bits.plain ? first_bit(bits.plain) : 64;
-    if (size == 64 || size == 0 || !ends_host(at[start + size]) || at[start + size - 1] == '.') {
+    if (size - 1 > 62 || !ends_host(at[start + size]) ||
+        bits.dots >> (start + size - 1) & 1) { // a dot at the end
         struct span host = url_find_host(text); // the long way
         for (size_t i = 0; i < host.size; i++)
             at[i] = ascii_lower(host.at[i]);
@@ -361,13 +366,13 @@ static void parse_host_plain(struct url_name *name, struct url_host_text *room, 
 }
 
 #if defined(__x86_64__)
-static __attribute__((target("avx2,bmi,bmi2,lzcnt"))) bool
+static __attribute__((target("avx2,bmi,bmi2,lzcnt,tune=znver2"))) bool
 parse_avx2(struct url *url, struct url_text *room, struct span text)
 {
     return parse_with(url, room, text, fold_64_avx2);
 }
 
-static __attribute__((target("avx2,bmi,bmi2,lzcnt"))) void
+static __attribute__((target("avx2,bmi,bmi2,lzcnt,tune=znver2"))) void
 parse_host_avx2(struct url_name *name, struct url_host_text *room, struct span text)
 {
     parse_host_with(name, room, text, fold_64_avx2);

@@ -72,7 +72,7 @@ struct compiler {
     struct vector buckets, slots, hosts, name_words, rules, numbers, extras, sets, windows, regexes,
         suffix_words, texts, lines, host_runs, line_runs;
     struct vector known_texts, known_sets, known_extras; // struct known: for finding equal ones
-    uint32_t suffix_bits, image_flags, once_count;
+    uint32_t suffix_bits, once_count;
     struct image_book books[BOOKS];
     char *image;
 };
@@ -1136,9 +1136,6 @@ static void number_names(struct compiler *compiler)
             if (name->is_entity && on_source)
                 compiler->books[book].flags |= BOOK_HAS_SOURCE_ENTITIES;
         }
-        if (!name->is_entity && !memchr(name->text, '.', name->size) &&
-            (marks[i] || name->is_plain))
-            compiler->image_flags |= IMAGE_HAS_SINGLE_LABELS;
         if (!marks[i])
             continue;
         name->is_needed = true;
@@ -1219,7 +1216,7 @@ static bool put_window(struct image_window *table, uint32_t slots, uint32_t tag,
 }
 
 static bool fill_windows(struct image_book *book, const struct vector *keys, char *filter,
-                         struct image_window *table)
+                         struct image_window *table, uint32_t *longs)
 {
     for (size_t i = 0; i < keys->count; i++) {
         const struct window_key *key = &VECTOR_AT(*keys, struct window_key, i);
@@ -1229,9 +1226,14 @@ static bool fill_windows(struct image_book *book, const struct vector *keys, cha
         if (!put_window(table, book->table_slots, tag,
                         key->is_long ? IMAGE_WINDOW_LONGER : key->chain))
             return false;
-        if (key->is_long && !put_window(table, book->table_slots,
-                                        image_tag_long(key->bytes, book->factor), key->chain))
-            return false;
+        if (key->is_long) {
+            uint32_t tag_long = image_tag_long(key->bytes, book->factor);
+            uint32_t bit = tag_long >> (32 - book->longs_bits);
+
+            longs[bit / 32] |= 1u << bit % 32;
+            if (!put_window(table, book->table_slots, tag_long, key->chain))
+                return false;
+        }
     }
     return true;
 }
@@ -1247,6 +1249,9 @@ static bool write_windows(struct compiler *compiler, struct image_book *book,
     book->filter_bits = 6;
     while (book->filter_bits < FILTER_BITS && (1u << book->filter_bits) < keys->count * 8)
         book->filter_bits++;
+    book->longs_bits = 5;
+    while (book->longs_bits < 15 && (1u << book->longs_bits) < keys->count * 16)
+        book->longs_bits++;
     book->factor = 0x9E3779B1u;
     for (unsigned try = 0; try < 40; try++) {
         size_t filter_size = (size_t)1 << book->filter_bits;
@@ -1255,18 +1260,68 @@ static bool write_windows(struct compiler *compiler, struct image_book *book,
 
         if (slots > IMAGE_LIMIT / sizeof(struct image_window))
             return false;
+        size_t longs_size = ((size_t)1 << book->longs_bits) / 8;
+        char *base;
+
         compiler->windows.count = at;
-        vector_add(&compiler->windows, 1, filter_size + table_size);
+        vector_add(&compiler->windows, 1, (filter_size + table_size + longs_size + 7) / 8 * 8);
+        base = (char *)compiler->windows.at + at;
         book->filter_at = (uint32_t)at;
         book->table_at = (uint32_t)(at + filter_size);
         book->table_slots = (uint32_t)slots;
-        if (fill_windows(book, keys, (char *)compiler->windows.at + at,
-                         (struct image_window *)(void *)((char *)compiler->windows.at + at +
-                                                         filter_size)))
+        book->longs_at = (uint32_t)(at + filter_size + table_size);
+        if (fill_windows(book, keys, base, (void *)(base + filter_size),
+                         (void *)(base + filter_size + table_size)))
             return true;
         book->factor = book->factor * 0x2545F491u | 1;
     }
     return false;
+}
+
+/* The filters of names that are asked for by the host a request comes from, and of entities. */
+static void write_keys(struct compiler *compiler)
+{
+    for (unsigned number = 0; number < BOOKS; number++) {
+        struct image_book *book = &compiler->books[number];
+        uint32_t mark = IMAGE_NAME_MARK(number, SIDE_SOURCE);
+        uint32_t either = mark | IMAGE_NAME_MARK(number, SIDE_HOST);
+        size_t count = 0;
+        uint32_t *bits;
+
+        for (unsigned pass = 0; pass < 2; pass++) {
+            for (uint32_t i = 0; i < compiler->names.items.count; i++) {
+                const struct name *name = names_at(&compiler->names, i);
+                uint32_t marks, key;
+
+                if (name->is_plain && number == BOOK_MAIN &&
+                    !memchr(name->text, '.', name->size))
+                    book->singles |= image_single(name->hash);
+                if (!name->record)
+                    continue;
+                marks = VECTOR_AT(compiler->name_words, uint32_t, name->record + 1);
+                if (!name->is_entity && !memchr(name->text, '.', name->size) &&
+                    (marks & either || (number == BOOK_MAIN && marks & IMAGE_NAME_SIMPLE)))
+                    book->singles |= image_single(name->hash);
+                if (marks & IMAGE_NAME_SIMPLE || !(marks & (name->is_entity ? either : mark)))
+                    continue;
+                count++;
+                if (pass == 0)
+                    continue;
+                key = image_key(name->hash, book->keys_bits);
+                bits = (uint32_t *)(void *)((char *)compiler->windows.at + book->keys_at);
+                bits[key / 32] |= 1u << key % 32;
+            }
+            if (pass == 0) {
+                book->keys_bits = 5;
+                while (book->keys_bits < 16 && (1u << book->keys_bits) < count * 16)
+                    book->keys_bits++;
+                book->keys_at = (uint32_t)compiler->windows.count;
+                vector_add(&compiler->windows, 1, (1u << book->keys_bits) / 8);
+            }
+        }
+        while (compiler->windows.count % 8)
+            vector_add(&compiler->windows, 1, 1);
+    }
 }
 
 /* ---- public suffixes ---- */
@@ -1468,11 +1523,11 @@ enum error_kind compiler_finish(struct compiler *compiler, struct span *image,
     if (!write_rules(compiler, counts) ||
         !names_write_table(&compiler->names, &compiler->buckets, &compiler->slots))
         return error_set(error, ERROR_LIMIT, "the rules do not fit into a database");
+    write_keys(compiler);
     write_suffixes(compiler);
     count_rules(compiler, counts);
     memcpy(header.books, compiler->books, sizeof header.books);
     header.seed = compiler->names.seed;
-    header.flags = compiler->image_flags;
     header.bucket_count = (uint32_t)compiler->buckets.count;
     header.suffix_bits = compiler->suffix_bits;
     header.rule_total = counts->plain_hosts + counts->rules;

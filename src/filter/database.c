@@ -251,7 +251,11 @@ static bool check_books(const struct image_view *view)
         uint64_t slots = (uint64_t)book->table_slots + IMAGE_WINDOW_WALK + 1;
 
         if (book->filter_bits < 6 || book->filter_bits > 16 || book->table_at % 8 ||
-            book->table_slots == 0 ||
+            book->table_slots == 0 || book->keys_bits < 5 || book->keys_bits > 16 ||
+            book->keys_at % 4 || book->longs_bits < 5 || book->longs_bits > 15 ||
+            book->longs_at % 4 ||
+            !is_range(book->longs_at, (1u << book->longs_bits) / 8, view->windows_size) ||
+            !is_range(book->keys_at, (1u << book->keys_bits) / 8, view->windows_size) ||
             !is_range(book->filter_at, 1u << book->filter_bits, view->windows_size) ||
             slots > IMAGE_LIMIT / sizeof *table ||
             !is_range(book->table_at, (uint32_t)(slots * sizeof *table), view->windows_size))

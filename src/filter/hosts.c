@@ -103,17 +103,12 @@ bool host_same_party(const struct image_view *view, struct host *a, struct host 
 }
 
 const uint32_t *host_entity(const struct image_view *view, const struct host *host, uint32_t i,
-                            uint32_t marks)
+                            uint64_t hash, uint32_t marks)
 {
-    uint32_t start = host->starts[i], end = host->starts[i - 1] - 1u, slot;
-    uint64_t hash = host_hash_label(image_entity_seed(view->header->seed), host->at, start, end);
-    const struct image_bucket *bucket = bucket_at(view, hash);
-    const uint32_t *record;
+    uint32_t start = host->starts[i], end = host->starts[i - 1] - 1u;
+    uint32_t slot = find_slot(view, hash, span_of(host->at + start, end - start), true);
+    const uint32_t *record = &view->names[slot & ~IMAGE_SLOT_RECORD];
 
-    if (!bucket_hits(bucket, image_print(hash)) && !bucket->prints[IMAGE_BUCKET_SLOTS])
-        return NULL;
-    slot = find_slot(view, hash, span_of(host->at + start, end - start), true);
-    record = &view->names[slot & ~IMAGE_SLOT_RECORD];
     return slot & IMAGE_SLOT_RECORD && record[1] & marks ? record : NULL;
 }
 
@@ -165,13 +160,8 @@ bool host_in_set(const struct image_view *view, uint32_t set, struct host *host,
     if (head & IMAGE_SET_HAS_ENTITIES)
         find_entities(view, host);
     for (uint32_t i = host->count; i > 0 && !found; i--) {
-        uint32_t slot;
+        uint32_t slot = host_slot(view, host, i - 1);
 
-        if (i == 1 && !host->has_last) {
-            host->has_last = true;
-            host->slots[0] = guess_slot(view, host, 0);
-        }
-        slot = host_slot(view, host, i - 1);
         if (slot)
             found = find_word(words, count, slot_host(view, slot));
         if (!found && head & IMAGE_SET_HAS_ENTITIES && host->entities[i - 1])

@@ -13,7 +13,8 @@
  *      NUMBERS       for each of RULES its number: where its text begins in LINES
  *      EXTRAS        words: what few rules need: long patterns, domains, values ...
  *      SETS          words: lists of domains
- *      WINDOWS       for each book: a filter (bytes, 0 or 1), a hash table of windows
+ *      WINDOWS       for each book: a filter (bytes, 0 or 1), a hash table of windows, filters (bits)
+ *                    of long windows and of the names on SIDE_SOURCE and of entities
  *      REGEXES       for each regular expression: its text and flags
  *      SUFFIXES      public suffixes: hash table and texts
  *      TEXTS         patterns and values: size (2), bytes
@@ -40,6 +41,7 @@
 #ifndef DEJUNK_FILTER_IMAGE_H
 #define DEJUNK_FILTER_IMAGE_H
 
+#include "base/inline.h"
 #include "filter/database.h"
 #include "filter/request.h"
 
@@ -88,8 +90,13 @@ struct image_book {
     uint32_t table_at;   // byte offset in WINDOWS, a multiple of 8
     uint32_t table_slots; // a window stands at its place or up to IMAGE_WINDOW_WALK behind it
     uint32_t factor;     // of the hash of windows, odd
+    uint32_t longs_at;   // byte offset in WINDOWS, a multiple of 4, of a filter of long windows:
+    uint32_t longs_bits; // 1 << longs_bits bits, 5 to 15
+    uint32_t keys_at;    // byte offset in WINDOWS, a multiple of 4, of a filter of names:
+    uint32_t keys_bits;  // 1 << keys_bits bits, 5 to 16; see image_key()
     uint32_t flags;      // below
     uint32_t loose[REQUEST_TYPES]; // chains of the rules without a key; 0: none
+    uint64_t singles;    // image_single() of the names on SIDE_HOST without a dot
 };
 enum { // image_book.flags
     BOOK_HAS_SOURCES = 1,         // chains of names on SIDE_SOURCE
@@ -104,19 +111,13 @@ struct image_header {
     uint64_t checksum;   // XXH3 of all behind this field
     uint64_t seed;       // of the hash of names
     uint64_t generation; // XXH3 of all sections
-    uint32_t flags;
     uint32_t bucket_count;
     uint32_t suffix_bits; // 1 << suffix_bits words at the start of SUFFIXES
     uint32_t rule_total;  // rules, plain hosts included
     uint32_t once_count;  // numbers for EXTRA_ONCE
-    uint32_t unused;
     struct image_book books[BOOKS];
     struct image_range sections[SECTIONS];
 };
-enum { // image_header.flags
-    IMAGE_HAS_SINGLE_LABELS = 1, // "||com^" and the like: last labels have rules
-};
-
 // ---- names ----
 
 #define IMAGE_BUCKET_SLOTS 31u // the 32nd fingerprint is 1 when names went on to the next bucket
@@ -144,21 +145,31 @@ struct image_bucket {
 
 /* One step of the hash of names: up to eight bytes of a label, from its end to its start, from the
  * last label to the first. */
-static inline uint64_t image_hash_step(uint64_t hash, uint64_t bytes)
+ALWAYS_INLINE uint64_t image_hash_step(uint64_t hash, uint64_t bytes)
 {
     hash = (hash ^ bytes) * IMAGE_HASH_FACTOR;
     return hash ^ hash >> 32;
 }
-static inline uint16_t image_print(uint64_t hash)
+ALWAYS_INLINE uint16_t image_print(uint64_t hash)
 {
     return (uint16_t)(hash >> 48 | 1);
 }
-static inline uint32_t image_bucket_of(uint64_t hash, uint32_t bucket_count)
+ALWAYS_INLINE uint32_t image_bucket_of(uint64_t hash, uint32_t bucket_count)
 {
     return (uint32_t)((uint64_t)(uint32_t)hash * bucket_count >> 32);
 }
+/* Its bit in the filter of a book's names. */
+ALWAYS_INLINE uint32_t image_key(uint64_t hash, uint32_t bits)
+{
+    return (uint32_t)(hash >> 16) & ((1u << bits) - 1);
+}
+/* The bit of a name without a dot in image_book.singles: "com" seldom has rules. */
+ALWAYS_INLINE uint64_t image_single(uint64_t hash)
+{
+    return (uint64_t)1 << (hash & 63);
+}
 /* "name.*" hashes as its labels behind this seed. */
-static inline uint64_t image_entity_seed(uint64_t seed)
+ALWAYS_INLINE uint64_t image_entity_seed(uint64_t seed)
 {
     return seed ^ 0x2A2E2A2E2A2E2A2Eu;
 }
@@ -167,16 +178,16 @@ static inline uint64_t image_entity_seed(uint64_t seed)
 
 /* Bytes from the byte in front of a run's start on, little end first: four make a short window,
  * eight a long one. The first four of a long one stand in the table as a short one, too. */
-static inline uint32_t image_tag_short(uint32_t bytes, uint32_t factor)
+ALWAYS_INLINE uint32_t image_tag_short(uint32_t bytes, uint32_t factor)
 {
     return bytes * factor;
 }
-static inline uint32_t image_tag_long(uint64_t bytes, uint32_t factor)
+ALWAYS_INLINE uint32_t image_tag_long(uint64_t bytes, uint32_t factor)
 {
     uint64_t hash = (bytes ^ factor) * IMAGE_HASH_FACTOR;
     return (uint32_t)(hash >> 32);
 }
-static inline uint32_t image_window_slot(uint32_t tag, uint32_t slots)
+ALWAYS_INLINE uint32_t image_window_slot(uint32_t tag, uint32_t slots)
 {
     return (uint32_t)((uint64_t)tag * slots >> 32);
 }
@@ -323,7 +334,7 @@ const struct image_view *database_image(const struct database *database);
 uint32_t database_place(const struct image_view *view, rule_number rule);
 
 /* A text in TEXTS. */
-static inline struct span image_text(const struct image_view *view, uint32_t at)
+ALWAYS_INLINE struct span image_text(const struct image_view *view, uint32_t at)
 {
     uint16_t size;
 
@@ -332,7 +343,7 @@ static inline struct span image_text(const struct image_view *view, uint32_t at)
 }
 
 /* The word of one part of a record in EXTRAS; the part must be there. */
-static inline uint32_t image_part(const uint32_t *record, enum image_extra part)
+ALWAYS_INLINE uint32_t image_part(const uint32_t *record, enum image_extra part)
 {
     uint32_t before = record[0] & ((uint32_t)part - 1);
 

@@ -17,9 +17,9 @@ enum {
     LEADS = 2 * WINDOWS + 4 * (URL_LABELS + 1) + 1,
 };
 
-struct lead { // a chain of rules, and where in the URL its window stands or its host ends
-    uint32_t chain, at;
-};
+/* A chain of rules in the low half, in the high half where in the URL its window stands or its
+ * host ends. */
+typedef uint64_t lead;
 #define LEAD_SIMPLE 0x80000000u // no chain, but a record in NAMES with IMAGE_NAME_SIMPLE
 
 struct matcher {
@@ -33,7 +33,7 @@ struct matcher {
     struct url_text url_room;
     struct url_host_text source_room, name_room;
     uint32_t passed[WINDOWS + 1]; // starts of windows that the filter let through
-    struct lead leads[LEADS];
+    lead leads[LEADS];
     char renamed[URL_LIMIT];      // a URL with another host
 };
 
@@ -103,13 +103,7 @@ struct database *matcher_database(const struct matcher *matcher)
 
 /* ---- hosts ---- */
 
-/* Index of the shortest name that may have rules: "com" seldom has. */
-static inline uint32_t first_name(const struct image_view *view, const struct host *host)
-{
-    return view->header->flags & IMAGE_HAS_SINGLE_LABELS || host->count == 1 ? 0 : 1;
-}
-
-static inline __attribute__((always_inline)) void split_source(struct ask *ask)
+ALWAYS_INLINE void split_source(struct ask *ask)
 {
     struct url_name name;
 
@@ -121,7 +115,6 @@ static inline __attribute__((always_inline)) void split_source(struct ask *ask)
     if (!ask->has_source)
         return;
     host_split(&ask->source, ask->view->header->seed, name.at, name.size, name.dots);
-    host_guess(ask->view, &ask->source, first_name(ask->view, &ask->source));
 }
 
 static void need_source(struct ask *ask)
@@ -314,7 +307,7 @@ static bool more_holds(struct ask *ask, const struct image_rule *rule, size_t st
 }
 
 /* Does the rule apply? `at`: where the window stands, or where the host ends. */
-static inline __attribute__((always_inline)) bool
+ALWAYS_INLINE bool
 rule_holds(struct ask *ask, const struct image_rule *rule, uint32_t want, size_t at)
 {
     const char *start = ask->url.at + at - rule->offset;
@@ -372,24 +365,24 @@ static bool walk_simple(struct ask *ask, const uint32_t *record, uint32_t want, 
 
 /* Visits every rule of the book under examination that applies and has none of the bits in `want`
  * among its not_types, until told to stop. */
-static inline __attribute__((always_inline)) bool walk_with(struct ask *ask, uint32_t want,
+ALWAYS_INLINE bool walk_with(struct ask *ask, uint32_t want,
                                                             visit *on_hit, void *to)
 {
     const struct image_view *view = ask->view;
-    const struct lead *lead = ask->matcher->leads, *end = lead + ask->lead_count;
+    const lead *next = ask->matcher->leads, *end = next + ask->lead_count;
 
-    for (; lead < end; lead++) {
-        const struct image_rule *rule = &view->rules[lead->chain];
-        uint32_t flags;
+    for (; next < end; next++) {
+        uint32_t chain = (uint32_t)*next, at = (uint32_t)(*next >> 32), flags;
+        const struct image_rule *rule = &view->rules[chain];
 
-        if (lead->chain & LEAD_SIMPLE) {
-            if (walk_simple(ask, &view->names[lead->chain & ~LEAD_SIMPLE], want, on_hit, to))
+        if (__builtin_expect(chain & LEAD_SIMPLE, 0)) {
+            if (walk_simple(ask, &view->names[chain & ~LEAD_SIMPLE], want, on_hit, to))
                 return true;
             continue;
         }
         do {
             flags = rule->flags;
-            if (rule_holds(ask, rule, want, lead->at)) {
+            if (rule_holds(ask, rule, want, at)) {
                 struct hit hit = { .number = view->numbers[rule - view->rules], .flags = flags,
                                    .rule = rule };
                 if (on_hit(ask, &hit, to))
@@ -408,6 +401,11 @@ static bool walk(struct ask *ask, uint32_t want, visit *on_hit, void *to)
 
 /* ---- what could hold ---- */
 
+ALWAYS_INLINE lead lead_of(uint32_t chain, uint32_t at)
+{
+    return chain | (uint64_t)at << 32;
+}
+
 /* The starts of windows in the URL that the book's filter lets through: into matcher->passed. */
 ALWAYS_INLINE size_t filter_windows(struct ask *ask, const struct image_book *book)
 {
@@ -419,6 +417,8 @@ ALWAYS_INLINE size_t filter_windows(struct ask *ask, const struct image_book *bo
         const char *before = ask->url.at + at - 1;
         uint64_t bits = ask->url.starts[at / 64];
 
+        if (at == 0)
+            bits &= bits - 1; // the scheme: no window stands at the very start
         while (bits) {
             size_t run = (size_t)__builtin_ctzll(bits);
             uint32_t bytes;
@@ -442,31 +442,35 @@ ALWAYS_INLINE uint32_t window_chain(const struct image_window *table, uint32_t s
     return window->tag == tag ? window->chain : 0;
 }
 
-ALWAYS_INLINE struct lead *lead_by_windows(const struct ask *ask, const struct image_book *book,
-                                           size_t count, struct lead *lead)
+ALWAYS_INLINE lead *lead_by_windows(const struct ask *ask, const struct image_book *book,
+                                    size_t count, lead *to)
 {
     const struct image_window *table = (const void *)(ask->view->windows + book->table_at);
     const uint32_t *passed = ask->matcher->passed;
     const char *before = ask->url.at - 1;
+    const uint32_t *longs = (const void *)(ask->view->windows + book->longs_at);
     uint32_t factor = book->factor, slots = book->table_slots;
+    uint32_t longs_shift = 32 - book->longs_bits;
 
     for (size_t i = 0; i < count; i++) {
         uint64_t bytes;
-        uint32_t chain;
+        uint32_t chain, tag, bit;
 
         memcpy(&bytes, before + passed[i], 8);
         chain = window_chain(table, slots, image_tag_short((uint32_t)bytes, factor));
-        lead->chain = chain & IMAGE_WINDOW_CHAIN;
-        lead->at = passed[i];
-        lead += lead->chain != 0;
+        *to = lead_of(chain & IMAGE_WINDOW_CHAIN, passed[i]);
+        to += (chain & IMAGE_WINDOW_CHAIN) != 0;
         if (!(chain & IMAGE_WINDOW_LONGER))
             continue;
-        chain = window_chain(table, slots, image_tag_long(bytes, factor));
-        lead->chain = chain & IMAGE_WINDOW_CHAIN;
-        lead->at = passed[i];
-        lead += lead->chain != 0;
+        tag = image_tag_long(bytes, factor);
+        bit = tag >> longs_shift;
+        if (!(longs[bit / 32] >> (bit & 31) & 1))
+            continue;
+        chain = window_chain(table, slots, tag);
+        *to = lead_of(chain & IMAGE_WINDOW_CHAIN, passed[i]);
+        to += (chain & IMAGE_WINDOW_CHAIN) != 0;
     }
-    return lead;
+    return to;
 }
 
 /* The index in RULES of the chain that a record in NAMES has for this mark, which it has. */
@@ -478,18 +482,19 @@ ALWAYS_INLINE uint32_t chain_of(const uint32_t *record, uint32_t mark)
 }
 
 /* By the names that end the request's host; finds its plain rule, too. */
-ALWAYS_INLINE struct lead *lead_by_host(struct ask *ask, enum image_book_name book,
-                                        struct lead *lead)
+ALWAYS_INLINE lead *lead_by_host(struct ask *ask, enum image_book_name book, lead *to)
 {
     const struct image_view *view = ask->view;
     struct host *host = &ask->host;
     uint32_t mark = IMAGE_NAME_MARK(book, SIDE_HOST);
 
     ask->plain = 0;
-    for (uint32_t i = host->first; i < host->count; i++) {
+    for (uint32_t i = host_first(&view->header->books[book], host); i < host->count; i++) {
         uint32_t slot = host->slots[i];
         const uint32_t *record;
 
+        if (__builtin_expect(slot == IMAGE_SLOT_UNKNOWN, 0))
+            slot = host_slot(view, host, i);
         if (!(slot & IMAGE_SLOT_RECORD)) {
             if (slot && !(slot & IMAGE_SLOT_NAME) && (slot = host_slot(view, host, i)) != 0)
                 ask->plain = slot | IMAGE_NUMBER_HOST;
@@ -502,75 +507,87 @@ ALWAYS_INLINE struct lead *lead_by_host(struct ask *ask, enum image_book_name bo
             continue;
         if (record[0] & IMAGE_NAME_PLAIN)
             ask->plain = (record[0] & ~IMAGE_NAME_PLAIN) | IMAGE_NUMBER_HOST;
-        lead->at = ask->url.host_end;
         if (record[1] & mark)
-            lead++->chain = chain_of(record, mark);
+            *to++ = lead_of(chain_of(record, mark), ask->url.host_end);
         else if (record[1] & IMAGE_NAME_SIMPLE && book == BOOK_MAIN)
-            lead++->chain = (uint32_t)(record - view->names) | LEAD_SIMPLE;
+            *to++ = lead_of((uint32_t)(record - view->names) | LEAD_SIMPLE, 0);
     }
-    return lead;
+    return to;
 }
 
-ALWAYS_INLINE struct lead *lead_by_source(struct ask *ask, enum image_book_name book,
-                                          struct lead *lead)
+/* May a name with this hash have a chain that is found by it? */
+ALWAYS_INLINE bool is_key(const struct image_view *view, const struct image_book *book,
+                          uint64_t hash)
+{
+    const uint32_t *keys = (const void *)(view->windows + book->keys_at);
+    uint32_t key = image_key(hash, book->keys_bits);
+
+    return keys[key / 32] >> (key & 31) & 1;
+}
+
+ALWAYS_INLINE lead *lead_by_source(struct ask *ask, const struct image_book *book, uint32_t mark,
+                                   lead *to)
 {
     const struct image_view *view = ask->view;
     struct host *host = &ask->source;
-    uint32_t mark = IMAGE_NAME_MARK(book, SIDE_SOURCE);
 
-    for (uint32_t i = host->first; i < host->count; i++) {
-        uint32_t slot = host->slots[i];
+    for (uint32_t i = 1; i < host->count; i++) { // no single label is a key
+        uint32_t slot;
         const uint32_t *record;
 
+        if (!is_key(view, book, host->hashes[i]))
+            continue;
+        slot = host_slot(view, host, i);
         if (!(slot & IMAGE_SLOT_RECORD))
             continue;
-        record = &view->names[slot & ~(IMAGE_SLOT_RECORD | IMAGE_SLOT_GUESS)];
-        if (!(record[1] & mark) || !host_slot(view, host, i))
-            continue;
-        lead->at = ask->url.host_end;
-        lead++->chain = chain_of(record, mark);
+        record = &view->names[slot & ~IMAGE_SLOT_RECORD];
+        if (record[1] & mark)
+            *to++ = lead_of(chain_of(record, mark), ask->url.host_end);
     }
-    return lead;
+    return to;
 }
 
 /* By the entities that the host's labels could be. */
-static struct lead *lead_by_entities(const struct ask *ask, const struct host *host, uint32_t mark,
-                                     struct lead *lead)
+ALWAYS_INLINE lead *lead_by_entities(const struct ask *ask, const struct image_book *book,
+                                     const struct host *host, uint32_t mark, lead *to)
 {
     for (uint32_t i = 1; i < host->count; i++) {
-        const uint32_t *record = host_entity(ask->view, host, i, mark);
+        uint64_t hash = host_entity_hash(ask->view, host, i);
+        const uint32_t *record;
 
-        if (!record)
+        if (!is_key(ask->view, book, hash))
             continue;
-        lead->at = ask->url.host_end;
-        lead++->chain = chain_of(record, mark);
+        record = host_entity(ask->view, host, i, hash, mark);
+        if (record)
+            *to++ = lead_of(chain_of(record, mark), ask->url.host_end);
     }
-    return lead;
+    return to;
 }
 
 /* Gathers the leads of a book: every rule in it that can hold is in one of these chains. */
 ALWAYS_INLINE void gather_with(struct ask *ask, enum image_book_name name)
 {
     const struct image_book *book = &ask->view->header->books[name];
-    struct lead *lead = ask->matcher->leads;
+    uint32_t by_host = IMAGE_NAME_MARK(name, SIDE_HOST);
+    uint32_t by_source = IMAGE_NAME_MARK(name, SIDE_SOURCE);
+    lead *to = ask->matcher->leads;
     size_t passed;
 
     if (book->flags & BOOK_HAS_SOURCES)
         split_source(ask);
     passed = filter_windows(ask, book);
-    lead = lead_by_host(ask, name, lead);
-    lead = lead_by_windows(ask, book, passed, lead);
+    to = lead_by_host(ask, name, to);
+    to = lead_by_windows(ask, book, passed, to);
     if (book->flags & BOOK_HAS_HOST_ENTITIES)
-        lead = lead_by_entities(ask, &ask->host, IMAGE_NAME_MARK(name, SIDE_HOST), lead);
+        to = lead_by_entities(ask, book, &ask->host, by_host, to);
     if (book->flags & BOOK_HAS_SOURCES && ask->has_source) {
-        lead = lead_by_source(ask, name, lead);
+        to = lead_by_source(ask, book, by_source, to);
         if (book->flags & BOOK_HAS_SOURCE_ENTITIES)
-            lead = lead_by_entities(ask, &ask->source, IMAGE_NAME_MARK(name, SIDE_SOURCE), lead);
+            to = lead_by_entities(ask, book, &ask->source, by_source, to);
     }
-    lead->chain = book->loose[ask->request->type];
-    lead->at = 0;
-    lead += lead->chain != 0;
-    ask->lead_count = (size_t)(lead - ask->matcher->leads);
+    *to = book->loose[ask->request->type];
+    to += *to != 0;
+    ask->lead_count = (size_t)(to - ask->matcher->leads);
 }
 
 static void gather(struct ask *ask, enum image_book_name name)
@@ -580,18 +597,18 @@ static void gather(struct ask *ask, enum image_book_name name)
 
 /* ---- asking ---- */
 
-static uint32_t block_bits(const struct ask *ask)
+ALWAYS_INLINE uint32_t block_bits(const struct ask *ask)
 {
     return TYPE_BIT(ask->request->type) | RULE_NOT_BLOCK;
 }
 
-static uint32_t after_bits(const struct ask *ask)
+ALWAYS_INLINE uint32_t after_bits(const struct ask *ask)
 {
     return TYPE_BIT(ask->request->type) | RULE_NOT_AFTER;
 }
 
 ALWAYS_INLINE bool begin_with(struct ask *ask, struct matcher *matcher,
-                              const struct request *request)
+                              const struct request *request, find_hits *find)
 {
     const struct url *url = &ask->url;
 
@@ -611,13 +628,13 @@ ALWAYS_INLINE bool begin_with(struct ask *ask, struct matcher *matcher,
     }
     host_split(&ask->host, ask->view->header->seed, url->at + url->host_at,
                url->name_end - url->host_at, url->dots);
-    host_guess(ask->view, &ask->host, first_name(ask->view, &ask->host));
+    host_guess(ask->view, &ask->host, find);
     return true;
 }
 
 static bool begin(struct ask *ask, struct matcher *matcher, const struct request *request)
 {
-    return begin_with(ask, matcher, request);
+    return begin_with(ask, matcher, request, bucket_hits);
 }
 
 struct found {
@@ -772,13 +789,13 @@ static void settle(struct ask *ask, rule_number rule, bool is_important, struct 
 }
 
 ALWAYS_INLINE void ask_with(struct matcher *matcher, const struct request *request,
-                            struct verdict *verdict)
+                            struct verdict *verdict, find_hits *find)
 {
     struct found block;
     struct ask ask;
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
-    if (!begin_with(&ask, matcher, request))
+    if (!begin_with(&ask, matcher, request, find))
         return;
     gather_with(&ask, BOOK_MAIN);
     block.needs = block.excludes = 0;
@@ -790,10 +807,10 @@ ALWAYS_INLINE void ask_with(struct matcher *matcher, const struct request *reque
 
 #if defined(__x86_64__)
 /* The same for machines of the last ten years. */
-static __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))) void
+static __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,tune=znver2"))) void
 ask_wide(struct matcher *matcher, const struct request *request, struct verdict *verdict)
 {
-    ask_with(matcher, request, verdict);
+    ask_with(matcher, request, verdict, bucket_hits_avx2);
 }
 #endif
 
@@ -801,7 +818,7 @@ static __attribute__((noinline)) void ask_plain(struct matcher *matcher,
                                                 const struct request *request,
                                                 struct verdict *verdict)
 {
-    ask_with(matcher, request, verdict);
+    ask_with(matcher, request, verdict, bucket_hits);
 }
 
 void matcher_ask(struct matcher *matcher, const struct request *request, struct verdict *verdict)
@@ -819,7 +836,7 @@ void matcher_ask(struct matcher *matcher, const struct request *request, struct 
 static rule_number find_everything(const struct image_view *view, struct host *host,
                                    uint32_t needs, uint32_t excludes)
 {
-    for (uint32_t i = host->first; i < host->count; i++) {
+    for (uint32_t i = 0; i < host->count; i++) {
         uint32_t slot = host_slot(view, host, i);
         const uint32_t *record = &view->names[slot & ~IMAGE_SLOT_RECORD];
 
@@ -850,7 +867,6 @@ void matcher_connect(struct matcher *matcher, struct span host, struct verdict *
         return;
     ask.view = view;
     host_split(&ask.host, view->header->seed, name.at, name.size, name.dots);
-    host_guess(view, &ask.host, first_name(view, &ask.host));
     ask.url.host_end = 0;
     lead_by_host(&ask, BOOK_MAIN, matcher->leads);
     verdict->rule = ask.plain;
@@ -1086,7 +1102,7 @@ size_t matcher_explain(struct matcher *matcher, const struct request *request, r
         gather(&ask, (enum image_book_name)book);
         walk(&ask, TYPE_BIT(request->type), gather_listing, &listing);
     }
-    for (uint32_t i = ask.host.first; i < ask.host.count; i++) {
+    for (uint32_t i = 0; i < ask.host.count; i++) {
         rule_number plain = plain_at(&ask, i);
         if (plain)
             list_rule(&listing, plain);

@@ -1,6 +1,6 @@
 #include "filter/pieces.h"
 
-#define P(text) { text, sizeof(text) - 1 }
+#define P(text) { text, sizeof(text) - 1, 64 - 8 * (sizeof(text) - 1) }
 
 const struct host_piece pieces_host[PIECES_HOST] = {
     P("a"), P("b"), P("c"), P("d"), P("e"), P("f"), P("g"), P("h"), P("i"), P("j"), P("k"), P("l"),
@@ -31,6 +31,9 @@ const struct host_piece pieces_host[PIECES_HOST] = {
     P("server"), P(".com.br"), P(".online"), P("ice.com"), P(".website"), P("metrics."),
     P(".top"), P("ads."), P(".info"), P("track"), P("click"),
 };
+
+#undef P
+#define P(text) { text, sizeof(text) - 1 }
 
 static const struct {
     char text[14];

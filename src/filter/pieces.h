@@ -9,13 +9,15 @@
 #define DEJUNK_FILTER_PIECES_H
 
 #include "base/bytes.h"
+#include "base/inline.h"
 
 #define PIECES_HOST 256u  // of host names: every code stands for a piece
 #define PIECES_TEXT_RAW 255u // in other texts: the byte behind this code stands for itself
 
 struct host_piece {
     _Alignas(16) char text[8];
-    uint64_t size;
+    uint32_t size;
+    uint32_t shift; // 64 - 8 * size: away with the bytes behind it
 };
 extern const struct host_piece pieces_host[PIECES_HOST];
 #define PIECES_HOST_STAR 42u // '*': only ever the first code, in front of the names of entities
@@ -33,8 +35,8 @@ size_t pieces_pack_host(const struct pieces_index *index, struct span name, uint
 /* Unpacks `count` codes; returns the size. `to` has room for 8 * count. */
 size_t pieces_unpack_host(const uint8_t *codes, size_t count, char *to);
 /* Do the codes say what stands in [at, end)? Reads up to 8 bytes behind `end`. */
-static inline __attribute__((always_inline)) bool
-pieces_host_is(const uint8_t *codes, size_t count, const char *at, const char *end)
+ALWAYS_INLINE bool pieces_host_is(const uint8_t *codes, size_t count, const char *at,
+                                  const char *end)
 {
     const uint8_t *last = codes + count;
 
@@ -44,7 +46,7 @@ pieces_host_is(const uint8_t *codes, size_t count, const char *at, const char *e
 
         memcpy(&have, at, 8);
         memcpy(&want, piece->text, 8);
-        if ((have ^ want) << (-8 * piece->size & 63))
+        if ((have ^ want) << piece->shift)
             return false;
         at += piece->size;
     }
