@@ -187,7 +187,8 @@ def test_no_more_connections_in_all_are_opened(start_proxy, start_origin):
         assert read_response(peers[number]).status == 200
         if number < 2:
             wait_for("the next", lambda number=number: origins[number + 2].requests)
-            assert sum(open_at(one) for one in origins) <= 2
+            # The one that made room may still be on its way out at its origin's end.
+            wait_for("two at most", lambda: sum(open_at(one) for one in origins) <= 2)
     for peer in peers:
         peer.close()
 
