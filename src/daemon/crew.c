@@ -74,8 +74,10 @@ static void member_free(struct crew *crew, struct member *member)
 {
     struct member **link = &crew->members;
 
-    while (*link != member)
+    while (*link != member) {
+        assert(*link); // it is in the list
         link = &(*link)->next;
+    }
     *link = member->next;
     child_free(&member->child);
     if (member->page >= 0)
