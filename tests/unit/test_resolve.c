@@ -729,12 +729,13 @@ static void it_may_end_while_asking(void **state)
 static void ask_without_files(int to)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    struct scmp_arg_cmp is_unix = { .op = SCMP_CMP_EQ, .datum_a = AF_UNIX };
 
     resolver_free(&resolver);
     seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(open), 0);
     seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(openat), 0);
     seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(socket), 1,
-                     SCMP_A0(SCMP_CMP_EQ, AF_UNIX)); // name service caches and the like
+                     is_unix); // name service caches and the like
     if (seccomp_load(filter) < 0)
         _exit(77);
     seccomp_release(filter);
