@@ -326,6 +326,9 @@ static enum error_kind compile(const struct plan *plan, struct error *error)
     if (kind == ERROR_NONE)
         kind = keep_database(plan, image, error);
     fprintf(report, "# %u hosts, %u other rules\n", counts.plain_hosts, counts.rules);
+    if (kind == ERROR_NONE)
+        log_notice("%zu lists compiled: %u hosts and %u other rules", used, counts.plain_hosts,
+                   counts.rules);
     snprintf(place, sizeof place, "%s/rules.txt", plan->directory);
     if ((fclose(report) != 0 || kind || rename(beside, place) < 0) && !kind)
         kind = error_errno(error, ERROR_SYSTEM, "cannot keep %s", place);
@@ -390,6 +393,7 @@ static bool take_database(struct rules *rules, const struct plan *plan)
         close(rules->fd);
     rules->fd = fd;
     rules->size_bytes = (uint64_t)about.st_size;
+    log_info("rules are in %s, %llu kB", path, (unsigned long long)(rules->size_bytes + 999) / 1000);
     return true;
 }
 
