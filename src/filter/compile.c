@@ -30,7 +30,7 @@ struct item { // of a set of domains
 struct set {
     uint32_t first, count; // in compiler.items
     uint32_t words;        // index in SETS, when written
-    bool is_there, has_with, has_entities, has_regexes, is_for_keys;
+    bool is_there, has_with, has_entities, has_regexes, has_singles, is_for_keys;
 };
 
 struct draft { // a rule that is not a plain host
@@ -343,8 +343,10 @@ static bool add_set(struct compiler *compiler, struct set *set, struct span list
             item.number = names_find(&compiler->names, host, is_entity, true);
             names_at(&compiler->names, item.number)->is_needed = true;
             set->has_entities = set->has_entities || is_entity;
-            if (!is_not && !is_entity && span_find_byte(host, '.') == host.size)
-                set->is_for_keys = false; // "com"
+            if (!is_entity && span_find_byte(host, '.') == host.size) { // "com"
+                set->has_singles = true;
+                set->is_for_keys = set->is_for_keys && is_not;
+            }
         }
         set->has_with = set->has_with || !is_not;
         *VECTOR_ADD(compiler->items, struct item) = item;
@@ -601,13 +603,15 @@ static struct entry *add_entry(struct compiler *compiler, uint32_t draft, uint8_
 
 /* The pattern as bytes that must be found: with its '^' put back, or what a regular expression or
  * a parameter's name says, with '*' where anything may stand. */
-static struct span sure_pattern(const struct draft *draft, char *room, enum window_front *front)
+static struct span sure_pattern(const struct draft *draft, char *room, enum window_front *front,
+                                bool *to_end)
 {
     struct span pattern = draft->pattern, value = draft->value;
 
+    *to_end = draft->is_right_anchored;
     *front = draft->anchor == ANCHOR_HOST ? FRONT_LABEL : FRONT_UNKNOWN;
     if (draft->is_regex)
-        return span_of(room, window_pattern_of_regex(draft->pattern, room));
+        return span_of(room, window_pattern_of_regex(draft->pattern, room, to_end));
     if (draft->is_host) {
         memcpy(room, pattern.at, pattern.size);
         room[pattern.size] = '^';
@@ -657,6 +661,7 @@ enum {
     COST_UNPLACED = 4,  // a window that does not say where the pattern begins
     COST_GENERAL = 6,   // times: a rule that has no literal to reject it by
     COST_NAME = 2,
+    COST_ENTITY = 20,   // entities of the request's host are looked for only if a book has any
     COST_NONE = 1 << 30,
 };
 
@@ -701,11 +706,11 @@ static const struct window_choice *best_choice(const struct window_choice *choic
 }
 
 /* Of the names of a set, as keys. */
-static uint32_t set_cost(const struct set *set)
+static uint32_t set_cost(const struct set *set, uint32_t entity_cost)
 {
     if (!set->is_there || !set->has_with || !set->is_for_keys || set->count > SOURCE_LIMIT)
         return COST_NONE;
-    return COST_NAME + 1 + set->count / 4;
+    return COST_NAME + 1 + set->count / 4 + (set->has_entities ? entity_cost : 0);
 }
 
 /* Of the name that a pattern begins with: the more rules, the more visited. */
@@ -731,19 +736,20 @@ static void place(struct compiler *compiler, uint32_t index, uint8_t book)
     const struct window_choice *best;
     char room[PATTERN_LIMIT + 2];
     enum window_front front;
+    bool to_end;
     size_t host = whole_host(draft);
     uint32_t name = NAMES_NONE, share = share_of(draft);
-    uint32_t by_host = COST_NONE, by_window, by_to = set_cost(&draft->to);
-    uint32_t by_source = set_cost(&draft->domains), loose = share * COST_GENERAL;
+    uint32_t by_host = COST_NONE, by_window, by_to = set_cost(&draft->to, COST_ENTITY);
+    uint32_t by_source = set_cost(&draft->domains, 0), loose = share * COST_GENERAL;
     struct span sure;
 
     if (host) {
         name = names_find(&compiler->names, span_slice(draft->pattern, 0, host), false, true);
         by_host = host_cost(compiler, draft, book, host, name);
     }
-    sure = sure_pattern(draft, room, &front);
-    best = best_choice(choices, window_list(&compiler->weights, choices, sure, front), share,
-                       &by_window);
+    sure = sure_pattern(draft, room, &front, &to_end);
+    best = best_choice(choices, window_list(&compiler->weights, choices, sure, front, to_end),
+                       share, &by_window);
     if (by_host <= by_window && by_host <= loose) {
         add_entry(compiler, index, book, ENTRY_NAME, name);
     } else if (by_window <= by_to && by_window <= by_source && by_window <= loose) {
@@ -842,7 +848,7 @@ static uint32_t write_set(struct compiler *compiler, struct set *set)
         const struct item *item = &VECTOR_AT(compiler->items, struct item, set->first + i);
         uint32_t number = item->is_regex ? item->number | IMAGE_SET_REGEX
                                          : names_at(&compiler->names, item->number)->at;
-        word[1 + i] = number | (item->is_not ? IMAGE_SET_NOT : 0);
+        word[1 + i] = number | (item->is_not ? IMAGE_SET_NOT : 0u);
     }
     qsort(word + 1, set->count, sizeof *word, compare_words);
     for (uint32_t i = 1; i <= set->count; i++) // the same name twice: once
@@ -850,7 +856,8 @@ static uint32_t write_set(struct compiler *compiler, struct set *set)
             word[++kept] = word[i];
     word[0] = (uint32_t)kept | (set->has_with ? IMAGE_SET_HAS_WITH : 0) |
               (set->has_entities ? IMAGE_SET_HAS_ENTITIES : 0) |
-              (set->has_regexes ? IMAGE_SET_HAS_REGEXES : 0);
+              (set->has_regexes ? IMAGE_SET_HAS_REGEXES : 0) |
+              (set->has_singles ? IMAGE_SET_HAS_SINGLES : 0);
     set->words = add_words(&compiler->sets, &compiler->known_sets, word, kept + 1);
     vector_done(&words);
     return set->words;
@@ -882,6 +889,34 @@ static void take_segment(struct shape *shape, struct span pattern, size_t run)
     shape->run = run - start;
 }
 
+/* The longest part of an unplaced pattern that no window was taken from, for a first look; or its
+ * end, when the URL must end with it. */
+static void take_longest(struct shape *shape, struct span pattern, bool to_end)
+{
+    size_t end = pattern.size;
+
+    while (end > 0) {
+        size_t start = end, size;
+
+        while (start > 0 && !is_special(pattern.at[start - 1]))
+            start--;
+        size = end - start < LITERAL ? end - start : LITERAL;
+        if (to_end && end == pattern.size && size > 0) {
+            shape->literal = span_slice(pattern, end - size, size);
+            shape->flags |= RULE_ENDS;
+            return;
+        }
+        if (size > shape->literal.size && size > 1) {
+            struct span part = span_slice(pattern, start, size);
+            if (!span_starts(part, SPAN("http")) && !span_equal(part, SPAN("://")))
+                shape->literal = part;
+        }
+        end = start - (start > 0);
+    }
+    if (shape->literal.size)
+        shape->flags |= RULE_CONTAINS;
+}
+
 /* `room` holds what sure_pattern() made of the draft's pattern. */
 static struct shape shape_of(const struct entry *entry, struct draft *draft, char *room)
 {
@@ -889,13 +924,16 @@ static struct shape shape_of(const struct entry *entry, struct draft *draft, cha
     bool is_behind_host = entry->kind == ENTRY_NAME && entry->side == SIDE_HOST &&
                           whole_host(draft) > 0;
     enum window_front front;
-    struct span sure = sure_pattern(draft, room, &front), body = sure;
+    bool to_end;
+    struct span sure = sure_pattern(draft, room, &front, &to_end), body = sure;
     size_t plain = 0;
 
     if (draft->is_regex || front == FRONT_PARAMETER) {
         shape.flags = RULE_ANYWHERE | (draft->is_regex ? RULE_REGEX : 0);
         if (entry->kind == ENTRY_WINDOW)
             take_segment(&shape, sure, entry->run);
+        else if (draft->is_regex)
+            take_longest(&shape, sure, to_end);
         return shape;
     }
     if (draft->is_right_anchored)
@@ -916,6 +954,8 @@ static struct shape shape_of(const struct entry *entry, struct draft *draft, cha
             shape.pattern = body.size ? body : SPAN_NONE;
             if (entry->kind == ENTRY_WINDOW)
                 take_segment(&shape, sure, entry->run);
+            else
+                take_longest(&shape, sure, false);
             return shape;
         }
     }
@@ -1045,6 +1085,8 @@ static void make_rule(struct compiler *compiler, const struct entry *entry, stru
     }
     if (rule->separators)
         rule->flags |= RULE_SEPARATORS;
+    if (rule->flags & (RULE_CONTAINS | RULE_ENDS))
+        rule->need = 0;
     rule->size = (uint8_t)shape.literal.size;
     rule->offset = (uint8_t)shape.run;
     if (draft->is_match_case && !draft->is_regex && pattern.at)
@@ -1206,7 +1248,7 @@ static bool put_window(struct image_window *table, uint32_t slots, uint32_t tag,
     for (unsigned walk = 0; walk <= IMAGE_WINDOW_WALK; walk++, slot++) {
         if (table[slot].chain && table[slot].tag != tag)
             continue;
-        if (table[slot].chain & IMAGE_WINDOW_CHAIN && chain & IMAGE_WINDOW_CHAIN)
+        if (table[slot].chain & IMAGE_CHAIN && chain & IMAGE_CHAIN)
             return false; // two windows with the same tag
         table[slot].tag = tag;
         table[slot].chain |= chain;
@@ -1411,7 +1453,7 @@ static bool write_rules(struct compiler *compiler, struct compile_counts *counts
     for (unsigned book = 0; book < BOOKS && is_good; book++) {
         keys.count = 0;
         while (i < count && entries[i].book == book) {
-            uint32_t first = (uint32_t)compiler->rules.count;
+            uint32_t first = (uint32_t)compiler->rules.count, chain = first;
             size_t start = i;
 
             do {
@@ -1421,6 +1463,10 @@ static bool write_rules(struct compiler *compiler, struct compile_counts *counts
                 struct image_rule rule;
 
                 make_rule(compiler, &entries[i], &rule);
+                if (!(rule.not_types & RULE_NOT_BLOCK))
+                    chain |= IMAGE_CHAIN_BLOCK;
+                if (!(rule.not_types & RULE_NOT_AFTER))
+                    chain |= IMAGE_CHAIN_AFTER;
                 if (i == start && is_last && entries[i].kind == ENTRY_NAME &&
                     set_simple(compiler, &entries[i], &rule, draft->number)) {
                     i++;
@@ -1437,14 +1483,14 @@ static bool write_rules(struct compiler *compiler, struct compile_counts *counts
                 *(entries[start].side == SIDE_HOST ? &counts->by_host : &counts->by_source) +=
                     (uint32_t)(i - start);
                 if (compiler->rules.count > first)
-                    set_chain(compiler, &entries[start], first);
+                    set_chain(compiler, &entries[start], chain);
             } else if (entries[start].kind == ENTRY_WINDOW) {
                 *VECTOR_ADD(keys, struct window_key) = (struct window_key){
-                    .bytes = entries[start].key, .chain = first, .is_long = entries[start].is_long
+                    .bytes = entries[start].key, .chain = chain, .is_long = entries[start].is_long
                 };
                 counts->by_window += (uint32_t)(i - start);
             } else {
-                compiler->books[book].loose[entries[start].key] = first;
+                compiler->books[book].loose[entries[start].key] = chain;
                 counts->loose += (uint32_t)(i - start);
             }
         }
@@ -1533,7 +1579,7 @@ enum error_kind compiler_finish(struct compiler *compiler, struct span *image,
     header.rule_total = counts->plain_hosts + counts->rules;
     header.once_count = compiler->once_count;
     size = write_sections(compiler, &header, NULL);
-    if (size > IMAGE_LIMIT)
+    if (size > IMAGE_LIMIT || compiler->rules.count > IMAGE_CHAIN)
         return error_set(error, ERROR_LIMIT, "the rule database would have %zu bytes", size);
     compiler->image = aligned_alloc(IMAGE_ALIGN, size);
     if (!compiler->image)

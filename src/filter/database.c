@@ -102,9 +102,10 @@ static bool is_host(const struct image_view *view, uint32_t at)
     return at > 0 && at < view->hosts_size && is_range(at + 1, view->hosts[at], view->hosts_size);
 }
 
-static bool is_chain(const struct image_view *view, uint32_t rule)
+static bool is_chain(const struct image_view *view, uint32_t chain)
 {
-    return rule > 0 && rule < view->rule_count;
+    return chain & IMAGE_CHAIN && (chain & IMAGE_CHAIN) < view->rule_count &&
+           !(chain & ~IMAGE_CHAIN_ANY);
 }
 
 static bool is_record(const struct image_view *view, uint32_t record)
@@ -265,7 +266,8 @@ static bool check_books(const struct image_view *view)
                 return false;
         table = (const void *)(view->windows + book->table_at);
         for (size_t k = 0; k < slots; k++)
-            if ((table[k].chain & IMAGE_WINDOW_CHAIN) >= view->rule_count)
+            if (table[k].chain & IMAGE_CHAIN_ANY &&
+                !is_chain(view, table[k].chain & ~IMAGE_WINDOW_LONGER))
                 return false;
         for (unsigned type = 0; type < REQUEST_TYPES; type++)
             if (book->loose[type] && !is_chain(view, book->loose[type]))

@@ -141,25 +141,29 @@ static const uint32_t *find_word(const uint32_t *words, uint32_t count, uint32_t
 {
     uint32_t low = 0, high = count;
 
-    while (low < high) {
+    while (high - low > 4) {
         uint32_t middle = low + (high - low) / 2;
-        if ((words[middle] & ~IMAGE_SET_NOT) < number)
-            low = middle + 1;
-        else
+        if ((words[middle] & ~IMAGE_SET_NOT) > number)
             high = middle;
+        else
+            low = middle;
     }
-    return low < count && (words[low] & ~IMAGE_SET_NOT) == number ? &words[low] : NULL;
+    for (; low < high; low++)
+        if ((words[low] & ~IMAGE_SET_NOT) == number)
+            return &words[low];
+    return NULL;
 }
 
 bool host_in_set(const struct image_view *view, uint32_t set, struct host *host,
                  bool (*regex_hits)(void *owner, uint32_t regex, struct span subject), void *owner)
 {
     uint32_t head = view->sets[set], count = head & IMAGE_SET_COUNT;
+    uint32_t first = host->count > 1 && !(head & IMAGE_SET_HAS_SINGLES);
     const uint32_t *words = &view->sets[set + 1], *found = NULL;
 
     if (head & IMAGE_SET_HAS_ENTITIES)
         find_entities(view, host);
-    for (uint32_t i = host->count; i > 0 && !found; i--) {
+    for (uint32_t i = host->count; i > first && !found; i--) {
         uint32_t slot = host_slot(view, host, i - 1);
 
         if (slot)

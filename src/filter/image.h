@@ -197,10 +197,15 @@ struct image_window {
     uint32_t chain; // index in RULES; 0 and no mark: free
 };
 #define IMAGE_WINDOW_LONGER 0x80000000u // long windows begin with this short one
-#define IMAGE_WINDOW_CHAIN 0x7fffffffu
 #define IMAGE_WINDOW_WALK 40u
 
 // ---- rules ----
+
+/* Whatever leads to a chain says where it begins in RULES, and what is in it. */
+#define IMAGE_CHAIN 0x0fffffffu
+#define IMAGE_CHAIN_BLOCK 0x10000000u // rules without RULE_NOT_BLOCK
+#define IMAGE_CHAIN_AFTER 0x20000000u // rules without RULE_NOT_AFTER
+#define IMAGE_CHAIN_ANY (IMAGE_CHAIN | IMAGE_CHAIN_BLOCK | IMAGE_CHAIN_AFTER)
 
 struct image_rule {
     uint32_t flags;
@@ -241,7 +246,9 @@ enum { // image_rule.flags
     RULE_REGEX = 1u << 18,
     RULE_MATCH_CASE = 1u << 19, // EXTRA_PATTERN as written (then RULE_GENERAL too)
     RULE_CONDITIONS = 1u << 20, // EXTRAS say more about when it applies
-    RULE_MORE = 0x1fffc0,       // any of these
+    RULE_CONTAINS = 1u << 21,   // `literal` is somewhere in the URL (`need` is 0)
+    RULE_ENDS = 1u << 22,       // ... at its end
+    RULE_MORE = 0x7fffc0,       // any of these
     RULE_MODIFIER_SHIFT = 24,   // 5 bits: enum rule_modifier
 };
 #define IMAGE_MODIFIER(flags) ((flags) >> RULE_MODIFIER_SHIFT & 31)
@@ -269,6 +276,7 @@ enum image_extra {
 #define IMAGE_SET_HAS_WITH 0x80000000u     // some are not negated
 #define IMAGE_SET_HAS_ENTITIES 0x40000000u // some are "name.*"
 #define IMAGE_SET_HAS_REGEXES 0x20000000u
+#define IMAGE_SET_HAS_SINGLES 0x10000000u // some have no dot: "com"
 #define IMAGE_SET_COUNT 0x00ffffffu
 #define IMAGE_SET_NOT 0x80000000u // in a word of it: negated
 #define IMAGE_SET_REGEX 0x40000000u

@@ -178,6 +178,16 @@ static bool conditions_hold(struct ask *ask, const uint32_t *record)
     const struct image_view *view = ask->view;
     uint32_t parts = record[0];
 
+    if (parts & EXTRA_METHODS) {
+        if (!ask->has_method) {
+            ask->has_method = true;
+            ask->method_bit = 0;
+            if (ask->request->method.size)
+                ask->method_bit = rule_method_bit(ask->request->method);
+        }
+        if (!(image_part(record, EXTRA_METHODS) & ask->method_bit))
+            return false;
+    }
     if (parts & EXTRA_DOMAINS) {
         uint32_t set = image_part(record, EXTRA_DOMAINS);
         need_source(ask);
@@ -191,14 +201,6 @@ static bool conditions_hold(struct ask *ask, const uint32_t *record)
     if (parts & EXTRA_DENYALLOW &&
         host_in_set(view, image_part(record, EXTRA_DENYALLOW), &ask->host, regex_hits, ask))
         return false;
-    if (parts & EXTRA_METHODS) {
-        if (!ask->has_method) {
-            ask->has_method = true;
-            ask->method_bit = rule_method_bit(ask->request->method);
-        }
-        if (!(image_part(record, EXTRA_METHODS) & ask->method_bit))
-            return false;
-    }
     return text_holds(ask, record, EXTRA_CLIENT) && text_holds(ask, record, EXTRA_ADDRESS) &&
            text_holds(ask, record, EXTRA_HEADER) && text_holds(ask, record, EXTRA_REQUEST_HEADER);
 }
@@ -260,50 +262,99 @@ static enum pattern_result general_holds(struct ask *ask, const struct image_rul
     return PATTERN_NOWHERE;
 }
 
-/* All that the record in RULES cannot tell by its literal alone. `start`: where that stands. */
-static bool more_holds(struct ask *ask, const struct image_rule *rule, size_t start)
+/* The literal of a rule that no window places: a first look before what costs more. */
+static bool literal_holds(const struct url *url, const struct image_rule *rule)
+{
+    const char *at = url->at, *end = url->at + url->size;
+
+    if (rule->size == 0)
+        return true;
+    if (rule->flags & RULE_ENDS)
+        return span_ends(span_of(at, url->size), span_of(rule->literal, rule->size));
+#if defined(__SSE2__)
+    {
+        // Behind the URL there are NULs, which no literal has.
+        unsigned last = rule->size - 1u, middle = last / 2; // of three bytes all are compared
+        __m128i first = _mm_set1_epi8(rule->literal[0]);
+        __m128i second = _mm_set1_epi8(rule->literal[middle]);
+        __m128i third = _mm_set1_epi8(rule->literal[last]);
+
+#define EQUALS(offset, want)                                                                       \
+    _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(at + (offset))), want)
+        for (; at < end; at += 16) {
+            unsigned hits = (unsigned)_mm_movemask_epi8(_mm_and_si128(
+                EQUALS(0, first), _mm_and_si128(EQUALS(middle, second), EQUALS(last, third))));
+
+            for (; hits; hits &= hits - 1)
+                if (last < 3 ||
+                    memcmp(at + __builtin_ctz(hits), rule->literal, rule->size) == 0)
+                    return true;
+        }
+#undef EQUALS
+        return false;
+    }
+#else
+    return pattern_find(span_of(at, url->size), span_of(rule->literal, rule->size)) < url->size;
+#endif
+}
+
+/* Where the literal stands, does the rest of the pattern? What is left to general_holds() is not
+ * looked at. */
+static bool rest_holds(struct ask *ask, const struct image_rule *rule, size_t start)
 {
     const struct url *url = &ask->url;
-    const uint32_t *record = ask->view->extras + rule->extra;
     uint32_t flags = rule->flags;
-    uint16_t *tried = NULL;
     size_t end = start + rule->size;
-    bool is_placed = !(flags & RULE_ANYWHERE);
 
     if (flags & RULE_SEPARATORS)
         for (unsigned bits = rule->separators; bits; bits &= bits - 1)
             if (!pattern_is_separator(url->at[start + (unsigned)__builtin_ctz(bits)]))
                 return false;
-    if (is_placed && ((flags & RULE_AT_HOST && !is_label_start(url, start)) ||
-                      (flags & RULE_AT_START && start != 0)))
+    if ((flags & RULE_AT_HOST && !is_label_start(url, start)) ||
+        (flags & RULE_AT_START && start != 0))
         return false;
     if (flags & RULE_LONG) {
-        struct span tail = image_text(ask->view, image_part(record, EXTRA_PATTERN));
+        struct span tail = image_text(ask->view, image_part(ask->view->extras + rule->extra,
+                                                            EXTRA_PATTERN));
         if (tail.size > url->size - end || memcmp(url->at + end, tail.at, tail.size) != 0)
             return false;
         end += tail.size;
     }
     if (flags & RULE_SEPARATOR && !pattern_is_separator(url->at[end]))
         return false;
-    if (flags & RULE_AT_END && !(flags & (RULE_GENERAL | RULE_REGEX)) && end != url->size)
-        return false;
+    return !(flags & RULE_AT_END) || flags & RULE_GENERAL || end == url->size;
+}
+
+/* All that the record in RULES cannot tell by its literal alone. `start`: where that stands. */
+static bool more_holds(struct ask *ask, const struct image_rule *rule, size_t start)
+{
+    const uint32_t *record = ask->view->extras + rule->extra;
+    uint32_t flags = rule->flags;
+    uint16_t *tried = NULL;
+    enum pattern_result result;
+
     if (flags & (RULE_GENERAL | RULE_REGEX)) {
         tried = &ask->matcher->tried[image_part(record, EXTRA_ONCE)];
         if (*tried == ask->matcher->question)
             return false;
+    }
+    if (!(flags & RULE_ANYWHERE)) {
+        if (!rest_holds(ask, rule, start))
+            return false;
+    } else if (flags & (RULE_CONTAINS | RULE_ENDS) && !literal_holds(&ask->url, rule)) {
+        return false;
     }
     if (!party_holds(ask, flags) || (flags & RULE_CONDITIONS && !conditions_hold(ask, record))) {
         if (tried)
             *tried = ask->matcher->question;
         return false;
     }
-    if (tried) {
-        enum pattern_result result = general_holds(ask, rule, record, start);
-        if (result == PATTERN_NOWHERE)
-            *tried = ask->matcher->question;
-        return result == PATTERN_YES;
-    }
-    return true;
+    if (!tried)
+        return true;
+    result = general_holds(ask, rule, record, start);
+    if (result == PATTERN_NOWHERE)
+        *tried = ask->matcher->question;
+    return result == PATTERN_YES;
 }
 
 /* Does the rule apply? `at`: where the window stands, or where the host ends. */
@@ -370,11 +421,16 @@ ALWAYS_INLINE bool walk_with(struct ask *ask, uint32_t want,
 {
     const struct image_view *view = ask->view;
     const lead *next = ask->matcher->leads, *end = next + ask->lead_count;
+    uint32_t parts = want & RULE_NOT_BLOCK   ? IMAGE_CHAIN_BLOCK | LEAD_SIMPLE
+                     : want & RULE_NOT_AFTER ? IMAGE_CHAIN_AFTER
+                                             : IMAGE_CHAIN_BLOCK | IMAGE_CHAIN_AFTER | LEAD_SIMPLE;
 
     for (; next < end; next++) {
         uint32_t chain = (uint32_t)*next, at = (uint32_t)(*next >> 32), flags;
-        const struct image_rule *rule = &view->rules[chain];
+        const struct image_rule *rule = &view->rules[chain & IMAGE_CHAIN];
 
+        if (!(chain & parts))
+            continue;
         if (__builtin_expect(chain & LEAD_SIMPLE, 0)) {
             if (walk_simple(ask, &view->names[chain & ~LEAD_SIMPLE], want, on_hit, to))
                 return true;
@@ -458,8 +514,8 @@ ALWAYS_INLINE lead *lead_by_windows(const struct ask *ask, const struct image_bo
 
         memcpy(&bytes, before + passed[i], 8);
         chain = window_chain(table, slots, image_tag_short((uint32_t)bytes, factor));
-        *to = lead_of(chain & IMAGE_WINDOW_CHAIN, passed[i]);
-        to += (chain & IMAGE_WINDOW_CHAIN) != 0;
+        *to = lead_of(chain & IMAGE_CHAIN_ANY, passed[i]);
+        to += (chain & IMAGE_CHAIN) != 0;
         if (!(chain & IMAGE_WINDOW_LONGER))
             continue;
         tag = image_tag_long(bytes, factor);
@@ -467,8 +523,8 @@ ALWAYS_INLINE lead *lead_by_windows(const struct ask *ask, const struct image_bo
         if (!(longs[bit / 32] >> (bit & 31) & 1))
             continue;
         chain = window_chain(table, slots, tag);
-        *to = lead_of(chain & IMAGE_WINDOW_CHAIN, passed[i]);
-        to += (chain & IMAGE_WINDOW_CHAIN) != 0;
+        *to = lead_of(chain & IMAGE_CHAIN_ANY, passed[i]);
+        to += (chain & IMAGE_CHAIN) != 0;
     }
     return to;
 }
@@ -843,7 +899,7 @@ static rule_number find_everything(const struct image_view *view, struct host *h
         if (!(slot & IMAGE_SLOT_RECORD) ||
             !(record[1] & IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST)))
             continue;
-        for (const struct image_rule *rule = &view->rules[record[2]];; rule++) {
+        for (const struct image_rule *rule = &view->rules[record[2] & IMAGE_CHAIN];; rule++) {
             if ((rule->flags & (needs | RULE_EVERYTHING)) == (needs | RULE_EVERYTHING) &&
                 !(rule->flags & excludes))
                 return view->numbers[rule - view->rules];

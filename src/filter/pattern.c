@@ -4,9 +4,46 @@
 #include <emmintrin.h>
 #endif
 
+/* The library's search is made for long texts; here both are short. */
+size_t pattern_find(struct span text, struct span needle)
+{
+    size_t at = 0, last = needle.size - 1;
+
+    if (text.size < needle.size || needle.size > 32) // long ones: its worst case is linear
+        return span_find(text, needle);
+#if defined(__SSE2__)
+    {
+        size_t second = last / 2; // of three bytes, all are compared
+        __m128i first = _mm_set1_epi8(needle.at[0]), middle = _mm_set1_epi8(needle.at[second]);
+        __m128i third = _mm_set1_epi8(needle.at[last]);
+
+#define EQUALS(offset, want)                                                                       \
+    _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(here + (offset))), want)
+        for (; at + last + 16 <= text.size; at += 16) {
+            const char *here = text.at + at;
+            unsigned hits = (unsigned)_mm_movemask_epi8(_mm_and_si128(
+                EQUALS(0, first), _mm_and_si128(EQUALS(second, middle), EQUALS(last, third))));
+
+            for (; hits; hits &= hits - 1) {
+                unsigned hit = (unsigned)__builtin_ctz(hits);
+                if (memcmp(here + hit, needle.at, needle.size) == 0)
+                    return at + hit;
+            }
+        }
+#undef EQUALS
+    }
+#endif
+    for (; at + needle.size <= text.size; at++)
+        if (text.at[at] == needle.at[0] && memcmp(text.at + at, needle.at, needle.size) == 0)
+            return at;
+    return text.size;
+}
+
 /* Does the piece (no '*' in it) stand at text.at[at]? The end is a separator, too. */
 static bool piece_at(struct span piece, struct span text, size_t at)
 {
+    if (piece.size <= text.size - at && memcmp(text.at + at, piece.at, piece.size) == 0)
+        return true;
     for (size_t i = 0; i < piece.size; i++) {
         if (at + i >= text.size) {
             if (piece.at[i] != '^' || at + i > text.size)
@@ -26,39 +63,6 @@ static bool piece_at(struct span piece, struct span text, size_t at)
 static size_t end_of(struct span piece, struct span text, size_t at)
 {
     return at + piece.size > text.size ? text.size : at + piece.size;
-}
-
-/* The first `needle` (not empty) in the text, or text.size. The library's search is made for long
- * texts; here both are short. */
-static size_t find_bytes(struct span text, struct span needle)
-{
-    size_t at = 0, last = needle.size - 1;
-
-    if (text.size < needle.size || needle.size > 32) // long ones: its worst case is linear
-        return span_find(text, needle);
-#if defined(__SSE2__)
-    {
-        __m128i head = _mm_set1_epi8(needle.at[0]), tail = _mm_set1_epi8(needle.at[last]);
-
-        for (; at + last + 16 <= text.size; at += 16) {
-            const char *here = text.at + at;
-            __m128i heads = _mm_loadu_si128((const __m128i *)(const void *)here);
-            __m128i tails = _mm_loadu_si128((const __m128i *)(const void *)(here + last));
-            unsigned hits = (unsigned)_mm_movemask_epi8(_mm_and_si128(
-                _mm_cmpeq_epi8(heads, head), _mm_cmpeq_epi8(tails, tail)));
-
-            for (; hits; hits &= hits - 1) {
-                unsigned hit = (unsigned)__builtin_ctz(hits);
-                if (memcmp(here + hit, needle.at, needle.size) == 0)
-                    return at + hit;
-            }
-        }
-    }
-#endif
-    for (; at + needle.size <= text.size; at++)
-        if (text.at[at] == needle.at[0] && memcmp(text.at + at, needle.at, needle.size) == 0)
-            return at;
-    return text.size;
 }
 
 /* The first place from `at` on where the piece stands; SIZE_MAX: nowhere. Looks for its longest
@@ -86,7 +90,7 @@ static size_t find_piece(struct span piece, struct span text, size_t at)
         size_t from = at + core_at, found;
         if (from > text.size)
             return SIZE_MAX;
-        found = find_bytes(span_from(text, from), core);
+        found = pattern_find(span_from(text, from), core);
         if (found == text.size - from)
             return SIZE_MAX;
         at = from + found - core_at;

@@ -24,6 +24,9 @@ static inline bool pattern_is_separator(char c)
     return bits[(uint8_t)c >> 5] >> (c & 31) & 1;
 }
 
+/* Offset of the first `needle` (not empty) in the text, or text.size. */
+size_t pattern_find(struct span text, struct span needle);
+
 enum pattern_result {
     PATTERN_NO,        // not from here
     PATTERN_NOWHERE,   // not from here and from no place behind it either

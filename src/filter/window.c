@@ -103,6 +103,8 @@ static uint32_t weight_of(const struct window_weights *weights, const char *text
 
     if (known == 0 && size == 4)
         known = weight_at(weights, bytes_of(text, 3));
+    if (size == 4 && text[3] == 0) // the end of the URL
+        known = memcmp(text, ".js", 3) == 0 ? 220 : known > 30 ? known : 30;
     if (known > weight)
         weight = known;
     if (size == 4 && text[1] >= '0' && text[1] <= '9') {
@@ -144,7 +146,8 @@ enum {
     SEPARATOR_WEIGHT = 250, // many windows for one rule: only where there is nothing else
 };
 
-/* The window at `at` with `size` bytes of the run, behind one of `fronts`. */
+/* The window at `at` with `size` bytes of the run, behind one of `fronts`. Where the pattern ends
+ * the URL, its last byte may be the NUL behind that. */
 static struct window_choice choose(const struct window_weights *weights, const char *fronts,
                                    const char *at, size_t size)
 {
@@ -172,7 +175,7 @@ static struct window_choice choose(const struct window_weights *weights, const c
 }
 
 size_t window_list(const struct window_weights *weights, struct window_choice *out,
-                   struct span pattern, enum window_front front)
+                   struct span pattern, enum window_front front, bool to_end)
 {
     static const char *const fronts[] = {
         [FRONT_UNKNOWN] = "",
@@ -181,6 +184,7 @@ size_t window_list(const struct window_weights *weights, struct window_choice *o
     };
     bool is_placed = true;
     size_t count = 0;
+    char last[8] = { 0 };
 
     for (size_t i = 0; i < pattern.size && i < 4096 && count + 2 <= WINDOW_CHOICES; i++) {
         const char *before; // what may stand in front of the run
@@ -198,9 +202,16 @@ size_t window_list(const struct window_weights *weights, struct window_choice *o
         else
             before = one_byte[(uint8_t)pattern.at[i - 1]];
         for (size_t size = 3; *before && size <= 7; size += 4) {
-            if (!is_literal(pattern, i, size))
+            const char *at = pattern.at + i;
+
+            if (to_end && i + size == pattern.size + 1 && is_literal(pattern, i, size - 1)) {
+                memcpy(last, at, size - 1);
+                last[size - 1] = 0;
+                at = last;
+            } else if (!is_literal(pattern, i, size)) {
                 continue;
-            out[count] = choose(weights, before, pattern.at + i, size);
+            }
+            out[count] = choose(weights, before, at, size);
             out[count].is_placed = is_placed;
             out[count++].run = (uint16_t)i;
         }
@@ -235,11 +246,12 @@ static size_t skip_bracket(struct span regex, size_t at)
     return regex.size;
 }
 
-size_t window_pattern_of_regex(struct span regex, char *to)
+size_t window_pattern_of_regex(struct span regex, char *to, bool *to_end)
 {
     size_t size = 0;
     bool last_is_literal = false; // may a quantifier take the last byte away?
 
+    *to_end = false;
     for (size_t i = 0; i < regex.size; i++) {
         char c = regex.at[i];
         char literal = 0;
@@ -270,10 +282,15 @@ size_t window_pattern_of_regex(struct span regex, char *to)
             if (last_is_literal)
                 size--; // perhaps not there at all
             break;
+        case '$':
+            if (i + 1 == regex.size) {
+                *to_end = true;
+                return size;
+            }
+            break;
         case '+':
         case '.':
         case '^':
-        case '$':
             break;
         default:
             literal = ascii_lower(c);

@@ -45,12 +45,14 @@ struct window_weights {
 void window_weights_init(struct window_weights *weights);
 
 /* Fills `out` (WINDOW_CHOICES of room) with the windows of a pattern in lower case, where '*'
- * stands for any run of bytes and '^' for one separator; returns how many there are. */
+ * stands for any run of bytes and '^' for one separator; returns how many there are. `to_end`:
+ * the URL ends with the pattern. */
 size_t window_list(const struct window_weights *weights, struct window_choice *out,
-                   struct span pattern, enum window_front front);
+                   struct span pattern, enum window_front front, bool to_end);
 
 /* Writes the literal parts that a regular expression cannot do without as such a pattern, in
- * lower case, '*' between them, into `to` (at least regex.size + 2 bytes); returns its size. */
-size_t window_pattern_of_regex(struct span regex, char *to);
+ * lower case, '*' between them, into `to` (at least regex.size + 2 bytes); returns its size.
+ * *to_end: what it matches ends with the last of them. */
+size_t window_pattern_of_regex(struct span regex, char *to, bool *to_end);
 
 #endif
