@@ -496,7 +496,9 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
         .via_pseudonym = setup->via_pseudonym,
         .stubs = setup->stubs,
         .visit_secret = setup->visit_secret,
-        .seams = { connect_local, write_access_log, worker },
+        .seams = { .connect_local = connect_local,
+                   .write_access_log = write_access_log,
+                   .owner = worker },
     };
     enum error_kind kind = loop_new(&worker->loop, error);
 

@@ -16,6 +16,8 @@
 
 struct proxy;
 struct stubs;
+struct learned_event;
+struct browser_ticket_key;
 
 /* How the rooms above take part. Every pointer may be NULL. */
 struct proxy_seams {
@@ -24,6 +26,12 @@ struct proxy_seams {
     int (*connect_local)(void *owner);
     /* One line of the access log, with its newline. NULL: nothing is logged. */
     void (*write_access_log)(void *owner, struct span line);
+    /* Hands a packet (trust/sign.h) to the signer; its answer comes by proxy_take_signature(),
+     * later and never inside. False when it cannot be reached. */
+    bool (*ask_signer)(void *owner, struct span packet);
+    /* What a handshake with a browser came to, where that changes anything, for whoever keeps it
+     * for all workers. Borrowed. */
+    void (*tell_learned)(void *owner, const struct learned_event *event);
     void *owner;
 };
 
@@ -72,6 +80,33 @@ void proxy_set_passes(struct proxy *proxy, const struct proxy_passes *passes);
 void proxy_set_followed(struct proxy *proxy, bool is_followed);
 /* New texts of resolv.conf and hosts. */
 void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct span hosts);
+
+/* ---- https; each before proxy_listen() and again when it changes ---- */
+
+/* What is sent behind a leaf, in PEM (authority_chain_pem()); copied. Empty: there is no
+ * authority, and nothing is opened. On an error the old one stays. */
+enum error_kind proxy_set_authority(struct proxy *proxy, struct span chain_pem,
+                                    struct error *error);
+/* An answer of the signer. ERROR_SYNTAX: it is none, and the signer is to be given up. */
+enum error_kind proxy_take_signature(struct proxy *proxy, struct span packet, struct error *error);
+/* Who waits for the signer is told; leaves that are kept stay. */
+void proxy_signer_lost(struct proxy *proxy);
+/* trust/browser.h; the first is the one to give tickets with. Copied. */
+void proxy_set_ticket_keys(struct proxy *proxy, const struct browser_ticket_key *keys,
+                           size_t count);
+struct proxy_trust_file { // one that an extra_ca names
+    struct span path, pem;
+};
+struct proxy_trust { // texts; borrowed until the call returns
+    struct span roots;        // PEM: the system's
+    struct span no_intercept; // hosts that are never opened, one a line
+    const struct proxy_trust_file *files;
+    size_t file_count;
+};
+enum error_kind proxy_set_trust(struct proxy *proxy, const struct proxy_trust *trust,
+                                struct error *error);
+/* The text of proxy/learned.h, as all workers have it; in place of what is there. */
+enum error_kind proxy_set_learned(struct proxy *proxy, struct span text, struct error *error);
 
 enum { PROXY_DRAIN_FOREVER = -1 };
 /* Stops accepting, closes idle connections, lets exchanges and tunnels end; on_drained is called

@@ -40,6 +40,7 @@ struct parse {
     void *record;                          // where the open section's values go
     struct span open_listener;             // the first that is not loopback
     struct place open_listener_place;
+    struct place ca_place; // where the ca section was opened
     bool has_failed;
     struct error *error;
 };
@@ -373,13 +374,22 @@ static int section_opened(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *r
 
     (void)opt;
     *(const char **)result = value;
-    if (!title.at || parse->has_failed)
+    if (parse->has_failed)
         return 0;
     for (size_t i = 1; i < CONFIG_SECTIONS; i++) {
-        if (strcmp(config_sections()[i].name, cfg->name) == 0)
+        bool is_titled = config_sections()[i].title_kind != CONFIG_UNTITLED;
+
+        if (strcmp(config_sections()[i].name, cfg->name) == 0 && is_titled == (title.at != NULL))
             parse->section = i;
     }
     section = &config_sections()[parse->section];
+    if (parse->section == 0) // the top level itself
+        return 0;
+    if (section->title_kind == CONFIG_UNTITLED) {
+        parse->record = (char *)parse->config + section->records_offset;
+        parse->ca_place = here(parse, cfg);
+        return 0;
+    }
     if (!text_checks[section->title_kind](title)) {
         fail(parse, here(parse, cfg), "%s: %s is not %s", section->name, quote(quoted, title),
              config_kind_words(section->title_kind)->expected);
@@ -427,6 +437,9 @@ static void fail_unknown(struct parse *parse, const cfg_t *cfg, const char *name
                 continue;
             if (i == 0)
                 fail(parse, here(parse, cfg), "option %s stands outside of sections", quoted);
+            else if (!sections[i].title_words)
+                fail(parse, here(parse, cfg), "option %s belongs inside a section: %s {...}",
+                     quoted, sections[i].name);
             else
                 fail(parse, here(parse, cfg), "option %s belongs inside a section: %s \"%s\" {...}",
                      quoted, sections[i].name, sections[i].title_words);
@@ -494,7 +507,8 @@ static cfg_t *make_reader(struct parse *parse, void **context)
     for (size_t i = 1; i < CONFIG_SECTIONS; i++, next++) {
         *next = (cfg_opt_t){ .name = sections[i].name,
                              .type = CFGT_SEC,
-                             .flags = CFGF_MULTI | CFGF_TITLE,
+                             .flags = sections[i].title_words ? CFGF_MULTI | CFGF_TITLE
+                                                              : CFGF_MULTI,
                              .validcb = section_closed };
         next->subopts = make_table(parse, context, &sections[i], 0);
     }
@@ -561,7 +575,8 @@ static void check_whole(struct parse *parse)
         const any_pointer *records = (const void *)((const char *)config + section->records_offset);
         const size_t *count = (const void *)((const char *)config + section->count_offset);
 
-        if (section->title_kind == CONFIG_POLICY_NAME) // three, always there
+        if (section->title_kind == CONFIG_POLICY_NAME || // three, always there
+            section->title_kind == CONFIG_UNTITLED)
             continue;
         for (size_t r = 0; r < *count; r++)
             check_record(parse, section, r, (const char *)*records + r * section->record_size);
@@ -571,6 +586,8 @@ static void check_whole(struct parse *parse)
              "%.*s is not loopback, and anybody could use it: add "
              "allow = {\"192.168.0.0/16\"} with your clients' addresses, or a user section",
              SPAN_PRINT(parse->open_listener));
+    if ((config->ca.certificate.size > 0) != (config->ca.key.size > 0))
+        fail(parse, parse->ca_place, "ca needs both options, certificate and key");
 }
 
 enum error_kind config_parse(struct config **out, const struct config_sources *sources,

@@ -55,6 +55,7 @@ struct config_site {     // site "*.bank.example" { ... }
     enum config_switch filter;
     enum config_switch intercept;
     enum config_switch gpc;
+    struct config_texts extra_ca; // paths, as config.extra_ca
 };
 
 struct config_client { // client "192.168.1.0/24" { ... }
@@ -63,6 +64,12 @@ struct config_client { // client "192.168.1.0/24" { ... }
     enum config_switch intercept;
     enum config_switch gpc;
 };
+
+struct config_ca { // ca { ... }: a company's own authority
+    struct span certificate, key; // paths, both or neither; empty: one is made here
+};
+
+enum intercept_mode { INTERCEPT_ENROLLED, INTERCEPT_ALL, INTERCEPT_NONE };
 
 enum access_log_format { ACCESS_LOG_OFF, ACCESS_LOG_COMBINED, ACCESS_LOG_JSON };
 
@@ -101,6 +108,14 @@ struct config {
     uint64_t pool_idle_timeout_ms;   // outgoing side
     uint64_t tunnel_idle_timeout_ms; // tunnels, WebSockets, event streams
     uint64_t drain_ms;
+
+    // https
+    enum intercept_mode intercept;
+    struct config_texts extra_ca; // paths of PEM files: whom to trust besides the system's roots
+    struct span no_intercept;     // path of the list of hosts that are never opened; empty: ours
+    size_t leaf_rate_per_s;       // certificates for each worker; 0: no limit
+    size_t leaf_burst;            // at once, when none were asked for before
+    struct config_ca ca;
 
     // files and logs
     struct span resolv_conf, hosts_file; // paths

@@ -17,6 +17,7 @@
 
 static const char *const access_logs[] = { "off", "combined", "json", NULL };
 static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
+static const char *const intercept_modes[] = { "enrolled", "all", "none", NULL };
 static const char *const policy_answers[] = { "accept", "reject", NULL };
 
 static const struct config_option top_options[] = {
@@ -223,6 +224,48 @@ static const struct config_option top_options[] = {
                  "test whether they are online or behind a captive portal.",
       .example = "/etc/dejunk/unfiltered-hosts" },
 
+    { .name = "intercept",
+      .kind = CONFIG_CHOICE,
+      AT(intercept),
+      .choices = intercept_modes,
+      .standard = "enrolled",
+      .heading = "Looking inside https",
+      .meaning = "Whose https is opened, so that pages are filtered and not only hosts: clients "
+                 "that were enrolled (dejunk ca enrol) because they trust the authority of this "
+                 "installation, all clients, or none. All others pass through as they are." },
+    { .name = "no_intercept",
+      .kind = CONFIG_PATH,
+      AT(no_intercept),
+      .standard_words = "the list that is installed with dejunk",
+      .meaning = "File of hosts whose https is never opened, one to a line, each with all below "
+                 "it: banks, health, government, updates, and apps known to refuse it.",
+      .example = "/etc/dejunk/no-intercept" },
+    { .name = "extra_ca",
+      .kind = CONFIG_PATH,
+      .is_list = true,
+      AT(extra_ca),
+      .standard_words = "none",
+      .meaning = "Files of certificates (PEM) that are trusted for servers besides the system's, "
+                 "such as a company's own authority.",
+      .example = "{\"/etc/dejunk/company.pem\"}" },
+    { .name = "leaf_rate",
+      .kind = CONFIG_COUNT,
+      .unit = "certificates a second",
+      AT(leaf_rate_per_s),
+      .least = 0,
+      .most = 1000000,
+      .standard = "50",
+      .meaning = "Certificates that a worker may have signed. Each host needs one a week at most. "
+                 "0 means no limit." },
+    { .name = "leaf_burst",
+      .kind = CONFIG_COUNT,
+      .unit = "certificates",
+      AT(leaf_burst),
+      .least = 1,
+      .most = 1000000,
+      .standard = "500",
+      .meaning = "Certificates that a worker may have signed at once, after a quiet time." },
+
     { .name = "log_level",
       .kind = CONFIG_CHOICE,
       AT(log_level),
@@ -345,22 +388,48 @@ _Static_assert(offsetof(struct config_site, filter) == offsetof(struct config_cl
                        offsetof(struct config_client, intercept) &&
                    offsetof(struct config_site, gpc) == offsetof(struct config_client, gpc),
                "site and client differ");
-static const struct config_option override_options[] = {
-    { .name = "filter",
-      .kind = CONFIG_OVERRIDE,
-      IN(site, filter),
-      .standard_words = "as elsewhere",
-      .meaning = "Block by lists, rules and policies." },
-    { .name = "intercept",
-      .kind = CONFIG_OVERRIDE,
-      IN(site, intercept),
-      .standard_words = "as elsewhere",
-      .meaning = "Look inside https where that is set up; no always passes it through." },
-    { .name = "gpc",
-      .kind = CONFIG_OVERRIDE,
-      IN(site, gpc),
-      .standard_words = "as elsewhere",
-      .meaning = "Add Sec-GPC: 1 to requests." },
+#define OVERRIDES                                                                                  \
+    { .name = "filter",                                                                            \
+      .kind = CONFIG_OVERRIDE,                                                                     \
+      IN(site, filter),                                                                            \
+      .standard_words = "as elsewhere",                                                            \
+      .meaning = "Block by lists, rules and policies." },                                          \
+    { .name = "intercept",                                                                         \
+      .kind = CONFIG_OVERRIDE,                                                                     \
+      IN(site, intercept),                                                                         \
+      .standard_words = "as elsewhere",                                                            \
+      .meaning = "Look inside https where that is set up; no always passes it through." },         \
+    { .name = "gpc",                                                                               \
+      .kind = CONFIG_OVERRIDE,                                                                     \
+      IN(site, gpc),                                                                               \
+      .standard_words = "as elsewhere",                                                            \
+      .meaning = "Add Sec-GPC: 1 to requests." }
+
+static const struct config_option client_options[] = { OVERRIDES };
+static const struct config_option site_options[] = {
+    OVERRIDES,
+    { .name = "extra_ca",
+      .kind = CONFIG_PATH,
+      .is_list = true,
+      IN(site, extra_ca),
+      .standard_words = "none",
+      .meaning = "Files of certificates (PEM) that are trusted for these hosts besides the "
+                 "system's and the general extra_ca." },
+};
+
+static const struct config_option ca_options[] = {
+    { .name = "certificate",
+      .kind = CONFIG_PATH,
+      IN(ca, certificate),
+      .standard_words = "one that is made here",
+      .meaning = "File with the certificate of the authority (PEM), then those above it, if they "
+                 "are to be sent along." },
+    { .name = "key",
+      .kind = CONFIG_PATH,
+      IN(ca, key),
+      .standard_words = "one that is made here",
+      .meaning = "File with its key (PEM, without a passphrase), which nobody but the user that "
+                 "dejunk runs as may read." },
 };
 
 #define OPTIONS(table) .options = (table), .option_count = sizeof(table) / sizeof *(table)
@@ -409,7 +478,7 @@ static const struct config_section sections[CONFIG_SECTIONS] = {
       .title_kind = CONFIG_WILDCARD,
       .title_words = "PATTERN",
       RECORDS(site, sites, site_count),
-      OPTIONS(override_options),
+      OPTIONS(site_options),
       .meaning = "What is different for hosts that fit the pattern. Where several sections fit, "
                  "later ones win.",
       .example = "site \"*.bank.example\" {\n    filter = no\n    intercept = no\n}" },
@@ -417,10 +486,19 @@ static const struct config_section sections[CONFIG_SECTIONS] = {
       .title_kind = CONFIG_CLIENT,
       .title_words = "WHO",
       RECORDS(client, clients, client_count),
-      OPTIONS(override_options),
+      OPTIONS(client_options),
       .meaning = "What is different for a client: an address, a range of addresses or a user's "
                  "name. Where several sections fit, later ones win.",
       .example = "client \"192.168.1.40\" {\n    filter = no\n}" },
+    { .name = "ca",
+      .title_kind = CONFIG_UNTITLED,
+      .record_size = sizeof(struct config_ca),
+      .records_offset = offsetof(struct config, ca),
+      OPTIONS(ca_options),
+      .meaning = "A company's own authority, in place of the one that dejunk makes on first need. "
+                 "It must be allowed to sign certificates for servers.",
+      .example = "ca {\n    certificate = \"/etc/dejunk/ca.pem\"\n"
+                 "    key = \"/etc/dejunk/ca.key\"\n}" },
 };
 
 const struct config_section *config_sections(void)
@@ -449,7 +527,7 @@ const struct config_words *config_kind_words(enum config_kind kind)
         [CONFIG_CHOICE] = { "a word that is known here", "word", NULL },
         [CONFIG_PLAIN_TEXT] = { "a text of 1 to 255 printable ASCII characters",
                                 "text of 1 to 255 printable ASCII characters", NULL },
-        [CONFIG_PATH] = { "an absolute path such as /var/lib/dejunk", "path", NULL },
+        [CONFIG_PATH] = { "an absolute path such as /var/lib/dejunk", "path", "paths of files" },
         [CONFIG_LISTENER] = { "an address and port such as 127.0.0.1:8119 or [::1]:8119", NULL,
                               "addresses with their ports" },
         [CONFIG_BLOCK] = { "an address or range such as 192.168.1.0/24 or fd00::/8", NULL,

@@ -27,7 +27,8 @@ enum config_kind {
     CONFIG_USER_NAME,
     CONFIG_POLICY_NAME, // title only: connect, image or cookie
     CONFIG_CLIENT,      // title only: a block or a user's name
-    CONFIG_KINDS
+    CONFIG_KINDS,
+    CONFIG_UNTITLED = CONFIG_KINDS // title only: the section has none
 };
 
 struct config_option {
@@ -49,17 +50,18 @@ struct config_option {
 struct config_section {
     const char *name; // NULL: the top level
     enum config_kind title_kind;
-    const char *title_words; // what the title stands for: NAME, PATTERN
+    const char *title_words; // what the title stands for: NAME, PATTERN; CONFIG_UNTITLED: NULL
     size_t record_size;      // its title, a struct span, stands first (policies: no title)
-    size_t records_offset;   // in struct config: pointer to the records; policies: unused
-    size_t count_offset;     // in struct config: size_t
+    size_t records_offset;   // in struct config: pointer to the records; policies: unused;
+                             // CONFIG_UNTITLED: the one record itself
+    size_t count_offset;     // in struct config: size_t; CONFIG_UNTITLED: unused
     const struct config_option *options;
     size_t option_count;
     const char *meaning;
     const char *example; // a whole section, as it is shown
 };
 
-enum { CONFIG_SECTIONS = 7 }; // the top level is the first
+enum { CONFIG_SECTIONS = 8 }; // the top level is the first
 const struct config_section *config_sections(void);
 
 /* The three policies: the title of `policy`, and where its record is in struct config. */

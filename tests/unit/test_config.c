@@ -60,6 +60,18 @@ static const struct {
     { "of the top, in a section",
       { "site \"x\" {\n\n via = no }" },
       "a.conf:3: option \"via\" stands outside of sections" },
+    { "of ca, outside",
+      { "key = /k.pem" },
+      "a.conf:1: option \"key\" belongs inside a section: ca {...}" },
+    { "ca with half of it",
+      { "\nca {\n certificate = /c.pem }" },
+      "a.conf:2: ca needs both options, certificate and key" },
+    { "leaf rate beyond", { "leaf_rate = 1000001" },
+      "a.conf:1: leaf_rate: \"1000001\" is out of range (0 to 1000000)" },
+    { "leaf burst beyond", { "leaf_burst = 0" },
+      "a.conf:1: leaf_burst: \"0\" is out of range (1 to 1000000)" },
+    { "intercept, unknown", { "intercept = some" },
+      "a.conf:1: intercept: \"some\" is none of enrolled, all, none" },
     { "a section in a section",
       { "site \"x\" { site \"y\" { } }" },
       "a.conf:1: unknown option \"site\"" },
@@ -319,6 +331,8 @@ static const char *record_of(const struct config *config, const struct config_se
         }
         return NULL;
     }
+    if (section->title_kind == CONFIG_UNTITLED)
+        return base + section->records_offset;
     memcpy(&records, base + section->records_offset, sizeof records);
     memcpy(&count, base + section->count_offset, sizeof count);
     for (size_t i = 0; i < count; i++) {
@@ -383,6 +397,21 @@ static const struct {
     { "no duration", { "drain = 0" }, "drain", "0s" },
     { "choice", { "log_level = DEBUG" }, "log_level", "debug" },
     { "choice, default", { "" }, "access_log", "off" },
+    { "intercept, default", { "" }, "intercept", "enrolled" },
+    { "intercept", { "intercept = none" }, "intercept", "none" },
+    { "leaf rate, default", { "" }, "leaf_rate", "50" },
+    { "leaf rate, no limit", { "leaf_rate = 0" }, "leaf_rate", "0" },
+    { "extra_ca", { "extra_ca = {/a.pem, /b.pem}" }, "extra_ca", "/a.pem, /b.pem" },
+    { "site, extra_ca",
+      { "site \"*.x\" { extra_ca = {/a.pem} }" },
+      "site/*.x/extra_ca",
+      "/a.pem" },
+    { "ca", { "ca { certificate = /c.pem key = /k.pem }" }, "ca//key", "/k.pem" },
+    { "ca, in two parts",
+      { "ca { certificate = /c.pem }", "ca { key = /k.pem }" },
+      "ca//certificate",
+      "/c.pem" },
+    { "ca, none", { "" }, "ca//key", "" },
     { "single quotes", { "auth_realm = 'a b'" }, "auth_realm", "a b" },
     { "escapes", { "state_dir = \"/a\\\"\\\\\\$\\'b\"" }, "state_dir", "/a\"\\$'b" },
     { "backslash in single quotes", { "state_dir = '/a\\b'" }, "state_dir", "/a\\b" },

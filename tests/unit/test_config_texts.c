@@ -118,7 +118,10 @@ static void write_example_section(struct buffer *out, const struct config_sectio
     char heading[100];
     const char *rest = section->example;
 
-    snprintf(heading, sizeof heading, "%s \"%s\" {...}", section->name, section->title_words);
+    if (section->title_words)
+        snprintf(heading, sizeof heading, "%s \"%s\" {...}", section->name, section->title_words);
+    else
+        snprintf(heading, sizeof heading, "%s {...}", section->name);
     write_heading(out, heading);
     write_comment(out, section->meaning);
     for (size_t i = 0; i < section->option_count; i++) {
@@ -189,8 +192,10 @@ static void write_manual(struct buffer *out)
         const struct config_section *section = &sections[i];
 
         if (section->name) {
-            buffer_printf(out, ".SS %s \"\"\"%s\"\"\" {...}\n", section->name,
-                          section->title_words);
+            buffer_printf(out, ".SS %s ", section->name);
+            if (section->title_words)
+                buffer_printf(out, "\"\"\"%s\"\"\" ", section->title_words);
+            buffer_printf(out, "{...}\n");
             write_roff(out, section->meaning);
             buffer_printf(out, "\n.PP\n.nf\n.RS 4\n");
             write_roff(out, section->example);
