@@ -23,8 +23,8 @@ static void on_rule(void *owner, const struct rule *rule, uint32_t line)
 /* The good one, made once. */
 static struct span good(void)
 {
+    static struct compiler *compiler; // stays, as its image does
     static struct span image;
-    struct compiler *compiler;
     struct list_summary summary;
     struct compile_counts counts;
 
@@ -35,7 +35,7 @@ static struct span good(void)
     assert(list_read(&summary, &(struct list_reader){ .on_rule = on_rule, .owner = compiler },
                      SPAN(rules)));
     assert(compiler_finish(compiler, &image, &counts, NULL) == ERROR_NONE);
-    return image; // the compiler stays, as its image does
+    return image;
 }
 
 static void ask(struct database *database)
