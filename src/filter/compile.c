@@ -7,6 +7,8 @@
 
 #include "base/arena.h"
 #include "base/url.h"
+#include "filter/cosmetic.h"
+#include "filter/cosmetic_index.h"
 #include "filter/image.h"
 #include "filter/names.h"
 #include "filter/regex.h"
@@ -61,6 +63,7 @@ struct compiler {
     struct pieces_index pieces;
     struct window_weights weights;
     struct names names;
+    struct cosmetic_index cosmetics;
     struct span suffixes;
     uint32_t repeated, negated;
     struct vector lists;   // uint32_t: names, offsets in TEXTS
@@ -70,7 +73,7 @@ struct compiler {
     struct vector host_rules;      // uint32_t for each name and book: rules that could stand there
     // sections under construction
     struct vector buckets, slots, hosts, name_words, rules, numbers, extras, sets, windows, regexes,
-        suffix_words, texts, lines, host_runs, line_runs;
+        suffix_words, texts, lines, host_runs, line_runs, cosmetic_words;
     struct vector known_texts, known_sets, known_extras; // struct known: for finding equal ones
     uint32_t suffix_bits, once_count;
     struct image_book books[BOOKS];
@@ -103,11 +106,12 @@ void compiler_free(struct compiler **compiler)
         &it->name_words, &it->rules,       &it->numbers,   &it->extras,      &it->sets,
         &it->windows,   &it->regexes,      &it->suffix_words, &it->texts,    &it->lines,
         &it->host_runs, &it->line_runs,    &it->known_texts, &it->known_sets,
-        &it->known_extras,
+        &it->known_extras, &it->cosmetic_words,
     };
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         vector_done(vectors[i]);
     names_done(&it->names);
+    cosmetic_index_done(&it->cosmetics);
     free(it->image);
     arena_done(&it->arena);
     free(it);
@@ -462,6 +466,85 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
     return REASON_NONE;
 }
 
+/* The names in front of a cosmetic rule. False: one of them is wrong. */
+static bool add_cosmetic_hosts(struct compiler *compiler, struct span hosts)
+{
+    struct cosmetic_index *index = &compiler->cosmetics;
+    struct span written, text;
+    unsigned flags;
+    bool is_not, is_entity;
+
+    while (rule_next_cosmetic_host(&hosts, &written, &is_not)) {
+        if (regex_split(written, &text, &flags)) {
+            if (!regex_check(text, flags | REGEX_NOCASE))
+                return false;
+            cosmetic_index_regex(index, add_regex(compiler, text, flags | REGEX_NOCASE), is_not);
+            continue;
+        }
+        if (span_starts(written, SPAN("*.")))
+            written = span_from(written, 2);
+        is_entity = span_ends(written, SPAN(".*"));
+        if (is_entity)
+            written.size -= 2;
+        written = clean_host(compiler, written);
+        if (!written.at)
+            return false;
+        cosmetic_index_name(index, written, is_entity, is_not);
+    }
+    return true;
+}
+
+/* A text for explain that fits: of very many hosts only the first. */
+static struct span shorten(struct compiler *compiler, const struct rule *rule)
+{
+    size_t rest = rule->text.size - rule->hosts.size, room, kept = 0;
+    char *at;
+
+    if (rule->text.size <= RULE_TEXT_LIMIT)
+        return rule->text;
+    if (rest > RULE_TEXT_LIMIT / 2)
+        return SPAN_NONE;
+    room = RULE_TEXT_LIMIT - rest;
+    for (size_t i = 0; i < room; i++)
+        if (rule->hosts.at[i] == ',')
+            kept = i;
+    at = keep(compiler, kept + rest);
+    memcpy(at, rule->hosts.at, kept);
+    memcpy(at + kept, rule->hosts.at + rule->hosts.size, rest);
+    return span_of(at, kept + rest);
+}
+
+/* Scriptlets, scripts and headers are passed over here: they are no matter of the page's elements. */
+static enum rule_reason add_cosmetic(struct compiler *compiler, const struct rule *rule,
+                                     uint32_t place)
+{
+    struct cosmetic_index *index = &compiler->cosmetics;
+    struct cosmetic_line line = { .place = place, .is_exception = rule->is_exception };
+    struct cosmetic_parts parts;
+    size_t names = index->names.count, regexes = index->regexes.count, lines = index->lines.count;
+    struct span hosts = rule->hosts, host;
+    bool is_not;
+
+    if (rule->cosmetic == COSMETIC_HEADER || rule->cosmetic == COSMETIC_SCRIPTLET ||
+        rule->cosmetic == COSMETIC_SCRIPT)
+        return REASON_NONE;
+    line.text = shorten(compiler, rule);
+    if (!line.text.at)
+        return REASON_TOO_LONG;
+    if (!cosmetic_parse(&parts, rule))
+        return REASON_COSMETIC;
+    line.is_generic = true;
+    while (rule_next_cosmetic_host(&hosts, &host, &is_not))
+        line.is_generic = line.is_generic && is_not;
+    cosmetic_index_begin(index, &line);
+    if (add_cosmetic_hosts(compiler, rule->hosts))
+        return REASON_NONE;
+    index->names.count = names;
+    index->regexes.count = regexes;
+    index->lines.count = lines;
+    return REASON_HOST;
+}
+
 enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule, uint32_t line)
 {
     uint32_t place;
@@ -476,6 +559,8 @@ enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule
             reason = add_plain(compiler, name, place);
         return reason;
     }
+    if (rule->kind == RULE_COSMETIC)
+        return add_cosmetic(compiler, rule, place);
     if (rule->kind != RULE_NETWORK)
         return REASON_NONE;
     if (rule->is_badfilter) {
@@ -1097,46 +1182,61 @@ static void make_rule(struct compiler *compiler, const struct entry *entry, stru
 }
 
 /* Texts and places of all rules; their numbers are offsets in LINES, and 0 stays free. */
+struct line_writer {
+    struct compiler *compiler;
+    uint8_t *codes;
+    uint32_t length, expected; // of the run
+};
+
+/* Returns the number that the text has from now on. */
+static uint32_t write_line(struct line_writer *writer, struct span text, uint32_t place)
+{
+    struct compiler *compiler = writer->compiler;
+    size_t size = pieces_pack_text(&compiler->pieces, text, writer->codes);
+    uint32_t number = (uint32_t)compiler->lines.count;
+    uint8_t *to;
+
+    if (size > UINT16_MAX)
+        size = UINT16_MAX; // a text of nothing but odd bytes is cut
+    to = vector_add(&compiler->lines, 1, (size <= IMAGE_SHORT_LINE ? 1 : 3) + size);
+    if (size <= IMAGE_SHORT_LINE) {
+        *to++ = (uint8_t)size;
+    } else {
+        *to++ = IMAGE_SHORT_LINE + 1;
+        *to++ = (uint8_t)size;
+        *to++ = (uint8_t)(size >> 8);
+    }
+    memcpy(to, writer->codes, size);
+    if (writer->length == 0 || writer->length == IMAGE_RUN_LIMIT || place != writer->expected) {
+        *VECTOR_ADD(compiler->line_runs, struct image_run) =
+            (struct image_run){ .at = number, .place = place };
+        writer->length = 0;
+    }
+    writer->length++;
+    writer->expected = place + 1;
+    return number;
+}
+
 static void write_lines(struct compiler *compiler)
 {
-    uint32_t length = 0, expected = 0;
-    struct vector *runs = &compiler->line_runs;
-    uint8_t *codes = malloc(2 * UINT16_MAX);
+    struct line_writer writer = { .compiler = compiler, .codes = malloc(2 * UINT16_MAX) };
 
-    if (!codes)
+    if (!writer.codes)
         abort();
     vector_add(&compiler->lines, 1, 1);
     for (size_t i = 0; i < compiler->drafts.count; i++) {
         struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft, i);
-        size_t size;
-        uint8_t *to;
-
-        if (draft->is_dead)
-            continue;
-        size = pieces_pack_text(&compiler->pieces, draft->text, codes);
-        if (size > UINT16_MAX)
-            size = UINT16_MAX; // a text of nothing but odd bytes is cut
-        draft->number = (uint32_t)compiler->lines.count;
-        to = vector_add(&compiler->lines, 1, (size <= IMAGE_SHORT_LINE ? 1 : 3) + size);
-        if (size <= IMAGE_SHORT_LINE) {
-            *to++ = (uint8_t)size;
-        } else {
-            *to++ = IMAGE_SHORT_LINE + 1;
-            *to++ = (uint8_t)size;
-            *to++ = (uint8_t)(size >> 8);
-        }
-        memcpy(to, codes, size);
-        if (length == 0 || length == IMAGE_RUN_LIMIT || draft->place != expected) {
-            *VECTOR_ADD(*runs, struct image_run) =
-                (struct image_run){ .at = draft->number, .place = draft->place };
-            length = 0;
-        }
-        length++;
-        expected = draft->place + 1;
+        if (!draft->is_dead)
+            draft->number = write_line(&writer, draft->text, draft->place);
     }
-    *VECTOR_ADD(*runs, struct image_run) =
+    for (size_t i = 0; i < compiler->cosmetics.lines.count; i++) {
+        struct cosmetic_line *line =
+            &VECTOR_AT(compiler->cosmetics.lines, struct cosmetic_line, i);
+        line->number = write_line(&writer, line->text, line->place);
+    }
+    *VECTOR_ADD(compiler->line_runs, struct image_run) =
         (struct image_run){ .at = (uint32_t)compiler->lines.count, .place = UINT32_MAX };
-    free(codes);
+    free(writer.codes);
 }
 
 /* ---- names ---- */
@@ -1522,6 +1622,7 @@ static size_t write_sections(struct compiler *compiler, struct image_header *hea
         [SECTION_HOST_PLACES] = { &compiler->host_runs, sizeof(struct image_run) },
         [SECTION_LINE_PLACES] = { &compiler->line_runs, sizeof(struct image_run) },
         [SECTION_LISTS] = { &compiler->lists, 4 },
+        [SECTION_COSMETIC] = { &compiler->cosmetic_words, 4 },
     };
     size_t size = (sizeof *header + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
 
@@ -1545,6 +1646,7 @@ static void count_rules(struct compiler *compiler, struct compile_counts *counts
         counts->plain_hosts += names_at(&compiler->names, i)->is_plain;
     for (size_t i = 0; i < compiler->drafts.count; i++)
         counts->rules += !VECTOR_AT(compiler->drafts, struct draft, i).is_dead;
+    counts->cosmetic = (uint32_t)compiler->cosmetics.lines.count;
     counts->repeated = compiler->repeated;
     counts->negated = compiler->negated;
 }
@@ -1566,7 +1668,8 @@ enum error_kind compiler_finish(struct compiler *compiler, struct span *image,
     names_write_hosts(&compiler->names, &compiler->hosts, &compiler->host_runs);
     finish_records(compiler);
     write_lines(compiler);
-    if (!write_rules(compiler, counts) ||
+    if (!cosmetic_index_write(&compiler->cosmetics, &compiler->cosmetic_words) ||
+        !write_rules(compiler, counts) ||
         !names_write_table(&compiler->names, &compiler->buckets, &compiler->slots))
         return error_set(error, ERROR_LIMIT, "the rules do not fit into a database");
     write_keys(compiler);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include "filter/cosmetic.h"
 #include "filter/image.h"
 #include "filter/pieces.h"
 #include "filter/rule.h"
@@ -61,6 +62,7 @@ static bool take_sections(struct image_view *view)
         [SECTION_HOST_PLACES] = sizeof(struct image_run),
         [SECTION_LINE_PLACES] = sizeof(struct image_run),
         [SECTION_LISTS] = 4,
+        [SECTION_COSMETIC] = 4,
     };
 
     for (unsigned i = 0; i < SECTIONS; i++)
@@ -82,6 +84,7 @@ static bool take_sections(struct image_view *view)
     view->host_runs = at[SECTION_HOST_PLACES], view->host_run_count = count[SECTION_HOST_PLACES];
     view->line_runs = at[SECTION_LINE_PLACES], view->line_run_count = count[SECTION_LINE_PLACES];
     view->lists = at[SECTION_LISTS], view->list_count = count[SECTION_LISTS];
+    view->cosmetics = at[SECTION_COSMETIC], view->cosmetic_words = count[SECTION_COSMETIC];
     if (buckets == 0 || buckets != header->bucket_count ||
         slots != (uint64_t)buckets * IMAGE_BUCKET_SLOTS || numbers != view->rule_count ||
         header->suffix_bits > 20 || (1u << header->suffix_bits) > suffix_words)
@@ -322,7 +325,7 @@ static enum error_kind check(struct image_view *view, size_t size, struct error 
     if (header->checksum != XXH3_64bits(&header->seed, size - offsetof(struct image_header, seed)))
         return error_set(error, ERROR_CORRUPT, "checksum of the rule database is wrong");
     if (!take_sections(view) || !check_names(view) || !check_rules(view) || !check_books(view) ||
-        !check_rest(view))
+        !check_rest(view) || !cosmetic_check(view))
         return error_set(error, ERROR_CORRUPT, "the rule database is damaged");
     return ERROR_NONE;
 }

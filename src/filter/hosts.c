@@ -64,6 +64,11 @@ static uint32_t suffix_labels(const struct image_view *view, struct host *host)
     return labels;
 }
 
+uint32_t host_suffix_labels(const struct image_view *view, struct host *host)
+{
+    return suffix_labels(view, host);
+}
+
 static bool is_address(const struct host *host)
 {
     char last = host->at[host->size - 1];

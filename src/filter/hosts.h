@@ -208,6 +208,9 @@ bool host_same(const struct host *a, const struct host *b);
  * they the same? */
 bool host_same_party(const struct image_view *view, struct host *a, struct host *b);
 
+/* How many of its labels are its public suffix: at least 1, all of them where it is one. */
+uint32_t host_suffix_labels(const struct image_view *view, struct host *host);
+
 /* Is the host in a set of domains? The most specific name decides. `slots` must be filled in,
  * guessed or unknown. `regex_hits` is asked about regular expressions in the set. */
 bool host_in_set(const struct image_view *view, uint32_t set, struct host *host,

@@ -22,6 +22,7 @@
  *      HOST_PLACES   where plain names stand in the lists, and
  *      LINE_PLACES   where the other rules stand: runs of records from consecutive lines
  *      LISTS         names of the lists: offsets in TEXTS
+ *      COSMETIC      words: which cosmetic rules a host has; their texts stand in LINES
  *
  * The road of a URL through it:
  *
@@ -46,7 +47,7 @@
 #include "filter/request.h"
 
 #define IMAGE_MAGIC "dejunkdb"
-#define IMAGE_VERSION 1u
+#define IMAGE_VERSION 2u
 #define IMAGE_ORDER 0x01020304u
 #define IMAGE_LIMIT (1u << 29) // bytes
 #define IMAGE_ALIGN 64u
@@ -68,6 +69,7 @@ enum image_section {
     SECTION_HOST_PLACES,
     SECTION_LINE_PLACES,
     SECTION_LISTS,
+    SECTION_COSMETIC,
     SECTIONS
 };
 
@@ -313,6 +315,22 @@ struct image_run {
 /* In the rule numbers of database.h: a plain host by its offset in HOSTS. */
 #define IMAGE_NUMBER_HOST 0x80000000u
 
+// ---- cosmetic rules ----
+
+/* COSMETIC begins with this; the table of names follows: for each slot a fingerprint (the high
+ * half of the name's hash) and where its rules begin, 0: free. There: how many, then words. */
+struct image_cosmetic {
+    uint32_t bits;        // the table has 1 << bits slots
+    uint32_t names;       // that are in it
+    uint32_t generics_at; // words, up to
+    uint32_t regexes_at;  // pairs of words, up to the end: index in REGEXES, rule
+};
+#define IMAGE_COSMETIC_TABLE 4u // words in front of the table
+#define IMAGE_COSMETIC_BITS 24u
+#define IMAGE_COSMETIC_NOT 0x80000000u // the rule does not hold here
+#define IMAGE_COSMETIC_EXCEPTION 0x40000000u
+#define IMAGE_COSMETIC_NUMBER 0x3fffffffu // where the rule's text begins in LINES
+
 // ---- an image in memory ----
 
 /* The sections of an image that has been checked. */
@@ -333,8 +351,8 @@ struct image_view {
     const char *texts;
     const uint8_t *lines;
     const struct image_run *host_runs, *line_runs;
-    const uint32_t *lists;
-    uint32_t hosts_size, name_words, rule_count, extra_words, set_words, windows_size, regex_count;
+    const uint32_t *lists, *cosmetics;
+    uint32_t cosmetic_words, hosts_size, name_words, rule_count, extra_words, set_words, windows_size, regex_count;
     uint32_t suffix_texts_size, texts_size, lines_size, host_run_count, line_run_count, list_count;
 };
 const struct image_view *database_image(const struct database *database);

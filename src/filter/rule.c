@@ -248,7 +248,7 @@ static size_t regex_end(struct span text, size_t start)
     return 0;
 }
 
-bool rule_next_name(struct span *list, struct span *name, bool *is_negated)
+static bool next_name(struct span *list, struct span *name, bool *is_negated, char divider)
 {
     while (list->size) {
         size_t end;
@@ -256,10 +256,13 @@ bool rule_next_name(struct span *list, struct span *name, bool *is_negated)
         *is_negated = list->at[0] == '~';
         if (*is_negated)
             *list = span_from(*list, 1);
-        end = span_find_byte(*list, '|');
+        end = span_find_byte(*list, divider);
         if (list->size && list->at[0] == '/') {
             size_t close = regex_end(*list, 0);
-            if (close && (close + 1 == list->size || list->at[close + 1] == '|'))
+            while (close && close + 1 < list->size && list->at[close + 1] >= 'a' &&
+                   list->at[close + 1] <= 'z' && divider == ',')
+                close++; // flags
+            if (close && (close + 1 == list->size || list->at[close + 1] == divider))
                 end = close + 1;
         }
         *name = trim(span_slice(*list, 0, end));
@@ -268,6 +271,22 @@ bool rule_next_name(struct span *list, struct span *name, bool *is_negated)
             return true;
     }
     return false;
+}
+
+bool rule_next_name(struct span *list, struct span *name, bool *is_negated)
+{
+    return next_name(list, name, is_negated, '|');
+}
+
+bool rule_next_cosmetic_host(struct span *hosts, struct span *name, bool *is_negated)
+{
+    bool is_there;
+
+    do { // "*" names nobody
+        *hosts = trim(*hosts);
+        is_there = next_name(hosts, name, is_negated, ',');
+    } while (is_there && name->size == 1 && name->at[0] == '*');
+    return is_there;
 }
 
 /* ---- hosts ---- */

@@ -150,5 +150,8 @@ bool rule_is_host(struct span text);
  * slashes may have '|' in it as "\|". A '~' in front is taken off into *is_negated. False at the
  * end. Empty items are passed over. */
 bool rule_next_name(struct span *list, struct span *name, bool *is_negated);
+/* The same for what stands in front of a cosmetic rule's separator, divided by commas; "*" is
+ * passed over. */
+bool rule_next_cosmetic_host(struct span *hosts, struct span *name, bool *is_negated);
 
 #endif

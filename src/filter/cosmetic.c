@@ -1,0 +1,427 @@
+#include "filter/cosmetic.h"
+
+#include <stdlib.h>
+
+#include "filter/cosmetic_index.h"
+#include "filter/hosts.h"
+#include "filter/regex.h"
+
+/* ---- what a rule says ---- */
+
+/* Where the parenthesis that opens at `open` closes, or text.size. Quotes and expressions between
+ * slashes are passed over as they are: lists write both without care. */
+static size_t closing(struct span text, size_t open)
+{
+    size_t depth = 0;
+    char quote = 0;
+
+    for (size_t i = open; i < text.size; i++) {
+        char c = text.at[i];
+
+        if (c == '\\')
+            i++;
+        else if (quote)
+            quote = c == quote ? 0 : quote;
+        else if (c == '"' || c == '\'')
+            quote = c;
+        else if (c == '(')
+            depth++;
+        else if (c == ')' && --depth == 0)
+            return i;
+    }
+    return text.size;
+}
+
+/* ":name(...)" at the very end: its argument, and the text without it. */
+static bool cut_operator(struct span *text, struct span name, struct span *argument)
+{
+    for (size_t i = 0; i + name.size < text->size; i++) {
+        if (text->at[i] != ':' || !span_starts(span_from(*text, i), name))
+            continue;
+        if (closing(*text, i + name.size - 1) + 1 != text->size)
+            continue;
+        *argument = span_trim(span_slice(*text, i + name.size, text->size - i - name.size - 1));
+        *text = span_trim(span_slice(*text, 0, i));
+        return true;
+    }
+    return false;
+}
+
+/* A text may stand in quotes. */
+static struct span unquoted(struct span text)
+{
+    if (text.size >= 2 && (text.at[0] == '"' || text.at[0] == '\'') &&
+        text.at[text.size - 1] == text.at[0])
+        return span_slice(text, 1, text.size - 2);
+    return text;
+}
+
+static bool add_test(struct cosmetic_parts *parts, enum cosmetic_test_kind kind, struct span text)
+{
+    struct cosmetic_test test = { .kind = kind };
+
+    if (parts->test_count == COSMETIC_TESTS)
+        return false;
+    if (kind == COSMETIC_HAS_TEXT && regex_split(text, &test.text, &test.flags)) {
+        test.kind = COSMETIC_HAS_REGEX;
+        if (test.text.size == 0 || !regex_check(test.text, test.flags))
+            return false;
+    } else {
+        test.text = text;
+    }
+    parts->tests[parts->test_count++] = test;
+    return true;
+}
+
+/* ":has-text()" and its other names at the end, as often as they stand there. */
+static bool cut_text_tests(struct cosmetic_parts *parts)
+{
+    static const struct span names[] = { { ":has-text(", 10 },
+                                         { ":contains(", 10 },
+                                         { ":-abp-contains(", 15 } };
+    struct span argument;
+    bool found = true;
+
+    while (found) {
+        found = false;
+        for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++)
+            found = cut_operator(&parts->selector, names[i], &argument);
+        if (found &&
+            (argument.size == 0 || !add_test(parts, COSMETIC_HAS_TEXT, unquoted(argument))))
+            return false;
+    }
+    return true;
+}
+
+/* Takes what "$$" has of its own out of the selector: [tag-content="x"] and its like. */
+static bool cut_html_attribute(struct cosmetic_parts *parts, struct span name, struct span value)
+{
+    uint64_t number;
+
+    if (span_equal(name, SPAN("tag-content")))
+        return add_test(parts, COSMETIC_HAS_TEXT, value);
+    if (span_equal(name, SPAN("wildcard")))
+        return add_test(parts, COSMETIC_IS_LIKE, value);
+    if (!span_to_u64(value, &number))
+        return false;
+    if (span_equal(name, SPAN("min-length")))
+        parts->least_bytes = (size_t)number;
+    else
+        parts->most_bytes = (size_t)number;
+    return true;
+}
+
+/* One attribute of ours at the start of `text`: "[name="value"]"; doubled quotes in it stand for
+ * one. Returns its size, 0 when it is none. The value, decoded, is appended to the room. */
+static size_t html_attribute(struct cosmetic_parts *parts, struct span text, size_t *room,
+                             struct span *name, struct span *value)
+{
+    static const struct span names[] = {
+        { "tag-content", 11 }, { "wildcard", 8 }, { "min-length", 10 }, { "max-length", 10 }
+    };
+    size_t at = 1, start = *room;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (span_starts(span_from(text, 1), names[i]))
+            *name = names[i], at = 1 + names[i].size;
+    if (at == 1 || !span_starts(span_from(text, at), SPAN("=\"")))
+        return 0;
+    for (at += 2; at < text.size; at++) {
+        if (text.at[at] == '"' && at + 1 < text.size && text.at[at + 1] == '"')
+            at++;
+        else if (text.at[at] == '"')
+            break;
+        parts->room[(*room)++] = text.at[at];
+    }
+    *value = span_of(parts->room + start, *room - start);
+    return at + 1 < text.size && text.at[at + 1] == ']' ? at + 2 : 0;
+}
+
+/* `$$div[id="x"][tag-content="y"]` */
+static bool parse_adguard_html(struct cosmetic_parts *parts, struct span body)
+{
+    char selector[RULE_TEXT_LIMIT + 8];
+    size_t size = 0, room = 0;
+
+    if (body.size > RULE_TEXT_LIMIT)
+        return false;
+    parts->most_bytes = COSMETIC_TEXT_BYTES;
+    for (size_t i = 0; i < body.size;) {
+        struct span name = SPAN_NONE, value = SPAN_NONE;
+        size_t used = body.at[i] == '[' && i + 1 < body.size
+                          ? html_attribute(parts, span_from(body, i), &room, &name, &value)
+                          : 0;
+        if (used == 0) {
+            selector[size++] = body.at[i++];
+            continue;
+        }
+        if (!cut_html_attribute(parts, name, value))
+            return false;
+        i += used;
+    }
+    if (room + size > sizeof parts->room)
+        return false;
+    memcpy(parts->room + room, selector, size);
+    parts->selector = span_trim(span_of(parts->room + room, size));
+    return cut_text_tests(parts);
+}
+
+static bool parse_html(struct cosmetic_parts *parts, struct span body)
+{
+    parts->effect = COSMETIC_REMOVES;
+    parts->is_html = true;
+    parts->most_bytes = SIZE_MAX;
+    if (body.at[0] != '^')
+        return parse_adguard_html(parts, body);
+    parts->selector = span_trim(span_from(body, 1));
+    return cut_text_tests(parts);
+}
+
+bool cosmetic_style_is_good(struct span style)
+{
+    static const char *const bad[] = { "url(", "image(", "image-set(", "expression(", "@import" };
+
+    if (style.size == 0)
+        return false;
+    for (size_t i = 0; i < style.size; i++) {
+        if (memchr("{}<>\\", style.at[i], 5) || (unsigned char)style.at[i] < 0x20)
+            return false;
+        for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+            if (span_starts_nocase(span_from(style, i), span_text(bad[k])))
+                return false;
+    }
+    return span_find(style, SPAN("/*")) == style.size;
+}
+
+/* `selector { declarations }` */
+static bool parse_style(struct cosmetic_parts *parts, struct span body)
+{
+    size_t open = body.size;
+    char quote = 0;
+
+    for (size_t i = 0; i < body.size && open == body.size; i++) {
+        char c = body.at[i];
+        if (c == '\\')
+            i++;
+        else if (quote)
+            quote = c == quote ? 0 : quote;
+        else if (c == '"' || c == '\'')
+            quote = c;
+        else if (c == '{')
+            open = i;
+    }
+    if (open == body.size || body.at[body.size - 1] != '}' || body.at[0] == '@')
+        return false;
+    parts->selector = span_trim(span_slice(body, 0, open));
+    parts->style = span_trim(span_slice(body, open + 1, body.size - open - 2));
+    if (span_starts_nocase(parts->style, SPAN("remove:")) &&
+        span_starts_nocase(span_trim(span_from(parts->style, 7)), SPAN("true"))) {
+        parts->effect = COSMETIC_REMOVES;
+        parts->style = SPAN_NONE;
+        return true;
+    }
+    parts->effect = COSMETIC_STYLES;
+    return cosmetic_style_is_good(parts->style);
+}
+
+static bool parse_hide(struct cosmetic_parts *parts, struct span body)
+{
+    struct span argument;
+
+    parts->selector = body;
+    if (cut_operator(&parts->selector, SPAN(":style("), &parts->style)) {
+        parts->effect = COSMETIC_STYLES;
+        return cosmetic_style_is_good(parts->style);
+    }
+    if (cut_operator(&parts->selector, SPAN(":remove("), &argument)) {
+        parts->effect = COSMETIC_REMOVES;
+        return argument.size == 0;
+    }
+    parts->effect = COSMETIC_HIDES;
+    return true;
+}
+
+bool cosmetic_parse(struct cosmetic_parts *parts, const struct rule *rule)
+{
+    struct span body = rule->body;
+    bool is_good;
+
+    memset(parts, 0, offsetof(struct cosmetic_parts, room));
+    parts->most_bytes = SIZE_MAX;
+    if (body.size == 0 || span_starts(rule->hosts, SPAN("[$")))
+        return false;
+    if (rule->cosmetic == COSMETIC_HTML)
+        is_good = parse_html(parts, body);
+    else if (rule->cosmetic == COSMETIC_STYLE)
+        is_good = parse_style(parts, body);
+    else
+        is_good = parse_hide(parts, body);
+    return is_good && parts->selector.size > 0;
+}
+
+/* ---- which hold for a host ---- */
+
+enum { WORDS = 4, HEAD_BYTES = sizeof(struct image_cosmetic) };
+_Static_assert(HEAD_BYTES == IMAGE_COSMETIC_TABLE * WORDS, "the head's words");
+
+static const struct image_cosmetic *head_of(const struct image_view *view)
+{
+    return (const void *)view->cosmetics;
+}
+
+bool cosmetic_check(const struct image_view *view)
+{
+    const struct image_cosmetic *head = head_of(view);
+    uint64_t table, count = view->cosmetic_words;
+    uint32_t used = 0;
+
+    if (count < IMAGE_COSMETIC_TABLE || head->bits > IMAGE_COSMETIC_BITS)
+        return false;
+    table = IMAGE_COSMETIC_TABLE + ((uint64_t)2 << head->bits);
+    if (table > head->generics_at || head->generics_at > head->regexes_at ||
+        head->regexes_at > count || (count - head->regexes_at) % 2)
+        return false;
+    for (uint64_t slot = 0; slot < (uint64_t)1 << head->bits; slot++) {
+        uint32_t at = view->cosmetics[IMAGE_COSMETIC_TABLE + 2 * slot + 1];
+        if (at == 0)
+            continue;
+        used++;
+        if (at < table || at >= head->generics_at ||
+            view->cosmetics[at] > head->generics_at - at - 1)
+            return false;
+    }
+    for (uint64_t at = head->regexes_at; at < count; at += 2)
+        if (view->cosmetics[at] >= view->regex_count)
+            return false;
+    return used < (uint64_t)1 << head->bits; // a search ends at a free slot
+}
+
+struct hit {
+    uint32_t word;
+    uint32_t depth; // of the name that it was found under: more is more specific
+};
+
+struct hits {
+    struct hit *at;
+    size_t count;
+};
+
+static void add_hit(struct hits *hits, uint32_t word, uint32_t depth)
+{
+    if (hits->count < COSMETIC_FOUND_LIMIT)
+        hits->at[hits->count++] = (struct hit){ word, depth };
+}
+
+static void add_name(const struct image_view *view, struct hits *hits, struct span name,
+                     bool is_entity, uint32_t depth)
+{
+    const struct image_cosmetic *head = head_of(view);
+    const uint32_t *table = view->cosmetics + IMAGE_COSMETIC_TABLE;
+    uint64_t hash = cosmetic_hash(name, is_entity);
+    size_t mask = ((size_t)1 << head->bits) - 1;
+
+    for (size_t slot = hash & mask; table[2 * slot + 1]; slot = (slot + 1) & mask) {
+        const uint32_t *words = view->cosmetics + table[2 * slot + 1];
+        if (table[2 * slot] != hash >> 32)
+            continue;
+        for (uint32_t i = 1; i <= words[0]; i++)
+            add_hit(hits, words[i], depth);
+        return;
+    }
+}
+
+static void add_names(const struct image_view *view, struct hits *hits, struct host *host)
+{
+    uint32_t suffix = host_suffix_labels(view, host);
+    bool has_entities = suffix < host->count && !url_host_is_address(span_of(host->at, host->size));
+
+    for (uint32_t i = 0; i < host->count; i++) {
+        struct span name = host_name(host, i);
+        add_name(view, hits, name, false, 2 * i + 3);
+        if (!has_entities || i < suffix)
+            continue;
+        name.size -= host->size - host->starts[suffix - 1] + 1;
+        add_name(view, hits, name, true, 2 * i + 2);
+    }
+}
+
+static void add_regexes(const struct image_view *view, struct hits *hits, struct span host)
+{
+    const struct image_cosmetic *head = head_of(view);
+
+    for (uint32_t at = head->regexes_at; at < view->cosmetic_words; at += 2) {
+        const struct image_regex *regex = &view->regexes[view->cosmetics[at]];
+        struct regex_cache *cache = regex_cache_new(1);
+
+        if (regex_find(cache, 0, image_text(view, regex->text), regex->flags, host))
+            add_hit(hits, view->cosmetics[at + 1], 1);
+        regex_cache_free(&cache);
+    }
+}
+
+/* By rule, the most specific name of each first; a "not" wins among equals. */
+static int compare_hits(const void *a, const void *b)
+{
+    const struct hit *one = a, *other = b;
+    uint32_t rule = one->word & IMAGE_COSMETIC_NUMBER, rule2 = other->word & IMAGE_COSMETIC_NUMBER;
+
+    if (rule != rule2)
+        return rule < rule2 ? -1 : 1;
+    if (one->depth != other->depth)
+        return one->depth > other->depth ? -1 : 1;
+    return (int)(other->word >> 31) - (int)(one->word >> 31);
+}
+
+static struct cosmetic_found found_of(uint32_t word)
+{
+    return (struct cosmetic_found){ .rule = word & IMAGE_COSMETIC_NUMBER,
+                                    .is_exception = word & IMAGE_COSMETIC_EXCEPTION,
+                                    .is_not = word & IMAGE_COSMETIC_NOT };
+}
+
+size_t cosmetic_select(const struct database *database, struct span host,
+                       struct cosmetic_found *out, size_t limit)
+{
+    const struct image_view *view = database_image(database);
+    struct url_host_text room = { 0 };
+    struct url_name name;
+    struct hits hits = { 0 };
+    struct host split;
+    size_t count = 0;
+
+    url_parse_host(&name, &room, host);
+    if (name.size == 0)
+        return 0;
+    hits.at = malloc(COSMETIC_FOUND_LIMIT * sizeof *hits.at);
+    if (!hits.at)
+        abort(); // out of memory ends the worker; the master starts another
+    host_split(&split, view->header->seed, name.at, name.size, name.dots);
+    add_names(view, &hits, &split);
+    add_regexes(view, &hits, span_of(name.at, name.size));
+    if (hits.count)
+        qsort(hits.at, hits.count, sizeof *hits.at, compare_hits);
+    for (size_t i = 0; i < hits.count; i++) {
+        if (i > 0 && (hits.at[i].word & IMAGE_COSMETIC_NUMBER) ==
+                         (hits.at[i - 1].word & IMAGE_COSMETIC_NUMBER))
+            continue;
+        if (count < limit)
+            out[count] = found_of(hits.at[i].word);
+        count++;
+    }
+    free(hits.at);
+    return count;
+}
+
+size_t cosmetic_generics(const struct database *database)
+{
+    const struct image_cosmetic *head = head_of(database_image(database));
+
+    return head->regexes_at - head->generics_at;
+}
+
+struct cosmetic_found cosmetic_generic(const struct database *database, size_t index)
+{
+    const struct image_view *view = database_image(database);
+
+    return found_of(view->cosmetics[head_of(view)->generics_at + index]);
+}
