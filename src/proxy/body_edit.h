@@ -28,8 +28,8 @@ struct body_editor {
     void (*feed)(void *editor, struct span bytes);
     /* The body has ended: out with what is held. */
     void (*finish)(void *editor);
-    /* Out with what is held, as it came; the rest is only copied. *costly is the rule that cost most
-     * so far, 0 where that is not known. No on_gave_up() follows. */
+    /* Out with what is held, as it came; the rest is only copied. *costly is the rule that cost
+     * most so far, 0 where that is not known. No on_gave_up() follows. */
     void (*stop)(void *editor, rule_number *costly);
     /* Memory that grew with the input: bytes held back, open elements. */
     size_t (*held)(const void *editor);
