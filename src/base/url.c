@@ -7,6 +7,7 @@
 #endif
 
 enum { CLASS_ALNUM = 1, CLASS_SCHEME = 2, CLASS_AUTHORITY_END = 4 };
+enum { SCHEME_LIMIT = 32 }; // bytes; no scheme in use has half of it
 
 static uint8_t class_of(char c)
 {
@@ -159,7 +160,7 @@ static uint32_t odd_scheme(const char *at, size_t size)
 {
     size_t i = 0;
 
-    while (i < size && i < 64 && (class_of(at[i]) & CLASS_SCHEME))
+    while (i < size && i < SCHEME_LIMIT && (class_of(at[i]) & CLASS_SCHEME))
         i++;
     if (i == 0 || size - i < 4 || memcmp(at + i, "://", 3) != 0)
         return 0;
@@ -425,7 +426,7 @@ struct span url_find_host(struct span text)
     size_t start = 0, i = 0;
     struct authority authority;
 
-    while (i < text.size && i < 64 && (class_of(text.at[i]) & CLASS_SCHEME))
+    while (i < text.size && i < SCHEME_LIMIT && (class_of(text.at[i]) & CLASS_SCHEME))
         i++;
     if (i > 0 && text.size - i >= 3 && memcmp(text.at + i, "://", 3) == 0)
         start = i + 3;

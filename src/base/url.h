@@ -9,8 +9,8 @@
  *
  * and a bit mask that is made in the same pass: where runs of letters and digits start. User
  * information ("user:password@") is left out. Positions are offsets into the folded text. A URL
- * without "scheme://", with a host longer than URL_HOST_LIMIT or an empty one is no URL here. What
- * lies behind URL_LIMIT bytes is cut off.
+ * without "scheme://" (at most 32 bytes in front of "://"), with a host longer than URL_HOST_LIMIT
+ * or an empty one is no URL here. What lies behind URL_LIMIT bytes is cut off.
  */
 #ifndef DEJUNK_BASE_URL_H
 #define DEJUNK_BASE_URL_H

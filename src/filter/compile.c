@@ -401,8 +401,10 @@ static XXH128_hash_t identity_of(const struct rule *rule)
     return XXH3_128bits(&all, sizeof all);
 }
 
-/* A pattern with a host in it that is not ASCII: the host as its A-labels. */
-static struct span clean_pattern(struct compiler *compiler, const struct rule *rule)
+/* The pattern in lower case, or with its capitals; a host at its start in lower case and as A-labels
+ * in any case. */
+static struct span clean_pattern(struct compiler *compiler, const struct rule *rule,
+                                 bool keeps_case)
 {
     struct span pattern = rule->pattern, host;
     size_t end = 0;
@@ -411,17 +413,19 @@ static struct span clean_pattern(struct compiler *compiler, const struct rule *r
 
     for (size_t i = 0; i < pattern.size; i++)
         is_ascii = is_ascii && (uint8_t)pattern.at[i] < 128;
-    if (is_ascii || rule->anchor != ANCHOR_HOST)
-        return keep_lower(compiler, pattern);
-    while (end < pattern.size && !memchr("/^?:*", pattern.at[end], 5))
+    if (rule->anchor != ANCHOR_HOST || (is_ascii && !keeps_case))
+        return keeps_case ? pattern : keep_lower(compiler, pattern);
+    while (end < pattern.size && !memchr("/^?:*#", pattern.at[end], 6))
         end++;
-    host = clean_host(compiler, span_slice(pattern, 0, end));
+    host = span_slice(pattern, 0, end);
+    host = is_ascii ? keep_lower(compiler, host) : clean_host(compiler, host);
     if (!host.at)
-        return keep_lower(compiler, pattern);
+        return keeps_case ? pattern : keep_lower(compiler, pattern);
     at = keep(compiler, host.size + pattern.size - end);
     memcpy(at, host.at, host.size);
     memcpy(at + host.size, pattern.at + end, pattern.size - end);
-    return keep_lower(compiler, span_of(at, host.size + pattern.size - end));
+    pattern = span_of(at, host.size + pattern.size - end);
+    return keeps_case ? pattern : keep_lower(compiler, pattern);
 }
 
 static enum rule_reason add_draft(struct compiler *compiler, const struct rule *rule,
@@ -448,7 +452,9 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         draft.pattern = rule->pattern;
         draft.regex = add_regex(compiler, rule->pattern, flags);
     } else {
-        draft.pattern = clean_pattern(compiler, rule);
+        draft.pattern = clean_pattern(compiler, rule, false);
+        if (rule->is_match_case)
+            draft.written = clean_pattern(compiler, rule, true);
         if (rule->is_host && !names_can_be(draft.pattern))
             return REASON_HOST;
     }

@@ -104,7 +104,8 @@ bool host_same_party(const struct image_view *view, struct host *a, struct host 
     labels = suffix_labels(view, a);
     if (labels >= a->count || labels >= b->count)
         return host_same(a, b);
-    return !differ_from(a, b, labels);
+    // A suffix may lie below the other's domain: "x.amazonaws.com", "y.s3.amazonaws.com".
+    return !differ_from(a, b, labels) && suffix_labels(view, b) == labels;
 }
 
 const uint32_t *host_entity(const struct image_view *view, const struct host *host, uint32_t i,

@@ -34,7 +34,7 @@ struct matcher {
     struct url_host_text source_room, name_room;
     uint32_t passed[WINDOWS + 1]; // starts of windows that the filter let through
     lead leads[LEADS];
-    char renamed[URL_LIMIT];      // a URL with another host
+    char other_url[URL_LIMIT];    // one with another host, or as it came
 };
 
 struct ask { // one question
@@ -222,10 +222,20 @@ static bool is_label_start(const struct url *url, size_t at)
            (at == url->host_at || url->at[at - 1] == '.');
 }
 
-/* The URL as it came, for rules that tell capitals apart. */
+/* The URL as it came, for rules that tell capitals apart; scheme and host, where none count, in
+ * lower case. */
 static struct span as_it_came(const struct ask *ask)
 {
-    return span_of(ask->request->url.at, ask->url.size);
+    const struct url *url = &ask->url;
+    struct span came = ask->request->url;
+    char *to = ask->matcher->other_url;
+
+    if (!url->left_out && memcmp(came.at, url->at, url->host_end) == 0)
+        return span_slice(came, 0, url->size);
+    memcpy(to, url->at, url->host_end);
+    memcpy(to + url->host_end, came.at + url->host_end + url->left_out,
+           url->size - url->host_end);
+    return span_of(to, url->size);
 }
 
 /* The pattern in EXTRAS, or the regular expression. */
@@ -244,7 +254,7 @@ static enum pattern_result general_holds(struct ask *ask, const struct image_rul
                                                                         : PATTERN_NOWHERE;
     }
     pattern = image_text(ask->view, image_part(record, EXTRA_PATTERN));
-    if (rule->flags & RULE_MATCH_CASE && !url->left_out)
+    if (rule->flags & RULE_MATCH_CASE)
         text = as_it_came(ask);
     if (!(rule->flags & RULE_ANYWHERE))
         return pattern_match(pattern, text, start, false, to_end);
@@ -989,7 +999,8 @@ void matcher_name(struct matcher *matcher, const struct request *request, struct
     struct url_name other;
     struct ask ask;
     const struct url *url = &ask.url;
-    char *to = matcher->renamed;
+    char *to = matcher->other_url;
+    size_t tail;
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
     url_parse_host(&other, &matcher->name_room, name);
@@ -999,12 +1010,13 @@ void matcher_name(struct matcher *matcher, const struct request *request, struct
     gather(&ask, BOOK_PAGE);
     if (walk(&ask, TYPE_BIT(request->type), first_found, &exempt))
         return;
-    if (url->size - (url->host_end - url->host_at) + other.size > URL_LIMIT)
+    tail = url->size - url->host_end;
+    if (url->host_at + other.size + tail > URL_LIMIT)
         return;
     memcpy(to, url->at, url->host_at);
     memcpy(to + url->host_at, other.at, other.size);
-    memcpy(to + url->host_at + other.size, url->at + url->host_end, url->size - url->host_end);
-    renamed.url = span_of(to, url->host_at + other.size + (url->size - url->host_end));
+    memcpy(to + url->host_at + other.size, request->url.at + url->host_end + url->left_out, tail);
+    renamed.url = span_of(to, url->host_at + other.size + tail);
     matcher_ask(matcher, &renamed, verdict);
 }
 

@@ -393,9 +393,14 @@ static bool parse_hosts(struct rule *rule, struct span line)
         return false;
     if (!url_host_is_address(address) && span_find_byte(address, ':') == address.size)
         return false;
-    for (size_t i = 0; i < address.size && address.at[i] != '%'; i++) // behind '%': a zone
-        if (!memchr("0123456789abcdefABCDEF:.", address.at[i], 24))
+    for (size_t i = 0, zone = 0; i < address.size; i++) { // "fe80::1%lo0"
+        char c = address.at[i];
+
+        if (zone ? !is_host_byte(c) && c != '.'
+                 : c != '%' && !memchr("0123456789abcdefABCDEF:.", c, 24))
             return false;
+        zone |= c == '%';
+    }
     names = rule->pattern = trim(rest);
     rule->kind = RULE_HOSTS;
     while (rule_next_host(&names, &name))
