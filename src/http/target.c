@@ -204,7 +204,13 @@ static bool set_path(struct target *target, const struct message *message, struc
 
 enum error_kind target_split(struct target *out, const struct message *message, struct error *error)
 {
-    struct target target = { .scheme = TARGET_HTTP };
+    return target_split_in(out, message, TARGET_HTTP, error);
+}
+
+enum error_kind target_split_in(struct target *out, const struct message *message,
+                                enum target_scheme scheme, struct error *error)
+{
+    struct target target = { .scheme = scheme };
     struct span rest = message->target, text = SPAN("");
     struct authority authority;
     uint16_t default_port;

@@ -34,6 +34,9 @@ enum { TARGET_HOST_BYTES = 253, TARGET_LABEL_BYTES = 63 };
  * and https (400). ERROR_LIMIT: the arena is full. *out is unchanged on failure. */
 enum error_kind target_split(struct target *out, const struct message *message,
                              struct error *error);
+/* The same for a request inside of something of this scheme, which a target that has none takes. */
+enum error_kind target_split_in(struct target *out, const struct message *message,
+                                enum target_scheme scheme, struct error *error);
 
 /* Is it host [":" port], as in a Host field? Strict as above. */
 bool target_is_authority(struct span text);

@@ -414,3 +414,25 @@ enum hello_progress hello_feed(struct hello_collector *collector, struct span by
         collector->progress = HELLO_BROKEN;
     return collector->progress;
 }
+
+/* ---- for later ---- */
+
+struct hello *hello_copy(const struct hello *hello)
+{
+    size_t ciphers = hello->ciphers.size < HELLO_COPY_BYTES ? hello->ciphers.size : HELLO_COPY_BYTES;
+    size_t groups = hello->groups.size < HELLO_COPY_BYTES ? hello->groups.size : HELLO_COPY_BYTES;
+    struct hello *copy = calloc(1, sizeof *copy + ciphers + groups);
+    char *at = (char *)(copy + 1);
+
+    if (!copy)
+        abort();
+    copy->version = hello->version;
+    copy->family = hello->family;
+    copy->ciphers = span_of(at, ciphers);
+    copy->groups = span_of(at + ciphers, groups);
+    if (ciphers)
+        memcpy(at, hello->ciphers.at, ciphers);
+    if (groups)
+        memcpy(at + ciphers, hello->groups.at, groups);
+    return copy;
+}

@@ -42,6 +42,12 @@ struct hello {                          // spans point into the collector
     uint64_t family;
 };
 
+enum { HELLO_COPY_BYTES = 256 }; // of each list in a copy: more than any browser sends
+
+/* What an origin is to be offered later, on the heap by itself: the version, ciphers and groups,
+ * of which HELLO_COPY_BYTES at most. Ends with free(). */
+struct hello *hello_copy(const struct hello *hello);
+
 /* Does the browser offer this protocol ("h2", "http/1.1")? */
 bool hello_offers(const struct hello *hello, struct span protocol);
 
