@@ -55,6 +55,10 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     ROW(BAD_RESPONSES, COUNTER, "dejunk_bad_messages_total", "side=\"outgoing\"", "") \
     ROW(DESCRIPTORS_SHORT, COUNTER, "dejunk_descriptors_short_total", "", \
         "Times that accepting stopped for want of descriptors") \
+    ROW(INTERCEPT_OPENED, COUNTER, "dejunk_interceptions_total", "outcome=\"opened\"", \
+        "HTTPS connections that were looked into") \
+    ROW(INTERCEPT_PASSED, COUNTER, "dejunk_interceptions_total", "outcome=\"passed\"", "") \
+    ROW(INTERCEPT_FAILED, COUNTER, "dejunk_interceptions_total", "outcome=\"failed\"", "") \
     ROW(DNS_LOOKUPS, COUNTER, "dejunk_dns_lookups_total", "", "Questions asked of name servers") \
     ROW(DNS_CACHE_HITS, COUNTER, "dejunk_dns_cache_hits_total", "", \
         "Names answered from the cache") \

@@ -116,7 +116,7 @@ static void put_url(struct line *line, struct span url, size_t limit)
 static void put_target(struct line *line, const struct access_entry *entry)
 {
     if (entry->authority.size > 0) {
-        put(line, SPAN("http://"));
+        put(line, entry->is_secure ? SPAN("https://") : SPAN("http://"));
         put_escaped(line, entry->authority, ACCESS_LOG_AUTHORITY_BYTES);
     }
     put_url(line, entry->url, ACCESS_LOG_URL_BYTES);
@@ -324,6 +324,7 @@ static struct access_entry entry_of(const struct exchange *x, char *reason)
 
     if (x->request.target_form == TARGET_ORIGIN)
         entry.authority = x->target.authority; // inside a tunnel, or our own
+    entry.is_secure = x->target.scheme == TARGET_HTTPS;
     if (x->request.method != METHOD_CONNECT && !x->is_local && x->target.host.size > 0)
         entry.type = span_text(request_type_name(x->judgement.type));
     if (x->judgement.is_stopped)

@@ -28,6 +28,7 @@ struct access_entry { // what a line is made of; an empty span: nothing is known
     const struct address *client;
     struct span user, method;
     struct span authority; // in front of a URL that is only a path
+    bool is_secure;        // and "https://" in front of that
     struct span url;       // as it came; queries and credentials are left out here
     unsigned version_minor;
     unsigned status;

@@ -7,8 +7,11 @@
 
 #include "base/log.h"
 #include "proxy/access_log.h"
+#include "proxy/alternatives.h"
 #include "proxy/amendment.h"
 #include "proxy/destination.h"
+#include "proxy/intercept.h"
+#include "proxy/interception.h"
 #include "proxy/pages.h"
 #include "proxy/stubs.h"
 #include "proxy/passes.h"
@@ -445,19 +448,21 @@ static bool ends_here(struct exchange *x)
     return true;
 }
 
+/* Inside of TLS that we ended, whose origin is asked over TLS too. */
+static bool is_secure(const struct exchange *x)
+{
+    return x->target.scheme == TARGET_HTTPS;
+}
+
 /* A relative target inside a tunnel names the tunnel's host, which Host must agree with. */
 static bool take_scope(struct exchange *x)
 {
-    const struct session_scope *scope = x->session->scope;
+    const struct scope *scope = x->session->scope;
     struct error error;
 
-    if (x->request.target_form == TARGET_ABSOLUTE || x->request.target_form == TARGET_AUTHORITY) {
-        if (x->request.target_form == TARGET_ABSOLUTE && x->target.port == scope->port &&
-            span_equal_nocase(x->target.host, scope->host))
-            return true;
-    } else if (x->target.port == scope->port && span_equal_nocase(x->target.host, scope->host)) {
+    if (x->request.target_form != TARGET_AUTHORITY && x->target.port == scope->port &&
+        is_secure(x) == scope->is_secure && span_equal_nocase(x->target.host, scope->host))
         return true;
-    }
     error_set(&error, ERROR_SYNTAX, "this tunnel leads to %.*s:%u and nowhere else",
               SPAN_PRINT(scope->host), scope->port);
     answer_bad_request(x, 421, &error);
@@ -542,9 +547,19 @@ static void start(struct exchange *x)
     }
 }
 
+/* The origin was asked for before the browser asked: what came of it is told once. */
+static void answer_failure(struct exchange *x, struct scope *scope)
+{
+    struct error error = *scope->failure;
+
+    free(scope->failure);
+    scope->failure = NULL;
+    answer_error(x, error.kind == ERROR_FORBIDDEN ? ACTION_REFUSED : ACTION_ERROR, 0, &error);
+}
+
 static void after_admission(struct exchange *x)
 {
-    const struct session_scope *scope = x->session->scope;
+    struct scope *scope = x->session->scope;
     struct destination to;
     struct error error;
     enum error_kind kind;
@@ -560,7 +575,8 @@ static void after_admission(struct exchange *x)
             return;
         }
     }
-    kind = target_split(&x->target, &x->request, &error);
+    kind = target_split_in(&x->target, &x->request,
+                           scope && scope->is_secure ? TARGET_HTTPS : TARGET_HTTP, &error);
     if (kind) {
         answer_bad_request(x, 400, &error);
         return;
@@ -571,7 +587,7 @@ static void after_admission(struct exchange *x)
     }
     if (scope && !take_scope(x))
         return;
-    if (x->target.scheme == TARGET_HTTPS) {
+    if (is_secure(x) && !scope) {
         error_set(&error, ERROR_UNSUPPORTED,
                   "an https URL is asked for inside a tunnel (CONNECT), not in the open");
         answer_bad_request(x, 400, &error);
@@ -591,12 +607,17 @@ static void after_admission(struct exchange *x)
     to = (struct destination){ .host = x->target.host,
                                .port = x->target.port,
                                .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6 };
-    kind = destination_check_port(x->settings, &to, x->request.method == METHOD_CONNECT, &error);
+    kind = destination_check_port(x->settings, &to,
+                                  x->request.method == METHOD_CONNECT || is_secure(x), &error);
     if (kind) {
         answer_error(x, ACTION_REFUSED, 403, &error);
         return;
     }
-    if (judge(x))
+    if (!judge(x))
+        return;
+    if (scope && scope->failure)
+        answer_failure(x, scope);
+    else
         claim_connection(x, false);
 }
 
@@ -607,8 +628,8 @@ static struct case_file case_file_of(struct exchange *x)
     struct span url = x->request.target;
 
     if (x->request.target_form != TARGET_ABSOLUTE)
-        url = arena_printf(&x->arena, "http://%.*s%.*s", SPAN_PRINT(x->target.authority),
-                           SPAN_PRINT(x->target.path_and_query));
+        url = arena_printf(&x->arena, "http%s://%.*s%.*s", is_secure(x) ? "s" : "",
+                           SPAN_PRINT(x->target.authority), SPAN_PRINT(x->target.path_and_query));
     return (struct case_file){ .settings = x->settings,
                                .request = &x->request,
                                .target = &x->target,
@@ -631,11 +652,11 @@ static struct span way_on(struct exchange *x)
     visit_token(token, x->proxy->visit_secret, x->target.host,
                 span_text(address_text(&x->session->peer, client)), passes_clock_ms());
     if (buffer_printf(&html,
-                      "<form method=\"post\" action=\"http://dejunk/pass\">"
+                      "<form method=\"post\" action=\"http%s://dejunk/pass\">"
                       "<input type=\"hidden\" name=\"token\" value=\"%s\">"
                       "<input type=\"hidden\" name=\"host\" value=\"%.*s\">"
                       "<input type=\"hidden\" name=\"url\" value=\"",
-                      token, SPAN_PRINT(x->target.host)) &&
+                      is_secure(x) ? "s" : "", token, SPAN_PRINT(x->target.host)) &&
         page_append_escaped(&html, file.url) &&
         buffer_append(&html, SPAN("\"><button>Go on anyway</button> for 10 minutes, on this "
                                   "device</form>\n")))
@@ -802,15 +823,48 @@ static bool may_use(void *owner, const struct address *address,
     return !is_stopped;
 }
 
+/* What CONNECT begins is looked into, and perhaps opened. False: that is not for us. */
+static bool become_intercept(struct exchange *x)
+{
+    struct session *session = x->session;
+    struct intercept_plan plan = {
+        .settings = x->settings,
+        .host = x->target.host,
+        .user = x->user,
+        .port = x->target.port,
+        .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6,
+        .is_stopped = x->judgement.is_stopped,
+        .is_our_name = is_own_name(x->target.host),
+    };
+
+    if (!intercept_may(session, &plan))
+        return false;
+    x->status = 200;
+    x->action = ACTION_TUNNELED;
+    outbox_put(&session->outbox, SPAN("HTTP/1.1 200 Connection established\r\n\r\n"));
+    if (!outbox_flush(&session->outbox)) {
+        session_close(session, true);
+        return true;
+    }
+    session_start_tunnel(session);
+    plan.note = access_log_keep(x);
+    intercept_start(session, &plan);
+    bury(x);
+    return true;
+}
+
 /* False: it is stopped or sent elsewhere, and answered. */
 static bool judge(struct exchange *x)
 {
     struct case_file file = case_file_of(x);
 
-    if (x->request.method == METHOD_CONNECT)
+    if (x->request.method == METHOD_CONNECT) {
         judge_connect(x->proxy->judge, &file, &x->judgement);
-    else
+        if (x->judgement.is_filtered && become_intercept(x))
+            return false;
+    } else {
         judge_request(x->proxy->judge, &file, &x->judgement);
+    }
     if (x->judgement.is_stopped) {
         answer_stopped(x);
         return false;
@@ -824,13 +878,14 @@ static void on_outgoing_ready(void *owner, struct outgoing *outgoing);
 static void on_outgoing_failed(void *owner, const struct error *error);
 
 /* A connection that belongs to this browser and leads to the right place. */
-static struct outgoing *take_bound(struct exchange *x)
+static struct outgoing *take_bound(struct exchange *x, const struct outgoing_target *target)
 {
     struct outgoing *bound = x->session->bound;
 
-    if (!bound || bound->origin->to.port != x->target.port ||
+    if (!bound || bound->origin->to.port != target->to.port ||
         bound->origin->settings != x->settings ||
-        !span_equal(bound->origin->to.host, x->target.host))
+        bound->origin->is_secure != (target->tls != NULL) ||
+        !span_equal(bound->origin->to.host, target->to.host))
         return NULL;
     x->session->bound = NULL;
     return bound;
@@ -852,7 +907,7 @@ static bool kept_may_be_used(struct exchange *x)
     struct outgoing *outgoing = x->outgoing;
     struct error error;
 
-    if (outgoing->origin->parent || outgoing->uses == 0 ||
+    if (outgoing->origin->parent || outgoing->is_fresh ||
         may_use(x, &outgoing->address, outgoing->answer, &error))
         return true;
     x->outgoing = NULL;
@@ -875,8 +930,16 @@ static void claim_connection(struct exchange *x, bool fresh_only)
         .is_tunnel = x->request.method == METHOD_CONNECT,
         .fresh_only = fresh_only,
     };
+    const struct scope *scope = x->session->scope;
+    struct outgoing_tls tls;
     struct outgoing *outgoing = NULL;
 
+    if (is_secure(x) && !x->is_local) {
+        tls = interception_towards(x->proxy->interception, x->settings, scope);
+        target.tls = &tls;
+        target.to.host = scope->to;
+        target.to.is_literal = scope->to_is_literal;
+    }
     if (x->is_local) // one place, by whatever name it was asked for
         target.to = (struct destination){ .host = SPAN("dejunk"), .port = 80 };
     x->claim.on_ready = on_outgoing_ready;
@@ -884,7 +947,7 @@ static void claim_connection(struct exchange *x, bool fresh_only)
     x->claim.may_use = may_use;
     x->claim.owner = x;
     if (!fresh_only && !target.is_tunnel && !x->is_local)
-        outgoing = take_bound(x);
+        outgoing = take_bound(x, &target);
     if (!outgoing)
         outgoing = outgoing_claim(x->proxy, &x->claim, &target);
     if (!outgoing) {
@@ -903,8 +966,11 @@ static void become_tunnel(struct exchange *x, struct span first, bool sniff)
     struct session *session = x->session;
     struct outgoing *outgoing = x->outgoing;
     uint64_t idle_ms = x->settings->config->tunnel_idle_timeout_ms;
-    struct session_scope *scope =
-        sniff ? session_scope_new(x->target.host, x->target.port, x->user) : NULL;
+    struct scope_plan plan = { .host = x->target.host,
+                               .to = x->target.host,
+                               .user = x->user,
+                               .port = x->target.port };
+    struct scope *scope = sniff ? scope_new(&plan) : NULL;
 
     x->action = ACTION_TUNNELED;
     x->outgoing = NULL;
@@ -956,6 +1022,12 @@ static void on_outgoing_failed(void *owner, const struct error *error)
         error->kind == ERROR_FORBIDDEN ? ACTION_REFUSED : ACTION_ERROR;
 
     let_body_go(x);
+    if (is_secure(x) && x->claim.failure != OUTGOING_UNREACHED) {
+        // It was good when the tunnel was opened. The next one is the browser's own affair.
+        x->close_browser = true;
+        if (x->claim.failure == OUTGOING_WANTS_CERTIFICATE)
+            intercept_note_wanted(session);
+    }
     if (x->judgement.is_stopped) {
         answer_stopped(x);
         if (session->state != SESSION_CLOSED)
@@ -984,7 +1056,7 @@ static void add_via(struct exchange *x, struct message *message)
     struct span list[2];
     size_t parts = 0;
 
-    if (!x->settings->config->via)
+    if (!x->settings->config->via || is_secure(x)) // inside of TLS we are not to be seen
         return;
     if (message->version_minor == 0) // as it was received (RFC 9110 section 7.6.3)
         ours = arena_printf(&x->arena, "1.0 %.*s", SPAN_PRINT(x->proxy->pseudonym));
@@ -1045,7 +1117,7 @@ static void send_head(struct exchange *x)
     size_t from;
 
     prepare_request(x);
-    if (parent && parent->kind == PARENT_HTTP) {
+    if (parent && parent->kind == PARENT_HTTP && !is_secure(x)) {
         struct span path = x->target.path_and_query;
         if (span_equal(path, SPAN("*")))
             path = SPAN_NONE; // RFC 9112 section 3.2.4: the last proxy makes it "*"
@@ -1121,10 +1193,10 @@ static void update_outgoing(struct exchange *x)
     if (!outgoing)
         return;
     reads = outbox_is_empty(&x->session->outbox) && !x->download.in_pipe;
-    if (reads)
-        backlog_go_on(&outgoing->backlog, outgoing->stream.fd, loop_now_ms(x->proxy->loop));
-    else if (outgoing->stream.wanted & STREAM_READ)
-        backlog_stop(&outgoing->backlog, outgoing->stream.fd, loop_now_ms(x->proxy->loop));
+    if (reads == outgoing->is_squeezed && (reads || x->response_bytes >= SQUEEZE_FROM_BYTES)) {
+        outgoing->is_squeezed = !reads;
+        proxy_squeeze_window(outgoing->stream.fd, !reads);
+    }
     writes = !x->upload_is_void && (!outbox_is_empty(&outgoing->outbox) || x->upload.in_pipe);
     stream_want(&outgoing->stream, (reads ? STREAM_READ : 0) | (writes ? STREAM_WRITE : 0));
 }
@@ -1337,6 +1409,8 @@ static void on_response_headers(void *owner)
     x->is_event_stream = span_starts_nocase(message_value(response, FIELD_CONTENT_TYPE),
                                             SPAN("text/event-stream"));
     message_drop_hop_by_hop(response);
+    if (message_find(response, FIELD_ALT_SVC))
+        alternatives_strip(response);
     add_via(x, response);
     if (response->framing == FRAMING_CHUNKED && x->request.version_minor == 0)
         response->framing = FRAMING_UNTIL_CLOSE;
@@ -1464,7 +1538,15 @@ static void drop_bound(void *owner)
         outgoing_close(bound, false);
 }
 
-static const struct outgoing_events bound_events = { drop_bound, drop_bound, drop_bound };
+static void look_at_bound(void *owner)
+{
+    struct session *session = owner;
+
+    if (!outgoing_is_quiet(session->bound))
+        drop_bound(session);
+}
+
+static const struct outgoing_events bound_events = { look_at_bound, drop_bound, drop_bound };
 
 /* After bytes of the response: out with them, and on. */
 static void relay_on(struct exchange *x, struct span rest)
@@ -1611,7 +1693,8 @@ static void on_origin_readable(void *owner)
     struct exchange *x = owner;
 
     if (x->response_finished) { // it ended, or says more than it was asked
-        response_is_done(x, true);
+        if (!outgoing_is_quiet(x->outgoing))
+            response_is_done(x, true);
         return;
     }
     if (x->download.in_pipe) // these come first

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "io/stream_tls.h"
 #include "proxy/parent.h"
 
 struct opening {
@@ -15,6 +16,9 @@ struct opening {
     uint64_t deadline_ms;
     bool is_tunnel;
     bool has_talk;
+    struct hello *like; // our own; NULL: none
+    bool no_protocol;
+    struct address only_at; // no family: anywhere
 };
 
 /* ---- origins ----------------------------------------------------------------------------- */
@@ -26,18 +30,23 @@ static bool has_key(const struct table_node *node, const void *key)
 
 static struct origin *origin_for(struct proxy *proxy, const struct outgoing_target *target)
 {
-    char text[512];
-    struct span key;
+    const struct outgoing_tls *tls = target->tls;
+    char text[1024];
+    struct span key, name = tls ? tls->name : SPAN_NONE;
     struct origin *origin;
     uint64_t hash;
     int size;
 
     size = snprintf(text, sizeof text, "%s %.*s %u parent=%.*s policy=%llu",
-                    target->is_local ? "local" : "http", SPAN_PRINT(target->to.host),
-                    target->to.port, target->parent ? (int)target->parent->name.size : 0,
+                    target->is_local ? "local" : tls ? "https" : "http",
+                    SPAN_PRINT(target->to.host), target->to.port,
+                    target->parent ? (int)target->parent->name.size : 0,
                     target->parent ? target->parent->name.at : "",
                     (unsigned long long)target->settings->number);
     assert(size > 0);
+    if (tls && (size_t)size < sizeof text)
+        size += snprintf(text + size, sizeof text - (size_t)size, " name=%.*s trust=%llx",
+                         SPAN_PRINT(name), (unsigned long long)verify_roots_mark(tls->roots));
     if ((size_t)size >= sizeof text)
         size = sizeof text - 1; // names are at most 253 bytes, a parent's name is checked
     key = span_of(text, (size_t)size);
@@ -46,7 +55,7 @@ static struct origin *origin_for(struct proxy *proxy, const struct outgoing_targ
     if (origin)
         return origin;
 
-    origin = calloc(1, sizeof *origin + key.size + target->to.host.size);
+    origin = calloc(1, sizeof *origin + key.size + target->to.host.size + name.size);
     if (!origin)
         abort(); // out of memory ends the worker; the master starts another
     memcpy(origin->text, key.at, key.size);
@@ -58,6 +67,12 @@ static struct origin *origin_for(struct proxy *proxy, const struct outgoing_targ
     origin->settings = target->settings;
     settings_ref(origin->settings);
     origin->is_local = target->is_local;
+    if (tls) {
+        origin->is_secure = true;
+        origin->name = span_of(origin->to.host.at + origin->to.host.size, name.size);
+        memcpy((char *)origin->name.at, name.at, name.size);
+        origin->roots = verify_roots_ref(tls->roots);
+    }
     origin->last_waiting = &origin->first_waiting;
     gate_init(&origin->gate, proxy->loop, target->settings->config->connections_per_origin);
     table_add(&proxy->origins, &origin->node, hash);
@@ -71,6 +86,7 @@ static void origin_leave(struct proxy *proxy, struct origin *origin)
     table_remove(&proxy->origins, &origin->node);
     gate_done(&origin->gate);
     settings_unref(&origin->settings);
+    verify_roots_unref(&origin->roots);
     free(origin);
 }
 
@@ -158,6 +174,7 @@ static void opening_free(struct outgoing *o)
     connector_cancel(&o->opening->connector);
     if (o->opening->has_talk)
         parent_talk_done(&o->opening->talk);
+    free(o->opening->like);
     free(o->opening);
     o->opening = NULL;
 }
@@ -237,9 +254,18 @@ static void on_readable(void *owner)
         talk_on(o);
         break;
     default: // idle: it ended, or sent what nobody asked for
-        end(o, false);
+        if (!outgoing_is_quiet(o))
+            end(o, false);
         break;
     }
+}
+
+bool outgoing_is_quiet(struct outgoing *o)
+{
+    size_t got = 0;
+    char byte;
+
+    return stream_read(&o->stream, &byte, 1, &got) == STREAM_WAIT;
 }
 
 static void on_writable(void *owner)
@@ -295,6 +321,7 @@ static void ready(struct outgoing *o)
     o->claim = NULL;
     claim->outgoing = NULL;
     o->state = OUTGOING_HELD;
+    o->is_fresh = true;
     claim->on_ready(claim->owner, o);
 }
 
@@ -304,6 +331,86 @@ static void talk_failed(struct outgoing *o, enum error_kind kind)
 
     error_set(&error, kind, "parent %.*s went away", SPAN_PRINT(o->origin->parent->name));
     fail(o, &error);
+}
+
+static void fail_handshake(struct outgoing *o, enum outgoing_failure failure,
+                           const struct error *error)
+{
+    o->claim->failure = failure;
+    o->claim->tried = o->address;
+    fail(o, error);
+}
+
+/* Why the handshake did not end, in the kind that its holder tells the cases apart by. */
+static void handshake_broke(struct outgoing *o, const struct stream_tls_failure *how)
+{
+    struct error error;
+    bool is_lost = how->ending == STREAM_TLS_CLOSED || how->ending == STREAM_TLS_LOST;
+
+    error_set(&error, is_lost ? ERROR_LOST : ERROR_UNSUPPORTED, "no TLS with %.*s: %s",
+              SPAN_PRINT(o->origin->name), how->error.text);
+    fail_handshake(o, is_lost ? OUTGOING_UNREACHED : OUTGOING_DISAGREED, &error);
+}
+
+static void on_shaken(void *owner, const struct stream_tls_failure *how)
+{
+    struct outgoing *o = owner;
+    SSL *ssl = stream_tls_ssl(&o->stream);
+    struct error error, why;
+    char chain[300];
+
+    switch (origin_judge(ssl, NULL, &why)) {
+    case ORIGIN_GOOD:
+        ready(o);
+        break;
+    case ORIGIN_BAD_CERTIFICATE:
+        error_set(&error, ERROR_TLS, "%s; chain: %s", why.text,
+                  origin_chain_text(chain, sizeof chain, ssl));
+        fail_handshake(o, OUTGOING_BAD_CERTIFICATE, &error);
+        break;
+    case ORIGIN_WANTS_CERTIFICATE:
+        error_set(&error, ERROR_FORBIDDEN, "%s", why.text);
+        fail_handshake(o, OUTGOING_WANTS_CERTIFICATE, &error);
+        break;
+    case ORIGIN_FAILED:
+        handshake_broke(o, how);
+        break;
+    }
+}
+
+/* What was read behind a parent's answer belongs to the handshake. */
+static void shake_hands(struct outgoing *o)
+{
+    const struct origin *origin = o->origin;
+    struct origin_question question = {
+        .host = origin->name,
+        .port = origin->to.port,
+        .protocols = o->opening->no_protocol ? SPAN_NONE : SPAN("\x08http/1.1"),
+        .roots = origin->roots,
+        .like = o->opening->like,
+    };
+    struct error error;
+    SSL *ssl;
+
+    if (origin_begin(&ssl, o->proxy->origin_tls, &question, &error)) {
+        error.kind = ERROR_UNSUPPORTED;
+        fail_handshake(o, OUTGOING_DISAGREED, &error);
+        return;
+    }
+    o->state = OUTGOING_SHAKING;
+    loop_timer_set(&o->timer, OUTGOING_HANDSHAKE_MS);
+    stream_init_tls(&o->stream, &o->stream, &ssl, buffer_span(&o->early), &stream_events, o);
+    buffer_release(&o->early);
+    stream_tls_shake_hands(&o->stream, on_shaken);
+}
+
+/* The way to the origin is open. */
+static void arrive(struct outgoing *o)
+{
+    if (o->origin->is_secure && !o->opening->is_tunnel)
+        shake_hands(o);
+    else
+        ready(o);
 }
 
 /* Sends what the talk has to say, reads what the parent answers. */
@@ -341,7 +448,7 @@ static void talk_on(struct outgoing *o)
     if (talk->step == PARENT_DONE) {
         o->early.limit_bytes = PARENT_ANSWER_BYTES;
         buffer_append(&o->early, buffer_span(&talk->answer));
-        ready(o);
+        arrive(o);
         return;
     }
     stream_want(&o->stream, STREAM_READ | (outbox_is_empty(&o->outbox) ? 0 : STREAM_WRITE));
@@ -352,11 +459,13 @@ static void take_socket(struct outgoing *o, int fd)
     const struct parent *parent = o->origin->parent;
     uint64_t now = loop_now_ms(o->proxy->loop);
 
+    proxy_bound_window(fd);
     stream_init_tcp(&o->stream, o->proxy->loop, fd, &stream_events, o);
     outbox_init(&o->outbox, &o->proxy->stage, &o->stream);
     count(o->proxy, METRIC_OUTGOING_OPENED);
     metrics_add(o->proxy->metrics, METRIC_OUTGOING_OPEN, 1);
-    if (parent && (parent->kind == PARENT_SOCKS5 || o->opening->is_tunnel)) {
+    if (parent && (parent->kind == PARENT_SOCKS5 || o->opening->is_tunnel ||
+                   o->origin->is_secure)) {
         uint64_t left = o->opening->deadline_ms > now ? o->opening->deadline_ms - now : 1;
         o->state = OUTGOING_TALKING;
         loop_timer_set(&o->timer, left);
@@ -365,7 +474,7 @@ static void take_socket(struct outgoing *o, int fd)
         talk_on(o);
         return;
     }
-    ready(o);
+    arrive(o);
 }
 
 /* A listener bound to every address is at all of this machine's, which nobody lists for us. But a
@@ -441,6 +550,7 @@ static void connect_now(struct outgoing *o)
     struct connector *connector = &o->opening->connector;
     struct span host = origin->parent ? origin->parent->host : origin->to.host;
     uint16_t port = origin->parent ? origin->parent->port : origin->to.port;
+    char literal[ADDRESS_TEXT_BYTES];
 
     line_remove(o->origin, o->claim);
     o->state = OUTGOING_CONNECTING;
@@ -460,6 +570,8 @@ static void connect_now(struct outgoing *o)
     connector->may_connect = may_connect;
     connector->on_connected = on_connected;
     connector->owner = o;
+    if (!origin->parent && o->opening->only_at.any.sa_family)
+        host = span_text(address_text(&o->opening->only_at, literal));
     connector_start(connector, proxy->loop, proxy->resolver, host, port, timeout_ms);
 }
 
@@ -521,6 +633,8 @@ struct outgoing *outgoing_claim(struct proxy *proxy, struct claim *claim,
     struct origin *origin = origin_for(proxy, target);
     struct outgoing *o = origin->idle.last;
 
+    claim->failure = OUTGOING_UNREACHED;
+    claim->tried = (struct address){ 0 };
     claim->takes_idle = !target->is_tunnel && !target->fresh_only;
     claim->granted.owner = claim;
     claim->granted.run = start_later;
@@ -528,6 +642,7 @@ struct outgoing *outgoing_claim(struct proxy *proxy, struct claim *claim,
         idle_remove(o);
         loop_timer_stop(&o->timer);
         o->state = OUTGOING_HELD;
+        o->is_fresh = false;
         count(proxy, METRIC_OUTGOING_REUSED);
         return o;
     }
@@ -536,6 +651,11 @@ struct outgoing *outgoing_claim(struct proxy *proxy, struct claim *claim,
     if (!o->opening)
         abort(); // out of memory ends the worker; the master starts another
     o->opening->is_tunnel = target->is_tunnel;
+    if (target->tls && target->tls->like)
+        o->opening->like = hello_copy(target->tls->like);
+    o->opening->no_protocol = target->tls && target->tls->no_protocol;
+    if (target->only_at)
+        o->opening->only_at = *target->only_at;
     o->claim = claim;
     o->state = OUTGOING_IN_LINE;
     claim->outgoing = o;
@@ -595,6 +715,7 @@ void outgoing_release(struct outgoing *o)
         end(o, false);
         return;
     }
+    o->is_fresh = false;
     waiting = first_that_takes_idle(o->origin);
     if (waiting) {
         struct outgoing *unopened = waiting->outgoing;

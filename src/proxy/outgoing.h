@@ -3,21 +3,23 @@
  *
  * A claim asks for a connection to one place; it gets an idle one at once, or waits for its turn:
  *
- *     claim -> origin's gate -> total gate -> resolve and race -> parent's talk -> ready
+ *     claim -> origin's gate -> total gate -> resolve and race -> parent's talk -> TLS -> ready
  *
  * The places in both gates belong to the connection from then on until it closes, idle or not, so
  * the gates limit open connections. A connection that becomes idle while others wait in its
  * origin's line goes to the first of them. Everything that shaped a connection is in its origin's
- * key. Knows nothing of requests; the parser lives here so that it is kept with its connection.
+ * key. One over TLS is ready when the origin is verified, and not before. Knows nothing of requests; the parser lives here so that it is kept with its connection.
  */
 #ifndef DEJUNK_PROXY_OUTGOING_H
 #define DEJUNK_PROXY_OUTGOING_H
 
 #include "http/http1.h"
-#include "io/backlog.h"
 #include "io/connect.h"
 #include "proxy/context.h"
 #include "proxy/destination.h"
+#include "trust/origin.h"
+
+enum { OUTGOING_HANDSHAKE_MS = 10000 }; // of TLS
 
 struct origin { // outgoing.c only
     struct table_node node; // first
@@ -26,11 +28,21 @@ struct origin { // outgoing.c only
     const struct parent *parent; // in settings
     struct settings *settings;
     bool is_local;
+    bool is_secure;             // over TLS
+    struct span name;           // is_secure: who it must be
+    struct verify_roots *roots; // is_secure: says who; referenced
     struct gate gate;
     struct outgoing_list idle;
     struct claim *first_waiting, **last_waiting; // at the gates, in order
     size_t users; // connections and claims
-    char text[];  // the key's and host's bytes
+    char text[];  // the key's, host's and name's bytes
+};
+
+struct outgoing_tls { // what a connection over TLS is to be
+    struct span name;          // who the origin must be: a host name or an address
+    struct verify_roots *roots;
+    const struct hello *like;  // offer only what this browser offers, copied; NULL: all good
+    bool no_protocol;          // do not name HTTP/1.1 by ALPN
 };
 
 struct outgoing_target {
@@ -40,6 +52,15 @@ struct outgoing_target {
     bool is_local;               // dejunk's own name: proxy_seams.connect_local
     bool is_tunnel;              // a fresh connection that carries anything
     bool fresh_only;             // not one that was used before
+    const struct outgoing_tls *tls;    // NULL: in clear
+    const struct address *only_at;     // this address and no other; NULL: what the name resolves to
+};
+
+enum outgoing_failure { // of a connection over TLS, beside the error
+    OUTGOING_UNREACHED,        // no connection, or it was lost or silent in the handshake
+    OUTGOING_DISAGREED,        // the handshake failed: ERROR_UNSUPPORTED
+    OUTGOING_BAD_CERTIFICATE,  // ERROR_TLS
+    OUTGOING_WANTS_CERTIFICATE // from us: ERROR_FORBIDDEN
 };
 
 struct claim { // lives inside its owner, who calls outgoing_cancel() before it goes away
@@ -50,7 +71,9 @@ struct claim { // lives inside its owner, who calls outgoing_cancel() before it 
     bool (*may_use)(void *owner, const struct address *address,
                     const struct resolve_answer *answer, struct error *error);
     void *owner;
-    struct outgoing *outgoing; // outgoing.c only, from here: opening for this claim, or granted
+    struct outgoing *outgoing; // outgoing.c only, but for the next two: opening for this claim, or granted
+    enum outgoing_failure failure; // written before on_failed(), as is the next
+    struct address tried;          // where the handshake failed; no family: there was none
     struct claim *next, **link; // in the origin's line
     struct loop_task granted;
     bool takes_idle;
@@ -66,6 +89,7 @@ enum outgoing_state {
     OUTGOING_IN_LINE,    // for a place in the gates
     OUTGOING_CONNECTING, // resolving, racing
     OUTGOING_TALKING,    // to the parent
+    OUTGOING_SHAKING,    // hands: TLS with the origin
     OUTGOING_HELD,       // by an exchange or tunnel
     OUTGOING_IDLE,
     OUTGOING_CLOSED,
@@ -86,7 +110,8 @@ struct outgoing {
     struct address address;
     struct resolve_answer *answer; // that it came from, referenced; NULL: a literal
     uint32_t uses; // requests sent on it
-    struct backlog backlog;
+    bool is_fresh; // opened for who holds it now, whose claim was asked of its address
+    bool is_squeezed; // proxy_squeeze_window()
     bool is_tainted; // carried something abnormal, or belongs to one browser: never pooled
 
     enum outgoing_state state; // outgoing.c only, from here
@@ -104,6 +129,10 @@ struct outgoing *outgoing_claim(struct proxy *proxy, struct claim *claim,
                                 const struct outgoing_target *target);
 /* Gives up waiting. Harmless when the claim waits for nothing. */
 void outgoing_cancel(struct claim *claim);
+
+/* Nothing came that nobody asked for, and it has not ended. TLS has bytes of its own to read in
+ * between. */
+bool outgoing_is_quiet(struct outgoing *outgoing);
 
 /* Back from its holder: kept for the next claim when it is clean, else closed. */
 void outgoing_release(struct outgoing *outgoing);

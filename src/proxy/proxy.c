@@ -10,6 +10,7 @@
 #include "proxy/auth.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
+#include "proxy/interception.h"
 #include "proxy/judge.h"
 #include "proxy/outgoing.h"
 #include "proxy/passes.h"
@@ -55,15 +56,27 @@ static void on_exhausted(void *owner)
 
 static const struct acceptor_events acceptor_events = { on_accepted, on_exhausted };
 
-/* Of a listening socket; what it accepts inherits both: what a browser may send before we read it,
- * and what the kernel holds of what we sent because a browser reads slowly. */
-static void bound_buffers(int fd)
+void proxy_bound_window(int fd)
 {
-    int window = WINDOW_BYTES, unsent = UNSENT_BYTES;
+    int window = WINDOW_BYTES;
 
-    // Not on a unix socket, where they mean nothing and fail.
+    // Not on a unix socket, where it means nothing and fails.
     (void)setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof window);
+}
+
+/* The same for what we sent and the kernel still holds back because a browser reads slowly. */
+static void bound_unsent(int fd)
+{
+    int unsent = UNSENT_BYTES;
+
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+}
+
+void proxy_squeeze_window(int fd, bool squeezed)
+{
+    int window = squeezed ? 1 : WINDOW_BYTES; // 1: as little as the kernel takes
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof window);
 }
 
 void proxy_note_own(struct proxy *proxy, const struct address *address)
@@ -88,7 +101,8 @@ enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error)
         return error_errno(error, ERROR_SYSTEM, "a listening socket has no address");
     }
     proxy_note_own(proxy, &local);
-    bound_buffers(fd);
+    proxy_bound_window(fd);
+    bound_unsent(fd);
     listener->proxy = proxy;
     listener->fd = fd;
     listener->is_everywhere = address_classify(&local) == ADDRESS_UNSPECIFIED;
@@ -166,6 +180,10 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
     kind = resolver_new(&proxy->resolver, proxy->loop, error);
     if (!kind)
         kind = resolver_configure(proxy->resolver, setup->resolv_conf, setup->hosts, error);
+    if (!kind)
+        kind = origin_tls_new(&proxy->origin_tls, error);
+    if (!kind)
+        kind = interception_new(&proxy->interception, proxy, error);
     if (kind) {
         proxy_free(&proxy);
         return kind;
@@ -200,6 +218,8 @@ void proxy_free(struct proxy **pointer)
     auth_stop(proxy);
     loop_dig(proxy->loop);
     exchange_free_all(proxy);
+    interception_free(&proxy->interception);
+    origin_tls_free(&proxy->origin_tls);
     judge_free(&proxy->judge);
     passes_free(&proxy->passes);
     free(proxy->access_clock);

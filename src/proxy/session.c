@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "proxy/exchange.h"
+#include "proxy/intercept.h"
 #include "proxy/outgoing.h"
 #include "proxy/tunnel.h"
 
@@ -152,8 +153,10 @@ void session_close(struct session *session, bool reset)
     session->bound = NULL;
     loop_timer_stop(&session->timer);
     outbox_done(&session->outbox);
-    free(session->scope);
-    session->scope = NULL;
+    if (session->intercept)
+        intercept_let_go(session->intercept);
+    session->intercept = NULL;
+    scope_free(&session->scope);
     client_leave(session);
     if (reset)
         stream_reset(&session->stream);
@@ -322,6 +325,8 @@ static size_t feed(struct session *session, struct span bytes)
         if (session->state == SESSION_IDLE) {
             enter(session, SESSION_BUSY);
             session->has_asked = true;
+            if (session->scope)
+                session->scope->has_asked = true;
             x = session->exchange = exchange_new(session);
         } else if (session->state != SESSION_BUSY || exchange_reads(x) != READS_ON) {
             break;
@@ -442,6 +447,7 @@ static void on_readable(void *owner)
         finished_sending(session);
         break;
     case STREAM_LOST:
+        intercept_note_loss(session);
         session_close(session, true);
         break;
     }
@@ -506,21 +512,6 @@ void session_exchange_ended(struct session *session, bool close)
     session_resume(session);
 }
 
-struct session_scope *session_scope_new(struct span host, uint16_t port, struct span user)
-{
-    struct session_scope *scope = malloc(sizeof *scope + host.size + user.size);
-
-    if (!scope)
-        abort(); // out of memory ends the worker; the master starts another
-    scope->host = span_of(scope->text, host.size);
-    scope->user = span_of(scope->text + host.size, user.size);
-    scope->port = port;
-    memcpy(scope->text, host.at, host.size);
-    if (user.size)
-        memcpy(scope->text + host.size, user.at, user.size);
-    return scope;
-}
-
 void session_start_tunnel(struct session *session)
 {
     session->exchange = NULL;
@@ -532,6 +523,7 @@ void session_start_tunnel(struct session *session)
 void session_end_tunnel(struct session *session)
 {
     session->tunnel = NULL;
+    session->intercept = NULL;
     session->stream.events = &stream_events;
     session->stream.owner = session;
     become_idle(session);

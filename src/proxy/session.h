@@ -13,6 +13,7 @@
 #define DEJUNK_PROXY_SESSION_H
 
 #include "proxy/context.h"
+#include "proxy/scope.h"
 
 enum {
     SESSION_EARLY_BYTES = 16 * 1024, // read no further ahead than about this
@@ -38,12 +39,6 @@ enum session_wait { // what its timer is for
     WAIT_PROBE,   // a browser that finished sending: is it still there?
 };
 
-struct session_scope { // inside a tunnel in which HTTP is spoken: what CONNECT named, and who
-    struct span host, user;
-    uint16_t port;
-    char text[];
-};
-
 struct session {
     struct proxy *proxy;
     struct stream stream;
@@ -54,9 +49,10 @@ struct session {
     enum session_wait wait;
     struct exchange *exchange; // NULL between requests
     struct tunnel *tunnel;     // SESSION_TUNNEL: who moves the bytes
+    struct intercept *intercept; // SESSION_TUNNEL: or who finds out what they are
     struct access_note *note;  // on the way to the tunnel, for the log
     struct outgoing *bound;    // an idle connection that belongs to this browser (NTLM)
-    struct session_scope *scope;
+    struct scope *scope;       // inside a tunnel in which HTTP is spoken; NULL: there is none
     struct buffer early; // read, not yet fed
     bool peer_finished;  // it has finished sending
     bool has_asked;     // at least once
@@ -69,9 +65,6 @@ struct session {
     struct client *client; // counts the connections of this address; NULL: exempt
     struct loop_grave grave;
 };
-
-/* Copies what it is told; end it with free(). */
-struct session_scope *session_scope_new(struct span host, uint16_t port, struct span user);
 
 /* Takes a connection over from the acceptor. */
 void session_open(struct proxy *proxy, int fd, const struct address *peer);
@@ -91,8 +84,9 @@ void session_update(struct session *session);
 void session_note_progress(struct session *session);
 /* So much of a request's body came; a trickle is not enough. */
 void session_note_upload(struct session *session, uint64_t bytes);
-/* A tunnel takes the streams over: the session no longer reads, writes or waits, until
- * session_end_tunnel() or session_close(), which calls tunnel_let_go(). */
+/* A tunnel (or what may become one) takes the streams over: the session no longer reads, writes or
+ * waits, until session_end_tunnel() or session_close(), which calls tunnel_let_go() or
+ * intercept_let_go(). */
 void session_start_tunnel(struct session *session);
 /* HTTP is spoken inside the tunnel after all: `early` holds its first bytes. */
 void session_end_tunnel(struct session *session);

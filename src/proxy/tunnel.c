@@ -24,7 +24,7 @@ struct tunnel {
     uint64_t idle_ms;
     uint64_t last_bytes;
     bool sniffs;
-    struct session_scope *scope; // for HTTP inside; NULL: it is not looked for
+    struct scope *scope; // for HTTP inside; NULL: it is not looked for
     struct loop_grave grave;
 };
 
@@ -37,8 +37,7 @@ static void bury(struct tunnel *tunnel)
 {
     flow_done(tunnel->proxy, &tunnel->up.flow);
     flow_done(tunnel->proxy, &tunnel->down.flow);
-    free(tunnel->scope);
-    tunnel->scope = NULL;
+    scope_free(&tunnel->scope);
     tunnel->proxy->tunnels--;
     access_log_tunnel(tunnel->proxy, &tunnel->note, tunnel->up.bytes + tunnel->down.bytes);
     loop_bury(tunnel->proxy->loop, &tunnel->grave, dig);
@@ -187,7 +186,7 @@ static void become_http(struct tunnel *tunnel)
     struct session *session = tunnel->session;
     struct outgoing *outgoing = tunnel->outgoing;
 
-    free(session->scope);
+    scope_free(&session->scope);
     session->scope = tunnel->scope;
     tunnel->scope = NULL;
     tunnel->session = NULL;
@@ -302,7 +301,7 @@ static const struct outgoing_events origin_events = { on_origin_readable, on_ori
                                                       on_timeout };
 
 void tunnel_start(struct session *session, struct outgoing *outgoing, struct span first,
-                  struct session_scope **scope, uint64_t idle_ms)
+                  struct scope **scope, uint64_t idle_ms)
 {
     struct proxy *proxy = session->proxy;
     struct tunnel *tunnel = calloc(1, sizeof *tunnel);

@@ -18,7 +18,7 @@ enum { TUNNEL_SNIFF_BYTES = HTTP1_FIRST_LINE_BYTES };
  * read already; what the browser sent already is in session->early. *scope, taken over: for HTTP,
  * which is looked for then; NULL: it is not. */
 void tunnel_start(struct session *session, struct outgoing *outgoing, struct span first,
-                  struct session_scope **scope, uint64_t idle_ms);
+                  struct scope **scope, uint64_t idle_ms);
 
 /* The session goes away: so does the tunnel, with its outgoing connection. */
 void tunnel_let_go(struct tunnel *tunnel, bool reset);
