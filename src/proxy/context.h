@@ -30,10 +30,8 @@ enum {
     OWN_ADDRESSES = 64,   // listeners and the addresses we were reached at
     FREE_EXCHANGES = 64,  // kept for their next life
     EXCHANGE_ARENA_BYTES = 4 * 1024 * 1024,
-    // What a peer may have under way to us: what the kernel holds for a side that is not read.
-    WINDOW_BYTES = 2 * 1024 * 1024,
-    SQUEEZE_FROM_BYTES = 1024 * 1024, // of a body
-    UNSENT_BYTES = 512 * 1024, // in the kernel, to a browser
+    WINDOW_BYTES = 2 * 1024 * 1024, // what a browser may have under way to us
+    UNSENT_BYTES = 512 * 1024,      // in the kernel, to a browser
 };
 
 struct session_list { // a doubly linked list, oldest first
@@ -100,12 +98,6 @@ void proxy_note_end(struct proxy *proxy);
 bool proxy_spare_descriptor(struct proxy *proxy);
 /* Notes an address that we were reached at. */
 void proxy_note_own(struct proxy *proxy, const struct address *address);
-
-/* Bounds what the kernel takes in before we read it; inherited from listening sockets. */
-void proxy_bound_window(int fd);
-/* While nothing is read from a long body's sender: without this the kernel takes in as much as its
- * buffer has grown to, many megabytes where it was read fast before. */
-void proxy_squeeze_window(int fd, bool squeezed);
 
 static inline void count(struct proxy *proxy, enum metric metric)
 {

@@ -1193,10 +1193,10 @@ static void update_outgoing(struct exchange *x)
     if (!outgoing)
         return;
     reads = outbox_is_empty(&x->session->outbox) && !x->download.in_pipe;
-    if (reads == outgoing->is_squeezed && (reads || x->response_bytes >= SQUEEZE_FROM_BYTES)) {
-        outgoing->is_squeezed = !reads;
-        proxy_squeeze_window(outgoing->stream.fd, !reads);
-    }
+    if (reads)
+        backlog_go_on(&outgoing->backlog, outgoing->stream.fd, loop_now_ms(x->proxy->loop));
+    else if (outgoing->stream.wanted & STREAM_READ)
+        backlog_stop(&outgoing->backlog, outgoing->stream.fd, loop_now_ms(x->proxy->loop));
     writes = !x->upload_is_void && (!outbox_is_empty(&outgoing->outbox) || x->upload.in_pipe);
     stream_want(&outgoing->stream, (reads ? STREAM_READ : 0) | (writes ? STREAM_WRITE : 0));
 }

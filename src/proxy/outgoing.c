@@ -459,7 +459,6 @@ static void take_socket(struct outgoing *o, int fd)
     const struct parent *parent = o->origin->parent;
     uint64_t now = loop_now_ms(o->proxy->loop);
 
-    proxy_bound_window(fd);
     stream_init_tcp(&o->stream, o->proxy->loop, fd, &stream_events, o);
     outbox_init(&o->outbox, &o->proxy->stage, &o->stream);
     count(o->proxy, METRIC_OUTGOING_OPENED);

@@ -14,6 +14,7 @@
 #define DEJUNK_PROXY_OUTGOING_H
 
 #include "http/http1.h"
+#include "io/backlog.h"
 #include "io/connect.h"
 #include "proxy/context.h"
 #include "proxy/destination.h"
@@ -111,7 +112,7 @@ struct outgoing {
     struct resolve_answer *answer; // that it came from, referenced; NULL: a literal
     uint32_t uses; // requests sent on it
     bool is_fresh; // opened for who holds it now, whose claim was asked of its address
-    bool is_squeezed; // proxy_squeeze_window()
+    struct backlog backlog;
     bool is_tainted; // carried something abnormal, or belongs to one browser: never pooled
 
     enum outgoing_state state; // outgoing.c only, from here

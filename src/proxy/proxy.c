@@ -56,27 +56,15 @@ static void on_exhausted(void *owner)
 
 static const struct acceptor_events acceptor_events = { on_accepted, on_exhausted };
 
-void proxy_bound_window(int fd)
+/* Of a listening socket; what it accepts inherits both: what a browser may send before we read it,
+ * and what the kernel holds of what we sent because a browser reads slowly. */
+static void bound_buffers(int fd)
 {
-    int window = WINDOW_BYTES;
+    int window = WINDOW_BYTES, unsent = UNSENT_BYTES;
 
-    // Not on a unix socket, where it means nothing and fails.
+    // Not on a unix socket, where they mean nothing and fail.
     (void)setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof window);
-}
-
-/* The same for what we sent and the kernel still holds back because a browser reads slowly. */
-static void bound_unsent(int fd)
-{
-    int unsent = UNSENT_BYTES;
-
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-}
-
-void proxy_squeeze_window(int fd, bool squeezed)
-{
-    int window = squeezed ? 1 : WINDOW_BYTES; // 1: as little as the kernel takes
-
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof window);
 }
 
 void proxy_note_own(struct proxy *proxy, const struct address *address)
@@ -101,8 +89,7 @@ enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error)
         return error_errno(error, ERROR_SYSTEM, "a listening socket has no address");
     }
     proxy_note_own(proxy, &local);
-    proxy_bound_window(fd);
-    bound_unsent(fd);
+    bound_buffers(fd);
     listener->proxy = proxy;
     listener->fd = fd;
     listener->is_everywhere = address_classify(&local) == ADDRESS_UNSPECIFIED;
