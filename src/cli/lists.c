@@ -19,7 +19,7 @@ static void on_problem(void *owner, const char *file, uint32_t line, struct span
     char shown[200];
 
     (void)owner;
-    if (!rule_reason_is_idle(reason) || shows_idle)
+    if (!rule_reason_is_idle(reason) || reason == REASON_UNTRUSTED || shows_idle)
         printf("%s:%u: %s: %s\n", file, line, rule_reason_text(reason),
                log_text(shown, sizeof shown, text));
 }

@@ -105,6 +105,11 @@ enum error_kind rulebook_add_suffixes(struct rulebook *rulebook, const char *fil
     return kind;
 }
 
+void rulebook_add_suffixes_text(struct rulebook *rulebook, struct span text)
+{
+    compiler_add_suffixes(rulebook->compiler, text);
+}
+
 static void on_problem(void *owner, struct span text, enum rule_reason reason, uint32_t line)
 {
     struct rulebook *rulebook = owner;
@@ -123,10 +128,12 @@ static void on_rule(void *owner, const struct rule *rule, uint32_t line)
         return;
     if (rule->kind == RULE_HOSTS)
         summary->hosts--;
+    else if (rule->kind == RULE_COSMETIC)
+        summary->cosmetic--;
     else
         summary->network--;
     summary->by_reason[reason]++;
-    summary->bad++;
+    *(rule_reason_is_idle(reason) ? &summary->idle : &summary->bad) += 1;
     on_problem(owner, rule->text, reason, line);
 }
 

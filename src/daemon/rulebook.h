@@ -26,6 +26,8 @@ void rulebook_free(struct rulebook **rulebook);
  * last label of a host counts as its public suffix. */
 enum error_kind rulebook_add_suffixes(struct rulebook *rulebook, const char *file,
                                       struct error *error);
+/* The same for a text in memory, which must outlive the rulebook. */
+void rulebook_add_suffixes_text(struct rulebook *rulebook, struct span text);
 
 /* Reads a list. `name` is what explain calls it; NULL: its path. *summary says what became of its
  * lines, what the compiler refused included; its spans live as long as the rulebook.

@@ -1,26 +1,13 @@
 #include "filter/amend.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 #include <stdlib.h>
 
-#include "base/table.h"
-#include "filter/regex.h"
+#include "filter/expressions.h"
 
 enum { PARAMETERS = 1024, STEPS = 16 };
 
-struct expression {
-    struct table_node node; // first
-    pcre2_code *code;       // NULL: it does not compile
-    bool is_global;
-    struct span text;
-    char bytes[];
-};
-
 struct amender {
-    struct table expressions;
-    pcre2_match_context *limits;
-    pcre2_match_data *match;
+    struct expressions *expressions;
 };
 
 struct amender *amender_new(void)
@@ -29,93 +16,41 @@ struct amender *amender_new(void)
 
     if (!amender)
         abort(); // out of memory
-    table_init(&amender->expressions);
-    amender->limits = pcre2_match_context_create(NULL);
-    amender->match = pcre2_match_data_create(16, NULL);
-    if (!amender->limits || !amender->match)
-        abort(); // out of memory
-    pcre2_set_match_limit(amender->limits, REGEX_STEP_LIMIT);
-    pcre2_set_heap_limit(amender->limits, REGEX_HEAP_LIMIT_KB);
+    amender->expressions = expressions_new();
     return amender;
-}
-
-static void forget(struct table_node *node, void *owner)
-{
-    struct amender *amender = owner;
-    struct expression *expression = (struct expression *)node;
-
-    table_remove(&amender->expressions, node);
-    pcre2_code_free(expression->code);
-    free(expression);
 }
 
 void amender_free(struct amender **amender)
 {
-    struct amender *old = *amender;
-
-    *amender = NULL;
-    if (!old)
+    if (!*amender)
         return;
-    table_visit(&old->expressions, forget, old);
-    table_done(&old->expressions);
-    pcre2_match_context_free(old->limits);
-    pcre2_match_data_free(old->match);
-    free(old);
+    expressions_free(&(*amender)->expressions);
+    free(*amender);
+    *amender = NULL;
 }
 
-/* ---- expressions ------------------------------------------------------------------------------------ */
-
-static bool is_same(const struct table_node *node, const void *key)
+struct expressions *amender_expressions(struct amender *amender)
 {
-    return span_equal(((const struct expression *)node)->text, *(const struct span *)key);
-}
-
-/* "/text/flags", compiled and kept. */
-static struct expression *expression_for(struct amender *amender, struct span written)
-{
-    uint64_t hash = table_hash(&amender->expressions, written);
-    struct expression *made =
-        (struct expression *)table_find(&amender->expressions, hash, is_same, &written);
-    struct span text;
-    unsigned flags;
-    uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
-    int problem;
-    PCRE2_SIZE where;
-
-    if (made)
-        return made;
-    if (amender->expressions.count >= AMEND_EXPRESSIONS)
-        table_visit(&amender->expressions, forget, amender);
-    made = calloc(1, sizeof *made + written.size);
-    if (!made)
-        abort(); // out of memory
-    memcpy(made->bytes, written.at, written.size);
-    made->text = span_of(made->bytes, written.size);
-    if (regex_split(made->text, &text, &flags) && text.size <= REGEX_LIMIT) {
-        if (flags & REGEX_NOCASE)
-            options |= PCRE2_CASELESS;
-        if (flags & REGEX_DOT_ALL)
-            options |= PCRE2_DOTALL;
-        if (flags & REGEX_MULTILINE)
-            options |= PCRE2_MULTILINE;
-        made->is_global = flags & REGEX_GLOBAL;
-        made->code = pcre2_compile((PCRE2_SPTR)text.at, text.size, options, &problem, &where, NULL);
-    }
-    table_add(&amender->expressions, &made->node, hash);
-    return made;
+    return amender->expressions;
 }
 
 bool amend_matches(struct amender *amender, struct span expression, struct span text)
 {
-    const struct expression *made = expression_for(amender, expression);
-
-    return made->code && pcre2_match(made->code, (PCRE2_SPTR)(text.at ? text.at : ""), text.size, 0,
-                                     0, amender->match, amender->limits) >= 0;
+    return expressions_find(amender->expressions, expression, text);
 }
 
 static bool is_expression(struct span value)
 {
     return value.size > 1 && value.at[0] == '/';
+}
+
+static bool is_web_url(struct span url)
+{
+    for (size_t i = 0; i < url.size; i++)
+        if ((unsigned char)url.at[i] <= ' ' || url.at[i] == 0x7f)
+            return false;
+    return (span_starts_nocase(url, SPAN("http://")) && url.size > 7) ||
+           (span_starts_nocase(url, SPAN("https://")) && url.size > 8);
 }
 
 /* ---- parameters --------------------------------------------------------------------------------------- */
@@ -173,61 +108,39 @@ static bool remove_parameters(struct amender *amender, struct span value, struct
     return false;
 }
 
-/* "/regex/replacement/flags" done to path, query and fragment. */
+/* Done to path, query and fragment; to all of the URL where the expression begins with "^http" or is
+ * empty: then it is the rule's own, which the compiler put behind a NUL. */
 static bool transform(struct amender *amender, struct span value, struct buffer *url)
 {
-    struct span whole = buffer_span(url), path, replacement;
-    size_t scheme = span_find(whole, SPAN("://")), middle = 0, last, start;
-    char written[REGEX_LIMIT + 16], put[4096];
-    size_t written_size, put_size = 0;
-    const struct expression *made;
-    PCRE2_SIZE size = AMEND_URL_BYTES;
-    char *made_text;
+    struct span whole = buffer_span(url), own = SPAN_NONE;
+    size_t scheme = span_find(whole, SPAN("://")), nul = span_find_byte(value, '\0'), start = 0;
+    struct buffer made = { .limit_bytes = AMEND_URL_BYTES };
+    struct replacement parts;
     bool changed = false;
-    int count;
 
-    if (scheme == whole.size || !is_expression(value))
+    if (nul < value.size)
+        own = span_from(value, nul + 1);
+    if (scheme == whole.size || !replacement_split(&parts, span_slice(value, 0, nul)))
         return false;
-    start = scheme + 3 + span_find_byte(span_from(whole, scheme + 3), '/');
-    path = span_from(whole, start);
-    for (size_t i = 1; i < value.size && !middle; i++) {
-        if (value.at[i] == '\\')
-            i++;
-        else if (value.at[i] == '/')
-            middle = i;
+    if (parts.expression.size == 0)
+        parts.expression = own;
+    else if (!span_starts(parts.expression, SPAN("^http")))
+        start = scheme + 3 + span_find_byte(span_from(whole, scheme + 3), '/');
+    if (expressions_replace(amender->expressions, &parts, span_from(whole, start), &made) ==
+        REPLACE_DONE) {
+        struct buffer next = { .limit_bytes = AMEND_URL_BYTES };
+
+        changed = buffer_append(&next, span_slice(whole, 0, start)) &&
+                  buffer_append(&next, buffer_span(&made)) &&
+                  (start ? made.at[0] == '/' : is_web_url(buffer_span(&next)));
+        if (changed) {
+            buffer_release(url);
+            *url = next;
+        } else {
+            buffer_release(&next);
+        }
     }
-    for (last = value.size; last > middle && value.at[last - 1] != '/'; last--)
-        ;
-    if (!middle || last <= middle + 1)
-        return false;
-    replacement = span_slice(value, middle + 1, last - 1 - (middle + 1));
-    written_size = middle + 1 + (value.size - last);
-    if (written_size > sizeof written || replacement.size * 2 > sizeof put)
-        return false;
-    memcpy(written, value.at, middle + 1);
-    memcpy(written + middle + 1, value.at + last, value.size - last);
-    made = expression_for(amender, span_of(written, written_size));
-    if (!made->code)
-        return false;
-    for (size_t i = 0; i < replacement.size; i++) { // "\/" is "/", "$1" is as PCRE2 has it
-        if (replacement.at[i] == '\\' && i + 1 < replacement.size)
-            i++;
-        put[put_size++] = replacement.at[i];
-    }
-    made_text = malloc(AMEND_URL_BYTES);
-    if (!made_text)
-        abort(); // out of memory
-    count = pcre2_substitute(made->code, (PCRE2_SPTR)path.at, path.size, 0,
-                             (made->is_global ? PCRE2_SUBSTITUTE_GLOBAL : 0) |
-                                 PCRE2_SUBSTITUTE_UNKNOWN_UNSET | PCRE2_SUBSTITUTE_UNSET_EMPTY,
-                             amender->match, amender->limits, (PCRE2_SPTR)put, put_size,
-                             (PCRE2_UCHAR *)made_text, &size);
-    if (count > 0 && size > 0 && made_text[0] == '/' &&
-        !span_equal(path, span_of(made_text, size))) {
-        url->size = start;
-        changed = buffer_append(url, span_of(made_text, size));
-    }
-    free(made_text);
+    buffer_release(&made);
     return changed;
 }
 
@@ -350,16 +263,29 @@ static bool take_parameter(struct buffer *text, struct span name, uint64_t index
 
 static bool take_group(struct amender *amender, struct buffer *text, struct span written)
 {
-    const struct expression *made = expression_for(amender, written);
-    PCRE2_SIZE *ends;
+    struct span group;
 
-    if (!made->code || pcre2_match(made->code, (PCRE2_SPTR)text->at, text->size, 0, 0,
-                                   amender->match, amender->limits) < 2)
+    return expressions_group(amender->expressions, written, buffer_span(text), &group) &&
+           set(text, group);
+}
+
+/* "+https": whatever the scheme was, or none. */
+static bool make_secure(struct buffer *text)
+{
+    struct span whole = buffer_span(text);
+    struct buffer secure = { .limit_bytes = AMEND_URL_BYTES };
+    bool ok;
+
+    if (span_starts_nocase(whole, SPAN("https://")))
+        return true;
+    if (span_starts_nocase(whole, SPAN("http://")))
+        whole = span_from(whole, 7);
+    else if (span_find(whole, SPAN("://")) < whole.size)
         return false;
-    ends = pcre2_get_ovector_pointer(amender->match);
-    if (ends[2] == PCRE2_UNSET)
-        return false;
-    return set(text, span_slice(buffer_span(text), ends[2], ends[3] - ends[2]));
+    ok = buffer_append(&secure, SPAN("https://")) && buffer_append(&secure, whole);
+    buffer_release(text);
+    *text = secure;
+    return ok;
 }
 
 static bool step(struct amender *amender, struct buffer *text, struct span word)
@@ -380,15 +306,7 @@ static bool step(struct amender *amender, struct buffer *text, struct span word)
     case '/':
         return take_group(amender, text, word);
     case '+':
-        if (span_equal(word, SPAN("+https")) && span_starts_nocase(whole, SPAN("http://"))) {
-            struct buffer secure = { .limit_bytes = AMEND_URL_BYTES };
-            bool ok = buffer_append(&secure, SPAN("https://")) &&
-                      buffer_append(&secure, span_from(whole, 7));
-            buffer_release(text);
-            *text = secure;
-            return ok;
-        }
-        return span_equal(word, SPAN("+https"));
+        return span_equal(word, SPAN("+https")) && make_secure(text);
     case '-':
         if (span_equal(word, SPAN("-base64")) || span_equal(word, SPAN("-safebase64")))
             return decode_base64(text);
@@ -400,15 +318,6 @@ static bool step(struct amender *amender, struct buffer *text, struct span word)
     default:
         return false;
     }
-}
-
-static bool is_web_url(struct span url)
-{
-    for (size_t i = 0; i < url.size; i++)
-        if ((unsigned char)url.at[i] <= ' ' || url.at[i] == 0x7f)
-            return false;
-    return (span_starts_nocase(url, SPAN("http://")) && url.size > 7) ||
-           (span_starts_nocase(url, SPAN("https://")) && url.size > 8);
 }
 
 bool amend_skip(struct amender *amender, struct span url, struct span steps, struct buffer *out)
@@ -452,6 +361,13 @@ bool amend_names_cookie(struct amender *amender, struct span value, struct span 
         return true;
     return is_expression(part) ? amend_matches(amender, part, cookie_name)
                                : span_equal(part, cookie_name);
+}
+
+bool amend_cookie_is_good(struct span value)
+{
+    struct span part = cookie_part(value);
+
+    return !is_expression(part) || expression_is_good(part);
 }
 
 struct cookie_change amend_cookie_change(struct span value)

@@ -12,7 +12,6 @@
 
 enum {
     AMEND_URL_BYTES = 64 * 1024,
-    AMEND_EXPRESSIONS = 256, // kept compiled; more are compiled anew
 };
 
 struct amender; // opaque
@@ -20,8 +19,13 @@ struct amender; // opaque
 struct amender *amender_new(void);
 void amender_free(struct amender **amender);
 
+/* Its expressions, for those who change other texts in the same thread. */
+struct expressions *amender_expressions(struct amender *amender);
+
 /* All removeparam and uritransform directives among these, in order, done to `url` (absolute).
- * True: something changed, and *out is the new URL. */
+ * True: something changed, and *out is the new URL. A uritransform is for path, query and fragment;
+ * for the whole URL where its expression begins with "^http", or is empty: then the rule's own
+ * stands behind a NUL in its value. */
 bool amend_url(struct amender *amender, struct span url, const struct directive *directives,
                size_t count, struct buffer *out);
 
@@ -37,6 +41,8 @@ struct cookie_change {
     struct span same_site;
 };
 struct cookie_change amend_cookie_change(struct span value);
+/* Does the expression in it compile, if it has one? For the compiler of lists. */
+bool amend_cookie_is_good(struct span value);
 
 /* Takes a removeheader value apart: is it for the request, the field's name, and the expression
  * that its value must match (.at NULL: any). */

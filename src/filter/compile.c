@@ -7,8 +7,10 @@
 
 #include "base/arena.h"
 #include "base/url.h"
+#include "filter/amend.h"
 #include "filter/cosmetic.h"
 #include "filter/cosmetic_index.h"
+#include "filter/expressions.h"
 #include "filter/image.h"
 #include "filter/names.h"
 #include "filter/regex.h"
@@ -307,6 +309,25 @@ static bool is_plain(const struct rule *rule)
            !rule->is_cname && rule->page_flags == 0;
 }
 
+/* Without the backslash in front of any of `bytes`. */
+static struct span unescape(struct compiler *compiler, struct span text, const char *bytes)
+{
+    size_t size = 0;
+    char *at;
+
+    if (span_find_byte(text, '\\') == text.size)
+        return text;
+    at = keep(compiler, text.size);
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] == '\\' && i + 1 < text.size && strchr(bytes, text.at[i + 1]))
+            i++;
+        else if (text.at[i] == '\\' && i + 1 < text.size)
+            at[size++] = text.at[i++]; // a backslash and what it escapes stay together
+        at[size++] = text.at[i];
+    }
+    return span_of(at, size);
+}
+
 /* Reads a list of domains. False when nothing in it can ever hold. */
 static bool add_set(struct compiler *compiler, struct set *set, struct span list)
 {
@@ -324,6 +345,7 @@ static bool add_set(struct compiler *compiler, struct set *set, struct span list
         bool is_entity = false;
 
         if (regex_split(written, &text, &flags)) {
+            text = unescape(compiler, text, "|,"); // no host has these
             if (!regex_check(text, flags | REGEX_NOCASE)) {
                 lost = true;
                 continue;
@@ -428,6 +450,106 @@ static struct span clean_pattern(struct compiler *compiler, const struct rule *r
     return keeps_case ? pattern : keep_lower(compiler, pattern);
 }
 
+/* Does every regular expression in a list divided by '|' compile? */
+static bool are_good_items(struct span list)
+{
+    struct span item, text;
+    unsigned flags;
+    bool is_not;
+
+    while (rule_next_name(&list, &item, &is_not)) {
+        if (item.size > 1 && memchr("'\"", item.at[0], 2))
+            item = span_slice(item, 1, item.size - 2);
+        if (regex_split(item, &text, &flags) && !regex_check(text, flags | REGEX_NOCASE))
+            return false;
+    }
+    return true;
+}
+
+/* Does the expression of "name:/regex/" compile, if there is one? */
+static bool is_good_field(struct span written)
+{
+    size_t colon = span_find_byte(written, ':');
+    struct span value = span_trim(span_from(written, colon + (colon < written.size))), text;
+    unsigned flags;
+
+    if (value.size && value.at[0] == '~')
+        value = span_from(value, 1);
+    return colon == written.size || !regex_split(value, &text, &flags) ||
+           regex_check(text, flags | REGEX_NOCASE);
+}
+
+/* "//replacement/": with the rule's own expression behind a NUL, see amend.h. */
+static struct span with_own_expression(struct compiler *compiler, const struct rule *rule,
+                                       struct span value)
+{
+    static const char nocase[] = "(?i)";
+    size_t prefix = rule->is_match_case ? 0 : sizeof nocase - 1;
+    char *at = keep(compiler, value.size + 1 + prefix + rule->pattern.size);
+
+    memcpy(at, value.at, value.size);
+    at[value.size] = 0;
+    memcpy(at + value.size + 1, nocase, prefix);
+    memcpy(at + value.size + 1 + prefix, rule->pattern.at, rule->pattern.size);
+    return span_of(at, value.size + 1 + prefix + rule->pattern.size);
+}
+
+/* The modifier's value without the lists' escapes; REASON_NONE when it is good. */
+static enum rule_reason clean_value(struct compiler *compiler, const struct rule *rule,
+                                    struct span *out)
+{
+    struct span value = rule->value, name;
+
+    *out = value;
+    if (value.size == 0)
+        return REASON_NONE;
+    switch (rule->modifier) {
+    case MODIFIER_REMOVEPARAM:
+        *out = name = unescape(compiler, value, ",");
+        if (name.at[0] == '~')
+            name = span_from(name, 1);
+        return name.size > 1 && name.at[0] == '/' && !expression_is_good(name) ? REASON_REGEX
+                                                                              : REASON_NONE;
+    case MODIFIER_COOKIE:
+        *out = unescape(compiler, value, ",");
+        return amend_cookie_is_good(*out) ? REASON_NONE : REASON_REGEX;
+    case MODIFIER_REMOVEHEADER:
+        *out = unescape(compiler, value, ",");
+        name = amend_header_removal(*out).expression;
+        return name.at && !expression_is_good(name) ? REASON_REGEX : REASON_NONE;
+    case MODIFIER_PERMISSIONS: {
+        char *at = keep(compiler, value.size);
+
+        value = unescape(compiler, value, ",");
+        for (size_t i = 0; i < value.size; i++)
+            at[i] = value.at[i];
+        for (size_t i = 0; i < value.size; i++)
+            if (at[i] == '|')
+                at[i] = ',';
+        *out = span_of(at, value.size);
+        return REASON_NONE;
+    }
+    case MODIFIER_URITRANSFORM:
+    case MODIFIER_REPLACE:
+        *out = unescape(compiler, value, ",");
+        if (!replacement_is_good(*out))
+            return REASON_REGEX;
+        if (!span_starts(*out, SPAN("//")) || rule->is_exception)
+            return REASON_NONE;
+        if (!rule->is_regex || rule->modifier == MODIFIER_REPLACE)
+            return REASON_VALUE;
+        *out = with_own_expression(compiler, rule, *out);
+        return REASON_NONE;
+    case MODIFIER_JSONPRUNE:
+    case MODIFIER_XMLPRUNE:
+        *out = unescape(compiler, value, ",$");
+        return REASON_NONE;
+    default:
+        *out = unescape(compiler, value, ",");
+        return REASON_NONE;
+    }
+}
+
 static enum rule_reason add_draft(struct compiler *compiler, const struct rule *rule,
                                   uint32_t place)
 {
@@ -441,6 +563,7 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         .is_match_case = rule->is_match_case, .is_cname = rule->is_cname,
         .is_right_anchored = rule->is_right_anchored, .is_host = rule->is_host,
     };
+    enum rule_reason reason;
 
     if (rule->pattern.size > PATTERN_LIMIT || rule->text.size > UINT16_MAX)
         return REASON_TOO_LONG;
@@ -458,6 +581,14 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         if (rule->is_host && !names_can_be(draft.pattern))
             return REASON_HOST;
     }
+    reason = clean_value(compiler, rule, &draft.value);
+    if (reason != REASON_NONE)
+        return reason;
+    if (!are_good_items(rule->address) || !are_good_items(rule->client) ||
+        !is_good_field(rule->header) || !is_good_field(rule->request_header))
+        return REASON_REGEX;
+    if (draft.value.size > UINT16_MAX)
+        return REASON_TOO_LONG;
     if (!add_set(compiler, &draft.domains, rule->domains) ||
         !add_set(compiler, &draft.to, rule->to) ||
         !add_set(compiler, &draft.denyallow, rule->denyallow))

@@ -242,7 +242,7 @@ static void take(struct state *state, struct span text)
     }
     if (rule.kind == RULE_NETWORK && rule.needs_trust && !rule.is_exception &&
         !state->reader->is_trusted) {
-        rule.kind = RULE_BAD;
+        rule.kind = RULE_IDLE;
         rule.reason = REASON_UNTRUSTED;
     }
     switch (rule.kind) {

@@ -1052,6 +1052,14 @@ static int compare_hits(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* A value as an exception would write it: see amend_url(). */
+static struct span written_value(const struct image_view *view, const struct hit *hit)
+{
+    struct span value = value_of(view, hit);
+
+    return span_slice(value, 0, span_find_byte(value, '\0'));
+}
+
 static bool is_lifted(const struct image_view *view, const struct gathered *gathered,
                       const struct hit *rule)
 {
@@ -1062,9 +1070,18 @@ static bool is_lifted(const struct image_view *view, const struct gathered *gath
         if (IMAGE_MODIFIER(exception->flags) != IMAGE_MODIFIER(rule->flags) ||
             (rule->flags & RULE_IMPORTANT && !(exception->flags & RULE_IMPORTANT)))
             continue;
-        if (value.size == 0 || span_equal(value, value_of(view, rule)))
+        if (value.size == 0 || span_equal(value, written_value(view, rule)))
             return true;
     }
+    return false;
+}
+
+/* Is the same said already? */
+static bool is_said(const struct directive *items, size_t count, const struct directive *again)
+{
+    for (size_t i = 0; i < count; i++)
+        if (items[i].kind == again->kind && span_equal(items[i].value, again->value))
+            return true;
     return false;
 }
 
@@ -1087,9 +1104,10 @@ size_t matcher_directives(struct matcher *matcher, const struct request *request
         const struct hit *hit = &gathered.rules[i];
         if (is_lifted(ask.view, &gathered, hit))
             continue;
-        out[count++] = (struct directive){ .kind = (enum directive_kind)IMAGE_MODIFIER(hit->flags),
-                                           .rule = hit->number,
-                                           .value = value_of(ask.view, hit) };
+        out[count] = (struct directive){ .kind = (enum directive_kind)IMAGE_MODIFIER(hit->flags),
+                                         .rule = hit->number,
+                                         .value = value_of(ask.view, hit) };
+        count += !is_said(out, count, &out[count]);
     }
     return count;
 }

@@ -39,15 +39,16 @@ void regex_cache_free(struct regex_cache **cache)
     *cache = NULL;
 }
 
-static pcre2_code *compile(struct span text, unsigned flags)
+struct pcre2_real_code_8 *regex_compile(struct span text, unsigned flags)
 {
     uint32_t options = PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_DOLLAR_ENDONLY |
-                       PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF;
+                       PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C;
     size_t where;
     int code;
 
     if (text.size == 0 || text.size > REGEX_LIMIT)
         return NULL;
+    options |= flags & REGEX_UTF ? PCRE2_UTF | PCRE2_MATCH_INVALID_UTF : PCRE2_NEVER_UTF;
     if (flags & REGEX_NOCASE)
         options |= PCRE2_CASELESS;
     if (flags & REGEX_DOT_ALL)
@@ -81,7 +82,7 @@ bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsi
         return false;
     if (!slot->code) {
         prepare(cache);
-        slot->code = compile(text, flags);
+        slot->code = regex_compile(text, flags);
         slot->is_bad = !slot->code;
         if (slot->is_bad)
             return false;
@@ -97,7 +98,7 @@ bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsi
 
 bool regex_check(struct span text, unsigned flags)
 {
-    pcre2_code *code = compile(text, flags);
+    pcre2_code *code = regex_compile(text, flags);
     bool is_good = code != NULL;
 
     pcre2_code_free(code);

@@ -20,6 +20,7 @@ enum regex_flag { // "i", "s", "m" behind the closing slash
     REGEX_DOT_ALL = 2,
     REGEX_MULTILINE = 4,
     REGEX_GLOBAL = 8, // "g": for replacements
+    REGEX_UTF = 16,   // no letter: it is to be found in text, where a character may have many bytes
 };
 
 struct regex_cache; // opaque
@@ -32,6 +33,10 @@ void regex_cache_free(struct regex_cache **cache);
  * does not compile is never found. */
 bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsigned flags,
                 struct span subject);
+
+/* A pcre2_code in the dialect of the lists, for those who need more than "found"; NULL: it does not
+ * compile, or is too long. */
+struct pcre2_real_code_8 *regex_compile(struct span text, unsigned flags);
 
 /* Does it compile? */
 bool regex_check(struct span text, unsigned flags);

@@ -22,7 +22,7 @@ static const struct {
     [REASON_COSMETIC] = { "element hiding that is not well-formed", false },
     [REASON_PREPROCESSOR] = { "unknown or unbalanced preprocessor line", false },
     [REASON_NOT_TEXT] = { "control bytes in the line", false },
-    [REASON_UNTRUSTED] = { "needs a trusted list", false },
+    [REASON_UNTRUSTED] = { "needs a trusted list", true },
 };
 
 const char *rule_reason_text(enum rule_reason reason)
@@ -748,8 +748,6 @@ static void parse_option(struct rule *rule, struct span text, struct wanted *wan
 static uint16_t default_types(const struct rule *rule)
 {
     switch (rule->modifier) {
-    case MODIFIER_REMOVEPARAM:
-        return TYPE_BIT(TYPE_DOCUMENT) | TYPE_BIT(TYPE_SUBDOCUMENT) | TYPE_BIT(TYPE_XHR);
     case MODIFIER_URLSKIP:
         return TYPE_BIT(TYPE_DOCUMENT);
     case MODIFIER_CSP:
@@ -758,6 +756,7 @@ static uint16_t default_types(const struct rule *rule)
     case MODIFIER_INLINE_SCRIPT:
     case MODIFIER_INLINE_FONT:
         return TYPE_BIT(TYPE_DOCUMENT) | TYPE_BIT(TYPE_SUBDOCUMENT);
+    case MODIFIER_REMOVEPARAM:
     case MODIFIER_URITRANSFORM:
     case MODIFIER_REPLACE:
     case MODIFIER_REMOVEHEADER:
@@ -861,6 +860,37 @@ static void parse_pattern(struct rule *rule, struct span pattern)
     }
 }
 
+/* Fields that protect the user or the browser, or say what the message is: not for any list to take
+ * away. And what a regular expression takes away, its author cannot say for all sites. */
+static bool removal_needs_trust(struct span value)
+{
+    static const char *const fields[] = {
+        "access-control-", "allow", "content-security-policy", "cross-origin-", "expect-ct",
+        "feature-policy", "origin", "origin-agent-cluster", "permissions-policy", "referrer-policy",
+        "sec-", "strict-transport-security", "timing-allow-origin", "upgrade-insecure-requests",
+        "x-content-type-options", "x-download-options", "x-frame-options",
+        "x-permitted-cross-domain-policies", "x-xss-protection", "authorization",
+        "www-authenticate", "proxy-", "clear-site-data",
+    };
+    struct span name;
+    size_t colon;
+
+    if (span_starts_nocase(value, SPAN("request:")))
+        value = span_from(value, 8);
+    colon = span_find_byte(value, ':');
+    name = span_slice(value, 0, colon);
+    if (colon < value.size)
+        return true;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        struct span field = span_text(fields[i]);
+        if (span_ends(field, SPAN("-")) || span_equal(field, SPAN("content-security-policy"))
+                ? span_starts_nocase(name, field)
+                : span_equal_nocase(name, field))
+            return true;
+    }
+    return false;
+}
+
 static void parse_network(struct rule *rule, struct span line)
 {
     struct wanted wanted = { 0 };
@@ -896,6 +926,8 @@ static void parse_network(struct rule *rule, struct span line)
         rule->modifier != MODIFIER_REMOVEPARAM && rule->modifier != MODIFIER_COOKIE &&
         rule->modifier != MODIFIER_INLINE_SCRIPT && rule->modifier != MODIFIER_INLINE_FONT)
         bad(rule, REASON_VALUE);
+    if (rule->modifier == MODIFIER_REMOVEHEADER && removal_needs_trust(rule->value))
+        rule->needs_trust = true;
     if ((rule->party & RULE_FIRST && rule->party & RULE_THIRD) ||
         (rule->party & RULE_STRICT_FIRST && rule->party & RULE_STRICT_THIRD))
         bad(rule, REASON_NOTHING);

@@ -38,6 +38,7 @@ enum rule_reason {
     REASON_WEBRTC,
     REASON_EXTENSION, // rules about the blocker in the browser: extension, app, content ...
     REASON_NOTHING,   // matches nothing by its own words
+    REASON_UNTRUSTED, // needs a trusted list
     // bad
     REASON_OPTION,    // an option that is not known
     REASON_VALUE,     // an option without the value it needs, or with a wrong one
@@ -49,8 +50,6 @@ enum rule_reason {
     REASON_COSMETIC,  // element hiding that is not well-formed
     REASON_PREPROCESSOR,
     REASON_NOT_TEXT,  // control bytes
-    // from the list's point of view
-    REASON_UNTRUSTED, // needs a trusted list
     RULE_REASONS
 };
 const char *rule_reason_text(enum rule_reason reason);

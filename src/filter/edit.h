@@ -1,0 +1,42 @@
+/*
+ * edit.h - what directives do to the body of a response: a whole text in, a whole text out.
+ *
+ * `replace` for every kind of text, `jsonprune` for JSON (prune_json.h), `xmlprune` for XML
+ * (prune_xml.h). The caller gathers the decoded body, up to EDIT_BODY_LIMIT; what is longer passes
+ * as it came. Knows nothing of HTTP but the name of a media type. Every step has limits; a directive
+ * that runs into one changes nothing, and is named.
+ */
+#ifndef DEJUNK_FILTER_EDIT_H
+#define DEJUNK_FILTER_EDIT_H
+
+#include "filter/amend.h"
+
+#define EDIT_BODY_LIMIT (4u << 20)      // bytes of a body
+#define EDIT_RESULT_LIMIT (8u << 20)    // and of what it becomes
+#define EDIT_LIMIT 32u                  // directives for one body; further ones are left out
+
+enum edit_media {
+    EDIT_NONE, // no text: never touched
+    EDIT_TEXT, // pages, style sheets, scripts, plain text, playlists
+    EDIT_JSON,
+    EDIT_XML,  // not XHTML or SVG: those are text
+};
+
+/* What kind of body is it, by the value of Content-Type (may be empty) and the URL? */
+enum edit_media edit_media_of(struct span content_type, struct span url);
+
+/* Could any of these change a body of some kind? To be asked before the request goes out. */
+bool edit_may(const struct directive *directives, size_t count);
+
+/* Those that can change a body of this kind, in their order; `out` may be `directives` itself.
+ * Returns how many, at most `limit`. */
+size_t edit_pick(const struct directive *directives, size_t count, enum edit_media media,
+                 struct directive *out, size_t limit);
+
+/* Does the picked directives' work on `body`, each on what the one before made of it. True: *out
+ * (empty before) is the new body, to be released by the caller. *costly: the rule that first ran
+ * into a limit, or 0. */
+bool edit_body(struct amender *amender, const struct directive *edits, size_t count,
+               struct span body, struct buffer *out, rule_number *costly);
+
+#endif
