@@ -1152,7 +1152,8 @@ static void send_head(struct exchange *x)
 
 static bool may_retry(const struct exchange *x)
 {
-    return !x->got_response && !x->was_retried && x->outgoing->uses > 1 &&
+    return !x->got_response && !x->was_retried &&
+           (x->outgoing->uses > 1 || !x->outgoing->is_fresh) &&
            x->request.framing == FRAMING_NONE && method_is_idempotent(x->request.method);
 }
 

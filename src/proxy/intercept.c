@@ -125,7 +125,11 @@ static void on_tunnel_ready(void *owner, struct outgoing *outgoing)
 {
     struct intercept *it = owner;
     struct session *session = it->session;
-    struct scope *no_scope = NULL;
+    struct scope_plan plan = {
+        .host = it->host, .to = it->host, .user = it->user, .port = it->port
+    };
+    // One that was silent may still turn out to be HTTP.
+    struct scope *scope = it->collector.kept.size ? NULL : scope_new(&plan);
     uint64_t idle_ms = it->settings->config->tunnel_idle_timeout_ms;
 
     buffer_release(&session->early);
@@ -135,7 +139,7 @@ static void on_tunnel_ready(void *owner, struct outgoing *outgoing)
     it->note = NULL;
     count(it->proxy, METRIC_INTERCEPT_PASSED);
     bury(it);
-    tunnel_start(session, outgoing, buffer_span(&outgoing->early), &no_scope, idle_ms);
+    tunnel_start(session, outgoing, buffer_span(&outgoing->early), &scope, idle_ms);
 }
 
 static void on_tunnel_failed(void *owner, const struct error *error)

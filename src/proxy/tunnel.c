@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "proxy/access_log.h"
 #include "proxy/body.h"
+#include "proxy/judge.h"
 
 enum { TURNS = 8 };
 
@@ -25,6 +27,7 @@ struct tunnel {
     uint64_t last_bytes;
     bool sniffs;
     struct scope *scope; // for HTTP inside; NULL: it is not looked for
+    struct hello_collector *hello; // while it sniffs, of TLS
     struct loop_grave grave;
 };
 
@@ -33,11 +36,20 @@ static void dig(struct loop_grave *grave)
     free((char *)grave - offsetof(struct tunnel, grave));
 }
 
+static void forget_hello(struct tunnel *tunnel)
+{
+    if (tunnel->hello)
+        hello_collector_done(tunnel->hello);
+    free(tunnel->hello);
+    tunnel->hello = NULL;
+}
+
 static void bury(struct tunnel *tunnel)
 {
     flow_done(tunnel->proxy, &tunnel->up.flow);
     flow_done(tunnel->proxy, &tunnel->down.flow);
     scope_free(&tunnel->scope);
+    forget_hello(tunnel);
     tunnel->proxy->tunnels--;
     access_log_tunnel(tunnel->proxy, &tunnel->note, tunnel->up.bytes + tunnel->down.bytes);
     loop_bury(tunnel->proxy->loop, &tunnel->grave, dig);
@@ -152,7 +164,7 @@ static void go_on(struct tunnel *tunnel, struct direction *d)
 
 /* ---- is it HTTP? ----------------------------------------------------------------------------------- */
 
-enum sniffed { SNIFF_HTTP, SNIFF_OTHER, SNIFF_MORE };
+enum sniffed { SNIFF_HTTP, SNIFF_TLS, SNIFF_OTHER, SNIFF_MORE };
 
 /* "METHOD /target HTTP/1.x CRLF": a method of capital letters, at most 20 of them. */
 static enum sniffed sniff(struct span bytes)
@@ -160,6 +172,8 @@ static enum sniffed sniff(struct span bytes)
     size_t at = 0, end;
     struct span line;
 
+    if (hello_classify(bytes) == HELLO_KIND_TLS)
+        return SNIFF_TLS;
     while (at < bytes.size && at <= 20 && bytes.at[at] >= 'A' && bytes.at[at] <= 'Z')
         at++;
     if (at == bytes.size)
@@ -204,12 +218,59 @@ static void stop_sniffing(struct tunnel *tunnel)
     struct buffer *early = &tunnel->session->early;
 
     tunnel->sniffs = false;
+    forget_hello(tunnel);
     if (early->size) {
         tunnel->up.bytes += early->size;
         outbox_put(tunnel->up.outbox, buffer_span(early));
         outbox_flush(tunnel->up.outbox);
         buffer_release(early);
     }
+}
+
+/* CONNECT was asked of the rules; so is another name in the hello. */
+static bool name_is_stopped(const struct tunnel *tunnel)
+{
+    struct target target = { .host = span_text(tunnel->hello->hello.server_name) };
+    struct case_file file = { .settings = tunnel->outgoing->origin->settings,
+                              .target = &target,
+                              .client = &tunnel->session->peer,
+                              .user = tunnel->scope->user };
+    struct judgement judgement;
+
+    if (target.host.size == 0 || span_equal(target.host, tunnel->scope->host))
+        return false;
+    judge_connect(tunnel->proxy->judge, &file, &judgement);
+    if (judgement.is_stopped)
+        log_info("host=%.*s sni=%.*s is stopped", SPAN_PRINT(tunnel->scope->host),
+                 SPAN_PRINT(target.host));
+    return judgement.is_stopped;
+}
+
+/* False when the tunnel is no more. */
+static bool look_at_hello(struct tunnel *tunnel)
+{
+    struct span more = buffer_span(&tunnel->session->early);
+    enum hello_progress progress;
+    struct error error;
+
+    if (!tunnel->hello) {
+        tunnel->hello = calloc(1, sizeof *tunnel->hello);
+        if (!tunnel->hello)
+            abort(); // out of memory ends the worker; the master starts another
+        hello_collector_init(tunnel->hello);
+    }
+    more = span_from(more, tunnel->hello->kept.size);
+    if (more.size > hello_room(tunnel->hello))
+        more.size = hello_room(tunnel->hello);
+    progress = hello_feed(tunnel->hello, more, &error);
+    if (progress == HELLO_MORE)
+        return true;
+    if (progress == HELLO_WHOLE && name_is_stopped(tunnel)) {
+        end(tunnel, false);
+        return false;
+    }
+    stop_sniffing(tunnel);
+    return true;
 }
 
 /* False when the tunnel is one no more. */
@@ -219,6 +280,8 @@ static bool look_at_first_bytes(struct tunnel *tunnel)
     case SNIFF_HTTP:
         become_http(tunnel);
         return false;
+    case SNIFF_TLS:
+        return look_at_hello(tunnel);
     case SNIFF_OTHER:
         stop_sniffing(tunnel);
         break;

@@ -3,7 +3,8 @@
  *
  * A tunnel made by CONNECT looks at the browser's first bytes: when they are an HTTP request line
  * the session goes on as if the request had come to the port itself, with the same policies (this
- * is how browsers open ws://, RFC 6455 section 4.1). Half-closes are passed on. Owns the outgoing
+ * is how browsers open ws://, RFC 6455 section 4.1). When they are a TLS hello, the rules are asked
+ * of the name in it. Half-closes are passed on. Owns the outgoing
  * connection; frees itself, and closes its session, when both directions have ended.
  */
 #ifndef DEJUNK_PROXY_TUNNEL_H
