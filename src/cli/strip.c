@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/say.h"
+#include "cli/strip_rules.h"
 #include "html/rewrite.h"
 
 enum { READ_BYTES = 65536, RANDOM_CHUNK_BYTES = 2048 };
@@ -17,6 +18,8 @@ enum { READ_BYTES = 65536, RANDOM_CHUNK_BYTES = 2048 };
 struct strip {
     const char *selectors, *chunk;
     bool hollows;
+    struct strip_rules_options how; // by lists, not by selectors
+    struct strip_rules *rules;
     struct selector_set *set;
     struct rewrite *rewrite;
     uint64_t random;
@@ -117,64 +120,127 @@ static int strip_input(struct strip *strip)
         }
         for (size_t at = 0, chunk; at < (size_t)size; at += chunk) {
             chunk = next_chunk(strip, (size_t)size - at);
-            rewrite_feed(strip->rewrite, span_of(bytes + at, chunk));
+            if (strip->rules)
+                strip_rules_feed(strip->rules, span_of(bytes + at, chunk));
+            else
+                rewrite_feed(strip->rewrite, span_of(bytes + at, chunk));
         }
     }
-    rewrite_finish(strip->rewrite);
+    if (strip->rules)
+        strip_rules_finish(strip->rules);
+    else
+        rewrite_finish(strip->rewrite);
     return say_finish();
+}
+
+static int strip_by_rules(struct strip *strip)
+{
+    int code = EX_SOFTWARE;
+
+    strip->rules = strip_rules_new(&strip->how, &code);
+    if (strip->rules)
+        code = strip_input(strip);
+    strip_rules_free(&strip->rules);
+    return code;
+}
+
+static int strip_by_selectors(struct strip *strip)
+{
+    struct rewrite_options how = { .hollow = SPAN(" hidden"), .set_count = 1 };
+    const struct selector_set *sets[1];
+    int code;
+
+    strip->set = selector_set_new();
+    code = read_selectors(strip);
+    if (code == EX_OK) {
+        selector_set_finish(strip->set);
+        sets[0] = strip->set;
+        how.sets = sets;
+        strip->rewrite = rewrite_new(&how, &events, strip);
+        code = strip_input(strip);
+        rewrite_free(&strip->rewrite);
+    }
+    selector_set_free(&strip->set);
+    return code;
+}
+
+static bool take_option(struct strip *strip, int letter, const char *value)
+{
+    switch (letter) {
+    case 's':
+        strip->selectors = value;
+        break;
+    case 'k':
+        strip->chunk = value;
+        break;
+    case 'o':
+        strip->hollows = true;
+        break;
+    case 'u':
+        strip->how.url = value;
+        break;
+    case 'w':
+        strip->how.says_why = true;
+        break;
+    case 'l':
+        if (strip->how.list_count == STRIP_LISTS) {
+            say_error("more than %d lists", STRIP_LISTS);
+            return false;
+        }
+        strip->how.lists[strip->how.list_count++] = value;
+        break;
+    case 'd':
+        strip->how.database = value;
+        break;
+    case 'm':
+        strip->how.mode = value;
+        break;
+    case 'b':
+        strip->how.keeps_blocked = true;
+        break;
+    }
+    return true;
 }
 
 static int run(struct options *options)
 {
     struct strip strip = { .chunk = "65536", .random = 1 };
-    struct rewrite_options how = { .hollow = SPAN(" hidden"), .set_count = 1 };
-    const struct selector_set *sets[1];
-    int letter, code;
+    int letter;
 
-    while ((letter = options_next(options)) > 0) {
-        if (letter == 's')
-            strip.selectors = options->value;
-        else if (letter == 'k')
-            strip.chunk = options->value;
-        else if (letter == 'o')
-            strip.hollows = true;
-    }
+    while ((letter = options_next(options)) > 0)
+        if (!take_option(&strip, letter, options->value))
+            return EX_USAGE;
     if (letter == OPTIONS_END_NOW || !options_count(options, 0, 0))
         return options->exit_code;
-    if (!strip.selectors) {
-        say_error("strip: say which selectors, with --selectors FILE");
+    if (!strip.selectors && !strip.how.list_count && !strip.how.database) {
+        say_error("strip: say by what, with --list FILE, --database FILE or --selectors FILE");
         return EX_USAGE;
     }
     if (!chunk_is_good(&strip)) {
         say_error("strip: --chunk takes a number of bytes, or random:SEED");
         return EX_USAGE;
     }
-    strip.set = selector_set_new();
-    code = read_selectors(&strip);
-    if (code == EX_OK) {
-        selector_set_finish(strip.set);
-        sets[0] = strip.set;
-        how.sets = sets;
-        strip.rewrite = rewrite_new(&how, &events, &strip);
-        code = strip_input(&strip);
-        rewrite_free(&strip.rewrite);
-    }
-    selector_set_free(&strip.set);
-    return code;
+    return strip.selectors ? strip_by_selectors(&strip) : strip_by_rules(&strip);
 }
 
 static const struct option_row rows[] = {
+    { 'u', "url", "URL", "of the page" },
+    { 'l', "list", "FILE", "strip by this filter list; may be given many times" },
+    { 'd', "database", "FILE", "strip by a database made by `dejunk lists compile`" },
+    { 'w', "why", NULL, "say on standard error what was changed, by which rule, list and line" },
+    { 'm', "mode", "MODE", "hide, hollow or remove what rules want hidden; hide if not given" },
+    { 'b', "keep-blocked", NULL, "keep elements that would load what is blocked" },
     { 's', "selectors", "FILE", "remove what these CSS selectors match, one a line" },
     { 'k', "chunk", "N", "feed the page N bytes at a time, or random:SEED" },
-    { 'o', "hollow", NULL, "empty and hide the elements instead of removing them" },
+    { 'o', "hollow", NULL, "with --selectors: empty and hide the elements" },
     { 0 },
 };
 
 const struct command command_strip = {
     .name = "strip",
     .help = "strip a page on standard input, as the proxy would",
-    .about = "Reads a page and writes it without the elements that the selectors match. Every\n"
-             "other byte is copied as it is.",
+    .about = "Reads a page and writes it without what filter lists name, or without the elements\n"
+             "that plain selectors match. Every other byte is copied as it is.",
     .options = rows,
     .run = run,
 };

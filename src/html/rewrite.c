@@ -810,16 +810,21 @@ static void stop_waiting(struct rewrite *rewrite, bool is_empty)
 
 static void end_inspection(struct rewrite *rewrite, bool is_whole);
 
-static void give_up(struct rewrite *rewrite, enum rewrite_reason reason)
+static void let_pass(struct rewrite *rewrite)
 {
-    if (rewrite->told)
-        return;
     rewrite->told = true;
     if (rewrite->is_inspecting)
         end_inspection(rewrite, false);
     if (rewrite->is_waiting)
         stop_waiting(rewrite, false);
     tokenizer_give_up(&rewrite->tokenizer);
+}
+
+static void give_up(struct rewrite *rewrite, enum rewrite_reason reason)
+{
+    if (rewrite->told)
+        return;
+    let_pass(rewrite);
     if (rewrite->events->on_gave_up)
         rewrite->events->on_gave_up(rewrite->owner, reason);
 }
@@ -1214,6 +1219,15 @@ void rewrite_finish(struct rewrite *rewrite)
         stop_waiting(rewrite, true);
 }
 
+void rewrite_stop(struct rewrite *rewrite)
+{
+    if (rewrite->told || rewrite->is_raw)
+        return;
+    rewrite->from = rewrite->upto = NULL;
+    let_pass(rewrite);
+    run(rewrite);
+}
+
 bool rewrite_gave_up(const struct rewrite *rewrite)
 {
     return rewrite->told;
@@ -1221,7 +1235,8 @@ bool rewrite_gave_up(const struct rewrite *rewrite)
 
 size_t rewrite_held(const struct rewrite *rewrite)
 {
-    return tokenizer_held(&rewrite->tokenizer) + rewrite->inspected.size +
+    return tokenizer_held(&rewrite->tokenizer) + rewrite->inspected.size + rewrite->kept_bytes +
+           (size_t)rewrite->tree.depth * sizeof(struct element) +
            (rewrite->is_waiting ? rewrite->waiting.bytes.size : 0);
 }
 

@@ -85,6 +85,9 @@ void rewrite_free(struct rewrite **rewrite);
 
 void rewrite_feed(struct rewrite *rewrite, struct span bytes);
 void rewrite_finish(struct rewrite *rewrite);
+/* As if a limit was reached, at the owner's wish: what is held comes out as it is, the rest is
+ * copied; on_gave_up() is not called. Not from inside an event. */
+void rewrite_stop(struct rewrite *rewrite);
 
 /* ---- in on_element() only: false when there are too many changes; all are then dropped ---- */
 
@@ -100,7 +103,8 @@ bool rewrite_put_behind(struct rewrite *rewrite, struct span text);
 /* ---- any time ---- */
 
 bool rewrite_gave_up(const struct rewrite *rewrite);
-/* Bytes held back at this moment, and the most there ever were. */
+/* Bytes held back at this moment and memory that grows with open elements; and the most bytes of
+ * a tag that were ever held. */
 size_t rewrite_held(const struct rewrite *rewrite);
 size_t rewrite_held_most(const struct rewrite *rewrite);
 /* Bytes of the input that are not in the output. */

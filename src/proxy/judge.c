@@ -3,12 +3,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/url.h"
+#include "proxy/page_rules.h"
+
 struct judge {
     struct loop *loop;
     const struct passes *passes;
     struct matcher *matcher;
     struct kind_memory *memory;
     struct amender *amender;
+    struct page_rules *page_rules; // NULL until a page needs them
+    struct span pseudonym;
 };
 
 struct judge *judge_new(struct loop *loop, const struct passes *passes)
@@ -32,6 +37,7 @@ void judge_free(struct judge **judge)
     matcher_free(&(*judge)->matcher);
     kind_memory_free(&(*judge)->memory);
     amender_free(&(*judge)->amender);
+    page_rules_unref(&(*judge)->page_rules);
     free(*judge);
     *judge = NULL;
 }
@@ -39,6 +45,7 @@ void judge_free(struct judge **judge)
 void judge_use(struct judge *judge, struct database *database)
 {
     matcher_use(judge->matcher, database);
+    page_rules_unref(&judge->page_rules);
 }
 
 struct database *judge_database(const struct judge *judge)
@@ -358,6 +365,83 @@ bool judge_drops_cookies(const struct case_file *file, const struct judgement *j
 {
     return judgement->is_filtered &&
            policy_rejects(&file->settings->config->cookie_policy, file->target->host);
+}
+
+/* ---- pages ------------------------------------------------------------------------------------ */
+
+void judge_set_pseudonym(struct judge *judge, struct span pseudonym)
+{
+    judge->pseudonym = pseudonym;
+}
+
+struct span judge_pseudonym(const struct judge *judge)
+{
+    return judge->pseudonym;
+}
+
+struct page_rules *judge_page_rules(struct judge *judge)
+{
+    if (!judge->page_rules)
+        judge->page_rules = page_rules_new(matcher_database(judge->matcher));
+    return judge->page_rules;
+}
+
+unsigned judge_page_flags(struct judge *judge, const struct case_file *file,
+                          const struct judgement *judgement)
+{
+    struct request page = { .url = file->url, .source = judgement->source,
+                            .type = judgement->type };
+
+    return matcher_page(judge->matcher, &page) |
+           (judgement->type == TYPE_SUBDOCUMENT && page_is_exempt(judge, judgement) ? PAGE_ALL : 0);
+}
+
+/* What is known of a request that an element would make: nearly all. */
+static bool rules_stop(struct judge *judge, const struct case_file *file, struct span url,
+                       enum request_type type, rule_number *rule)
+{
+    char client[ADDRESS_TEXT_BYTES];
+    struct request question = { .url = url,
+                                .source = file->url,
+                                .type = type,
+                                .method = SPAN("GET"),
+                                .client = span_text(address_text(file->client, client)),
+                                .client_name = file->user };
+    struct verdict verdict;
+
+    matcher_ask(judge->matcher, &question, &verdict);
+    *rule = verdict.rule;
+    return verdict.action == VERDICT_BLOCK;
+}
+
+bool judge_element(struct judge *judge, const struct case_file *file,
+                   const struct judgement *judgement, struct span url, enum request_type type,
+                   bool is_host_only, rule_number *rule)
+{
+    struct span host = url_find_host(url);
+    struct judgement element = { .source = file->url };
+    uint64_t now_ms;
+
+    *rule = 0;
+    if (!judgement->is_filtered || host.size == 0)
+        return false;
+    if (!passes_are_empty(judge->passes)) {
+        now_ms = passes_clock_ms();
+        if (passes_allow(judge->passes, host, file->client, now_ms))
+            return false;
+    }
+    if (policy_rejects(&file->settings->config->connect_policy, host))
+        return true;
+    if (is_host_only) {
+        matcher_connect(judge->matcher, host, &element.verdict);
+        *rule = element.verdict.rule;
+        if (element.verdict.action != VERDICT_BLOCK)
+            return false;
+    } else if (!rules_stop(judge, file, url, type, rule)) {
+        return false;
+    }
+    element.verdict.rule = *rule;
+    return !page_is_exempt(judge, &element);
 }
 
 const char *judge_reason(const struct judge *judge, const struct judgement *judgement, char *to)

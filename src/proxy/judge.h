@@ -17,6 +17,7 @@
 #include "proxy/settings.h"
 
 struct judge; // opaque
+struct page_rules;
 
 /* `passes` is borrowed for the judge's life. */
 struct judge *judge_new(struct loop *loop, const struct passes *passes);
@@ -61,6 +62,23 @@ struct directives {
 struct directives judge_directives(struct judge *judge, const struct case_file *file,
                                    const struct judgement *judgement);
 struct amender *judge_amender(const struct judge *judge);
+
+/* ---- for the pages themselves: page_edit.h ---- */
+
+/* The installation's pseudonym: pages' scripts ask under a name made from it. Borrowed for the
+ * judge's life; SPAN_NONE: none is put in. */
+void judge_set_pseudonym(struct judge *judge, struct span pseudonym);
+struct span judge_pseudonym(const struct judge *judge);
+/* The cosmetic rules of the database in force, which is not NULL. */
+struct page_rules *judge_page_rules(struct judge *judge);
+/* Bits of enum page_flag for the page that a request is for. */
+unsigned judge_page_flags(struct judge *judge, const struct case_file *file,
+                          const struct judgement *judgement);
+/* Would what an element of this page fetches be stopped for certain, and not redirected?
+ * is_host_only: whatever it asks of that host. *rule: by which; 0: by a policy. */
+bool judge_element(struct judge *judge, const struct case_file *file,
+                   const struct judgement *judgement, struct span url, enum request_type type,
+                   bool is_host_only, rule_number *rule);
 /* Does a name that the resolver found behind the host, or the address, stop it? */
 bool judge_name(struct judge *judge, const struct case_file *file, struct span name,
                 struct judgement *now);

@@ -164,6 +164,7 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
     proxy->passes = passes_new();
     proxy->access_clock = access_clock_new();
     proxy->judge = judge_new(proxy->loop, proxy->passes);
+    judge_set_pseudonym(proxy->judge, proxy->pseudonym);
     kind = resolver_new(&proxy->resolver, proxy->loop, error);
     if (!kind)
         kind = resolver_configure(proxy->resolver, setup->resolv_conf, setup->hosts, error);

@@ -50,12 +50,17 @@ struct config_policy {                  // one of the three: connect, image, coo
 
 enum config_switch { SWITCH_UNSET, SWITCH_NO, SWITCH_YES };
 
+enum config_strip { STRIP_HIDE, STRIP_HOLLOW, STRIP_REMOVE };
+enum config_site_strip { SITE_STRIP_SAME, SITE_STRIP_HIDE, SITE_STRIP_HOLLOW, SITE_STRIP_REMOVE };
+
 struct config_site {     // site "*.bank.example" { ... }
     struct span pattern; // shell wildcard on the host
     enum config_switch filter;
     enum config_switch intercept;
     enum config_switch gpc;
     struct config_texts extra_ca; // paths, as config.extra_ca
+    enum config_site_strip strip;
+    enum config_switch remove_blocked;
 };
 
 struct config_client { // client "192.168.1.0/24" { ... }
@@ -127,6 +132,8 @@ struct config {
     // filtering
     bool filter;
     bool gpc;
+    enum config_strip strip;
+    bool remove_blocked;
     struct config_list *lists;
     size_t list_count;
     struct span rules_dir;        // path; empty: config_default_dir()

@@ -18,6 +18,8 @@
 static const char *const access_logs[] = { "off", "combined", "json", NULL };
 static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
 static const char *const intercept_modes[] = { "enrolled", "all", "none", NULL };
+static const char *const strips[] = { "hide", "hollow", "remove", NULL };
+static const char *const site_strips[] = { "same", "hide", "hollow", "remove", NULL };
 static const char *const policy_answers[] = { "accept", "reject", NULL };
 
 static const struct config_option top_options[] = {
@@ -209,6 +211,22 @@ static const struct config_option top_options[] = {
       .standard = "yes",
       .meaning = "Add Sec-GPC: 1 to requests, which tells sites not to sell or share what they "
                  "learn. Some laws bind them to it." },
+    { .name = "strip",
+      .kind = CONFIG_CHOICE,
+      AT(strip),
+      .choices = strips,
+      .standard = "hide",
+      .meaning = "What becomes of the elements of a page that rules want hidden. hide: they stay "
+                 "and are not shown. hollow: they stay, hidden and without their content, which "
+                 "saves what it would load; pages that compare their elements with what a script "
+                 "expects may complain. remove: they go." },
+    { .name = "remove_blocked",
+      .kind = CONFIG_SWITCH,
+      AT(remove_blocked),
+      .standard = "yes",
+      .meaning = "Take elements out of a page that would load what is blocked (images, scripts, "
+                 "frames and their like), so that the browser does not ask for it. With no, it "
+                 "asks and is refused, and the page's script is told of an error." },
     { .name = "rules_dir",
       .kind = CONFIG_PATH,
       AT(rules_dir),
@@ -415,6 +433,17 @@ static const struct config_option site_options[] = {
       .standard_words = "none",
       .meaning = "Files of certificates (PEM) that are trusted for these hosts besides the "
                  "system's and the general extra_ca." },
+    { .name = "strip",
+      .kind = CONFIG_CHOICE,
+      IN(site, strip),
+      .choices = site_strips,
+      .standard = "same",
+      .meaning = "What becomes of elements that rules want hidden; same: as elsewhere." },
+    { .name = "remove_blocked",
+      .kind = CONFIG_OVERRIDE,
+      IN(site, remove_blocked),
+      .standard_words = "as elsewhere",
+      .meaning = "Take elements out of a page that would load what is blocked." },
 };
 
 static const struct config_option ca_options[] = {

@@ -1,0 +1,225 @@
+#include "cli/strip_rules.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/url.h"
+#include "cli/say.h"
+#include "daemon/rulebook.h"
+#include "filter/match.h"
+#include "proxy/page.h"
+
+struct strip_rules {
+    struct rulebook *rulebook; // NULL with a database
+    struct database *database;
+    struct matcher *matcher;
+    struct page_rules *rules;
+    struct page *page; // NULL: nothing can touch it
+    const char *url;
+    unsigned flags;
+    bool says_why;
+    uint64_t changes;
+};
+
+static void on_output(void *owner, struct span bytes)
+{
+    (void)owner;
+    (void)!fwrite(bytes.at, 1, bytes.size, stdout); // say_finish() tells
+}
+
+static void on_change(void *owner, const struct page_change *change)
+{
+    static const char *const words[] = { [PAGE_REMOVED] = "removed",
+                                         [PAGE_HOLLOWED] = "hollowed",
+                                         [PAGE_HIDDEN] = "hidden",
+                                         [PAGE_CANDIDATE_REMOVED] = "changed" };
+    struct strip_rules *strip = owner;
+    struct rule_view view;
+
+    strip->changes++;
+    if (!strip->says_why)
+        return;
+    fprintf(stderr, "%s\t<%.*s>", words[change->kind],
+            SPAN_PRINT(change->tag.size ? change->tag : SPAN("?")));
+    if (change->url.at)
+        fprintf(stderr, "\t%.*s", SPAN_PRINT(change->url));
+    else
+        fputs("\t-", stderr);
+    if (database_rule(strip->database, change->rule, &view))
+        fprintf(stderr, "\t%.*s\t%.*s:%u", SPAN_PRINT(view.text), SPAN_PRINT(view.list), view.line);
+    fputc('\n', stderr);
+}
+
+static void on_gave_up(void *owner, const char *why, rule_number rule)
+{
+    struct strip_rules *strip = owner;
+    struct rule_view view;
+
+    if (database_rule(strip->database, rule, &view))
+        say_warning("the rest is copied: %s (%.*s, %.*s:%u)", why, SPAN_PRINT(view.text),
+                    SPAN_PRINT(view.list), view.line);
+    else
+        say_warning("the rest is copied: %s", why);
+}
+
+static bool is_stopped(void *owner, struct span url, enum request_type type, bool is_host_only,
+                       rule_number *rule)
+{
+    struct strip_rules *strip = owner;
+    struct request request = {
+        .url = url, .source = span_text(strip->url), .type = type, .method = SPAN("GET")
+    };
+    struct verdict verdict;
+
+    if (is_host_only)
+        matcher_connect(strip->matcher, url_find_host(url), &verdict);
+    else
+        matcher_ask(strip->matcher, &request, &verdict);
+    *rule = verdict.rule;
+    return verdict.action == VERDICT_BLOCK;
+}
+
+static const struct page_events events = {
+    .on_output = on_output,
+    .on_change = on_change,
+    .on_gave_up = on_gave_up,
+    .is_stopped = is_stopped,
+};
+
+static enum error_kind open_database(struct strip_rules *strip, const char *file,
+                                     struct error *error)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    enum error_kind kind;
+
+    if (fd < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot read %s", file);
+    kind = database_map(&strip->database, fd, error);
+    close(fd);
+    return kind;
+}
+
+static enum error_kind compile(struct strip_rules *strip, const struct strip_rules_options *options,
+                               struct error *error)
+{
+    struct list_summary summary;
+    struct compile_counts counts;
+    struct span image;
+    enum error_kind kind = ERROR_NONE;
+
+    strip->rulebook = rulebook_new(NULL, NULL);
+    if (rulebook_add_suffixes(strip->rulebook, NULL, error) != ERROR_NONE)
+        say_warning("%s", error->text);
+    for (size_t i = 0; i < options->list_count && kind == ERROR_NONE; i++)
+        kind = rulebook_add(strip->rulebook, options->lists[i], NULL, true, &summary, error);
+    if (kind == ERROR_NONE)
+        kind = rulebook_compile(strip->rulebook, &image, &counts, error);
+    if (kind == ERROR_NONE)
+        kind = database_open(&strip->database, image, error);
+    return kind;
+}
+
+static bool read_mode(const char *mode, enum page_strip *strip)
+{
+    static const char *const modes[] = {
+        [PAGE_STRIP_HIDE] = "hide", [PAGE_STRIP_HOLLOW] = "hollow", [PAGE_STRIP_REMOVE] = "remove"
+    };
+
+    *strip = PAGE_STRIP_HIDE;
+    for (unsigned i = 0; mode && i < sizeof modes / sizeof *modes; i++)
+        if (span_equal(span_text(modes[i]), span_text(mode))) {
+            *strip = (enum page_strip)i;
+            return true;
+        }
+    return !mode;
+}
+
+static void open_page(struct strip_rules *strip, const struct strip_rules_options *options,
+                      struct page_setup *setup)
+{
+    struct request request = { .url = span_text(strip->url), .type = TYPE_DOCUMENT };
+    struct url_host_text room = { 0 };
+    struct url_name host;
+    struct buffer head = { .limit_bytes = PAGE_STYLE_BYTES + 64 };
+
+    strip->flags = matcher_page(strip->matcher, &request);
+    if (strip->flags & PAGE_ALL)
+        return;
+    url_parse_host(&host, &room, request.url);
+    setup->sheet = page_rules_sheet(strip->rules, span_of(host.at, host.size), strip->flags);
+    setup->url = request.url;
+    setup->removes_blocked = !options->keeps_blocked && !(strip->flags & PAGE_URLBLOCK);
+    if (setup->sheet && setup->sheet->style.size &&
+        (!buffer_append(&head, SPAN("<style>")) ||
+         !buffer_append(&head, buffer_span(&setup->sheet->style)) ||
+         !buffer_append(&head, SPAN("</style>"))))
+        head.size = 0;
+    setup->head = buffer_span(&head);
+    if (setup->sheet || setup->removes_blocked)
+        strip->page = page_new(setup, &events, strip);
+    page_sheet_unref(&setup->sheet);
+    buffer_release(&head);
+}
+
+struct strip_rules *strip_rules_new(const struct strip_rules_options *options, int *exit_code)
+{
+    struct strip_rules *strip = calloc(1, sizeof *strip);
+    struct page_setup setup = { 0 };
+    struct error error;
+    enum error_kind kind;
+
+    if (!strip)
+        abort();
+    if (!read_mode(options->mode, &setup.strip)) {
+        say_error("strip: --mode takes hide, hollow or remove");
+        *exit_code = EX_USAGE;
+        strip_rules_free(&strip);
+        return NULL;
+    }
+    kind = options->database ? open_database(strip, options->database, &error)
+                             : compile(strip, options, &error);
+    if (kind != ERROR_NONE) {
+        say_error("%s", error.text);
+        *exit_code = kind == ERROR_SYSTEM ? EX_NOINPUT : EX_DATAERR;
+        strip_rules_free(&strip);
+        return NULL;
+    }
+    strip->url = options->url ? options->url : "http://page.invalid/";
+    strip->says_why = options->says_why;
+    strip->matcher = matcher_new(strip->database);
+    strip->rules = page_rules_new(strip->database);
+    open_page(strip, options, &setup);
+    return strip;
+}
+
+void strip_rules_feed(struct strip_rules *strip, struct span bytes)
+{
+    if (strip->page)
+        page_feed(strip->page, bytes);
+    else
+        on_output(strip, bytes);
+}
+
+void strip_rules_finish(struct strip_rules *strip)
+{
+    if (strip->page)
+        page_finish(strip->page);
+}
+
+void strip_rules_free(struct strip_rules **rules)
+{
+    struct strip_rules *gone = *rules;
+
+    *rules = NULL;
+    if (!gone)
+        return;
+    page_free(&gone->page);
+    page_rules_unref(&gone->rules);
+    matcher_free(&gone->matcher);
+    database_unref(&gone->database);
+    rulebook_free(&gone->rulebook);
+    free(gone);
+}

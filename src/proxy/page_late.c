@@ -1,0 +1,90 @@
+#include "proxy/page_late.h"
+
+#include <stdio.h>
+#include <xxhash.h>
+
+#define PREFIX "/.well-known/dejunk/"
+
+struct span page_late_path(char to[PAGE_LATE_PATH_BYTES], struct span pseudonym, struct span host,
+                           const struct page_rules *rules)
+{
+    XXH64_hash_t seed = XXH3_64bits(pseudonym.at ? pseudonym.at : "", pseudonym.size);
+    XXH64_hash_t name = XXH3_64bits_withSeed(host.at, host.size, seed);
+    int size =
+        snprintf(to, PAGE_LATE_PATH_BYTES, PREFIX "%016llx/%016llx/", (unsigned long long)name,
+                 (unsigned long long)database_generation(page_rules_database(rules)));
+
+    return span_of(to, (size_t)size);
+}
+
+bool page_late_may_be(struct span path_and_query)
+{
+    return span_starts(path_and_query, SPAN(PREFIX));
+}
+
+bool page_late_answer(struct page_rules *rules, struct span pseudonym, struct span host,
+                      struct span path_and_query, struct buffer *to)
+{
+    char room[PAGE_LATE_PATH_BYTES];
+    struct span path = page_late_path(room, pseudonym, host, rules), query;
+    struct page_sheet *sheet;
+    bool wants_all;
+
+    if (!span_starts(path_and_query, span_slice(path, 0, sizeof PREFIX + 16)))
+        return false;
+    if (!span_starts(path_and_query, path) || path_and_query.size == path.size ||
+        path_and_query.at[path.size] != '?')
+        return true; // of an older page: nothing to say
+    query = span_from(path_and_query, path.size + 1);
+    wants_all = span_equal(query, SPAN("g"));
+    sheet = page_rules_sheet(rules, host, 0);
+    if (sheet && !page_rules_late(rules, sheet, wants_all ? SPAN_NONE : query, wants_all, to))
+        to->size = 0;
+    page_sheet_unref(&sheet);
+    return true;
+}
+
+/* What it does, in this order: takes itself and our style out of the page, so that a page that
+ * compares its elements with what it expects finds no other, and keeps the style as a sheet of
+ * the document; then watches for elements and classes that appear, and asks for the rules of those
+ * it has not seen. An id or class goes out as the 32-bit FNV-1a of "#id" or ".class". What comes
+ * back is put in rule by rule, so that one which this browser does not know costs nothing else. */
+static const char script[] =
+    "(function(d,w,u){\"use strict\";"
+    "var c=d.currentScript,p=c&&c.previousSibling,s=null,k=new Set,q=[],t=0,n=0,"
+    "f=w.fetch,M=w.MutationObserver;"
+    "function a(x){if(!s){s=new CSSStyleSheet;d.adoptedStyleSheets=d.adoptedStyleSheets.concat(s)}"
+    "x.split(\"\\n\").forEach(function(r){if(r)try{s.insertRule(r,s.cssRules.length)}catch(e){}})}"
+    "try{if(p&&p.nodeName===\"STYLE\"){a(p.textContent);p.remove()}}catch(e){}"
+    "if(c)c.remove();if(!f||!M||!w.CSSStyleSheet)return;"
+    "function g(x){f.call(w,u+\"?\"+x,{credentials:\"omit\",referrerPolicy:\"no-referrer\"})"
+    ".then(function(r){return "
+    "r.ok&&/^text\\/css/.test(r.headers.get(\"content-type\"))?r.text():\"\"})"
+    ".then(function(x){if(x)a(x)}).catch(function(){})}"
+    "function h(x){var "
+    "v=2166136261,i=0;for(;i<x.length;i++)v=Math.imul(v^x.charCodeAt(i),16777619);"
+    "return(v>>>0||1).toString(36)}"
+    "function m(x){if(!k.has(x)){k.add(x);if(/^[!-~]+$/.test(x))q.push(h(x))}}"
+    "function e(x){var i=x.getAttribute(\"id\"),l=x.classList,j=0;if(i)m(\"#\"+i);"
+    "for(;j<l.length;j++)m(\".\"+l[j])}"
+    "function o(){t=0;if(!q.length)return;if(!n++)g(\"g\");"
+    "while(q.length)g(q.splice(0,200).join(\".\"))}"
+    "new M(function(l){l.forEach(function(r){if(r.type===\"attributes\")e(r.target);"
+    "else r.addedNodes.forEach(function(x){if(x.nodeType!==1)return;e(x);"
+    "if(x.firstElementChild)x.querySelectorAll(\"[id],[class]\").forEach(e)})});"
+    "if(q.length&&!t)t=setTimeout(o,n?100:20)})"
+    ".observe(d,{childList:true,subtree:true,attributes:true,attributeFilter:[\"id\",\"class\"]})"
+    "})(document,window,\"";
+
+_Static_assert(sizeof script + PAGE_LATE_PATH_BYTES < 4096, "the script stays small");
+
+bool page_late_script(struct buffer *to, struct span path)
+{
+    return buffer_append(to, SPAN(script)) && buffer_append(to, path) &&
+           buffer_append(to, SPAN("\")"));
+}
+
+uint64_t page_late_version(void)
+{
+    return XXH3_64bits(script, sizeof script);
+}
