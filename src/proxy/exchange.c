@@ -12,6 +12,7 @@
 #include "proxy/destination.h"
 #include "proxy/intercept.h"
 #include "proxy/interception.h"
+#include "proxy/page_late.h"
 #include "proxy/pages.h"
 #include "proxy/stubs.h"
 #include "proxy/passes.h"
@@ -557,6 +558,32 @@ static void answer_failure(struct exchange *x, struct scope *scope)
     answer_error(x, error.kind == ERROR_FORBIDDEN ? ACTION_REFUSED : ACTION_ERROR, 0, &error);
 }
 
+/* What the script in a page asks for elements that came later. */
+static bool answer_late(struct exchange *x)
+{
+    struct buffer sheet = { .limit_bytes = PAGE_LATE_BYTES };
+    struct judge *judge = x->proxy->judge;
+    bool is_ours;
+
+    if (x->request.method != METHOD_GET || !page_late_may_be(x->target.path_and_query) ||
+        !x->settings->config->filter || !judge_database(judge))
+        return false;
+    is_ours = page_late_answer(judge_page_rules(judge), judge_pseudonym(judge), x->target.host,
+                               x->target.path_and_query, &sheet);
+    if (is_ours)
+        answer(x, &(struct answer){
+                      .status = 200,
+                      .action = ACTION_LOCAL,
+                      .content_type = SPAN("text/css; charset=utf-8"),
+                      .body = arena_copy(&x->arena, buffer_span(&sheet)),
+                      .extra = SPAN("Cache-Control: private, max-age=86400\r\n"
+                                    "X-Content-Type-Options: nosniff\r\n"
+                                    "Access-Control-Allow-Origin: *\r\n"),
+                  });
+    buffer_release(&sheet);
+    return is_ours;
+}
+
 static void after_admission(struct exchange *x)
 {
     struct scope *scope = x->session->scope;
@@ -613,7 +640,7 @@ static void after_admission(struct exchange *x)
         answer_error(x, ACTION_REFUSED, 403, &error);
         return;
     }
-    if (!judge(x))
+    if (answer_late(x) || !judge(x))
         return;
     if (scope && scope->failure)
         answer_failure(x, scope);

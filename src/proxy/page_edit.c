@@ -23,7 +23,8 @@ struct plan {
     struct buffer head, connect;
     char style_hash[PAGE_HASH_BYTES], script_hash[PAGE_HASH_BYTES];
     char path[PAGE_LATE_PATH_BYTES];
-    char host[URL_HOST_LIMIT + 1];
+    struct url_host_text host_room;
+    struct url_name host; // in lower case
 };
 
 enum { HEAD_BYTES = PAGE_STYLE_BYTES + 8192, VERSION = 1 };
@@ -85,17 +86,6 @@ static void read_config(const struct page_subject *subject, struct page_setup *s
 
 /* ---- the plan ---- */
 
-static struct span lower_host(struct plan *plan, struct span host)
-{
-    size_t size = host.size > URL_HOST_LIMIT ? URL_HOST_LIMIT : host.size;
-
-    for (size_t i = 0; i < size; i++)
-        plan->host[i] = ascii_lower(host.at[i]);
-    if (size && plan->host[size - 1] == '.')
-        size--;
-    return span_of(plan->host, size);
-}
-
 /* "http://host:port" of the page, and the path. */
 static bool write_connect(struct plan *plan, struct span url, struct span path)
 {
@@ -146,6 +136,7 @@ static void plan_done(struct plan *plan)
 static bool make_plan(struct plan *plan, const struct page_subject *subject)
 {
     struct page_rules *rules;
+    struct span host;
     unsigned flags;
 
     *plan = (struct plan){ .head.limit_bytes = HEAD_BYTES, .connect.limit_bytes = PAGE_URL_BYTES };
@@ -159,11 +150,13 @@ static bool make_plan(struct plan *plan, const struct page_subject *subject)
     if (flags & PAGE_URLBLOCK)
         plan->setup.removes_blocked = false;
     plan->setup.url = subject->file->url;
-    plan->setup.sheet =
-        page_rules_sheet(rules, lower_host(plan, subject->file->target->host), flags);
-    if (plan->setup.sheet &&
-        !write_head(plan, subject, lower_host(plan, subject->file->target->host)))
-        plan->head.size = 0;
+    url_parse_host(&plan->host, &plan->host_room, subject->file->target->host);
+    host = span_of(plan->host.at, plan->host.size);
+    plan->setup.sheet = page_rules_sheet(rules, host, flags);
+    if (plan->setup.sheet && !write_head(plan, subject, host)) {
+        plan->head.size = plan->connect.size = 0;
+        plan->policy = (struct page_policy){ 0 };
+    }
     plan->setup.head = buffer_span(&plan->head);
     plan->setup.connect = buffer_span(&plan->connect);
     return plan->setup.sheet || plan->setup.removes_blocked;

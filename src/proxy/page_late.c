@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <xxhash.h>
 
+#include "base/url.h"
+
 #define PREFIX "/.well-known/dejunk/"
 
 struct span page_late_path(char to[PAGE_LATE_PATH_BYTES], struct span pseudonym, struct span host,
@@ -26,9 +28,15 @@ bool page_late_answer(struct page_rules *rules, struct span pseudonym, struct sp
                       struct span path_and_query, struct buffer *to)
 {
     char room[PAGE_LATE_PATH_BYTES];
-    struct span path = page_late_path(room, pseudonym, host, rules), query;
+    struct url_host_text host_room = { 0 };
+    struct url_name name;
     struct page_sheet *sheet;
+    struct span path, query;
     bool wants_all;
+
+    url_parse_host(&name, &host_room, host);
+    host = span_of(name.at, name.size);
+    path = page_late_path(room, pseudonym, host, rules);
 
     if (!span_starts(path_and_query, span_slice(path, 0, sizeof PREFIX + 16)))
         return false;
