@@ -2,9 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
+
+enum { INCLUDE_BYTES = 255 }; // of a name
 
 struct text { // of one file, in a list of all
     struct text *next;
@@ -18,6 +22,7 @@ struct rulebook {
     void *owner;
     // while a list is read
     const char *file;
+    const char *path; // NULL: it is no file, and includes nothing
     struct list_summary *summary;
 };
 
@@ -137,12 +142,43 @@ static void on_rule(void *owner, const struct rule *rule, uint32_t line)
     on_problem(owner, rule->text, reason, line);
 }
 
+/* A file beside the list or below: no path that leads elsewhere, and no other kind of file. */
+static bool may_include(struct span name)
+{
+    if (name.size == 0 || name.size > INCLUDE_BYTES || name.at[0] == '/' ||
+        !span_ends(name, SPAN(".txt")))
+        return false;
+    for (size_t i = 0; i < name.size; i++)
+        if (!((name.at[i] >= 'a' && name.at[i] <= 'z') || (name.at[i] >= 'A' && name.at[i] <= 'Z') ||
+              (name.at[i] >= '0' && name.at[i] <= '9') || memchr("-_./+", name.at[i], 5)))
+            return false;
+    return name.at[0] != '.' && span_find(name, SPAN("/.")) == name.size;
+}
+
+static bool on_include(void *owner, struct span name, struct span *text)
+{
+    struct rulebook *rulebook = owner;
+    struct span folder = span_text(rulebook->path);
+    char path[PATH_MAX];
+    struct error error;
+    int size;
+
+    if (!folder.at || !may_include(name))
+        return false;
+    while (folder.size && folder.at[folder.size - 1] != '/')
+        folder.size--;
+    size = snprintf(path, sizeof path, "%.*s%.*s", SPAN_PRINT(folder), SPAN_PRINT(name));
+    return size > 0 && (size_t)size < sizeof path &&
+           read_file(rulebook, path, text, &error) == ERROR_NONE;
+}
+
 enum error_kind rulebook_add_text(struct rulebook *rulebook, struct span text, const char *name,
                                   bool is_trusted, struct list_summary *summary,
                                   struct error *error)
 {
     struct list_reader reader = { .is_trusted = is_trusted, .on_rule = on_rule,
-                                  .on_problem = on_problem, .owner = rulebook };
+                                  .on_problem = on_problem, .on_include = on_include,
+                                  .owner = rulebook };
 
     if (!compiler_begin_list(rulebook->compiler, span_text(name)))
         return error_set(error, ERROR_LIMIT, "too many lists");
@@ -161,7 +197,10 @@ enum error_kind rulebook_add(struct rulebook *rulebook, const char *file, const 
 
     if (kind != ERROR_NONE)
         return kind;
-    return rulebook_add_text(rulebook, text, name ? name : file, is_trusted, summary, error);
+    rulebook->path = file;
+    kind = rulebook_add_text(rulebook, text, name ? name : file, is_trusted, summary, error);
+    rulebook->path = NULL;
+    return kind;
 }
 
 enum error_kind rulebook_compile(struct rulebook *rulebook, struct span *image,

@@ -651,7 +651,37 @@ static struct span shorten(struct compiler *compiler, const struct rule *rule)
     return span_of(at, kept + rest);
 }
 
-/* Scriptlets, scripts and headers are passed over here: they are no matter of the page's elements. */
+/* "a.example,b.example##^responseheader(name)": removeheader=name for their pages. Only fields that
+ * protect nobody. */
+static enum rule_reason add_header(struct compiler *compiler, const struct rule *rule,
+                                   uint32_t place)
+{
+    static const char *const fields[] = { "location", "refresh", "report-to", "set-cookie" };
+    static const char start[] = "^responseheader(";
+    struct rule network = { .kind = RULE_NETWORK, .text = rule->text,
+                            .is_exception = rule->is_exception,
+                            .types = TYPE_BIT(TYPE_DOCUMENT) | TYPE_BIT(TYPE_SUBDOCUMENT),
+                            .has_types = true, .modifier = MODIFIER_REMOVEHEADER };
+    size_t end = span_find_byte(rule->body, ')');
+    char *hosts;
+
+    network.value = span_slice(rule->body, 0, end);
+    if (end + 1 != rule->body.size || !span_starts(network.value, span_text(start)))
+        return REASON_COSMETIC;
+    network.value = span_trim(span_from(network.value, sizeof start - 1));
+    if (rule->hosts.size && rule->hosts.at[0] == '[')
+        return REASON_COSMETIC;
+    hosts = keep(compiler, rule->hosts.size);
+    for (size_t i = 0; i < rule->hosts.size; i++)
+        hosts[i] = rule->hosts.at[i] == ',' ? '|' : rule->hosts.at[i];
+    if (rule->hosts.size)
+        network.to = span_of(hosts, rule->hosts.size);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (span_equal_nocase(network.value, span_text(fields[i])))
+            return add_draft(compiler, &network, place);
+    return REASON_UNTRUSTED;
+}
+
 static enum rule_reason add_cosmetic(struct compiler *compiler, const struct rule *rule,
                                      uint32_t place)
 {
@@ -662,9 +692,10 @@ static enum rule_reason add_cosmetic(struct compiler *compiler, const struct rul
     struct span hosts = rule->hosts, host;
     bool is_not;
 
-    if (rule->cosmetic == COSMETIC_HEADER || rule->cosmetic == COSMETIC_SCRIPTLET ||
-        rule->cosmetic == COSMETIC_SCRIPT)
-        return REASON_NONE;
+    if (rule->cosmetic == COSMETIC_HEADER)
+        return add_header(compiler, rule, place);
+    if (rule->cosmetic == COSMETIC_SCRIPTLET || rule->cosmetic == COSMETIC_SCRIPT)
+        return REASON_SCRIPTLET;
     line.text = shorten(compiler, rule);
     if (!line.text.at)
         return REASON_TOO_LONG;

@@ -108,6 +108,8 @@ struct state {
         bool was_true, is_on;
     } ifs[LIST_IF_DEPTH];
     size_t if_depth;
+    size_t if_beyond; // further "!#if", past LIST_IF_DEPTH: all in them is off
+    size_t bytes;     // of all texts
     struct reading readings[LIST_INCLUDE_DEPTH + 1];
     size_t depth;
     uint32_t line;
@@ -128,7 +130,7 @@ static void problem(struct state *state, struct span text, enum rule_reason reas
 
 static bool is_on(const struct state *state)
 {
-    return state->if_depth == 0 || state->ifs[state->if_depth - 1].is_on;
+    return state->if_beyond == 0 && (state->if_depth == 0 || state->ifs[state->if_depth - 1].is_on);
 }
 
 static void include(struct state *state, struct span text)
@@ -136,13 +138,15 @@ static void include(struct state *state, struct span text)
     const struct list_reader *reader = state->reader;
     struct span name = span_trim(span_from(text, sizeof "!#include" - 1)), found;
 
-    if (!reader->on_include)
-        return;
-    if (state->depth == LIST_INCLUDE_DEPTH || !reader->on_include(reader->owner, name, &found) ||
-        found.size > LIST_TEXT_LIMIT) {
-        problem(state, text, REASON_PREPROCESSOR);
+    if (!reader->on_include || state->depth == LIST_INCLUDE_DEPTH ||
+        state->summary->included == LIST_INCLUDES ||
+        !reader->on_include(reader->owner, name, &found) ||
+        found.size > LIST_TEXT_LIMIT - state->bytes) {
+        problem(state, text, REASON_INCLUDE);
         return;
     }
+    state->bytes += found.size;
+    state->summary->included++;
     state->depth++;
     state->readings[state->depth] = (struct reading){
         .text = found, .line = state->line, .ifs_before = (uint8_t)state->if_depth
@@ -154,18 +158,22 @@ static void preprocess(struct state *state, struct span text)
     size_t floor = state->readings[state->depth].ifs_before;
 
     state->summary->comments++;
-    if (span_starts(text, SPAN("!#if "))) {
+    if (span_starts(text, SPAN("!#if")) && text.size > 4 && memchr(" \t(!", text.at[4], 4)) {
         bool outer = is_on(state), is_good, value;
 
-        value = list_condition(span_from(text, 5), &is_good);
+        value = list_condition(span_from(text, 4), &is_good);
         if (state->if_depth == LIST_IF_DEPTH || !is_good)
             problem(state, text, REASON_PREPROCESSOR);
-        if (state->if_depth == LIST_IF_DEPTH)
+        if (state->if_depth == LIST_IF_DEPTH) {
+            state->if_beyond++;
             return;
+        }
         state->ifs[state->if_depth].is_on = outer && value;
         state->ifs[state->if_depth].was_true = !outer || value;
         state->if_depth++;
     } else if (span_starts(text, SPAN("!#else"))) {
+        if (state->if_beyond > 0)
+            return;
         if (state->if_depth == floor) {
             problem(state, text, REASON_PREPROCESSOR);
             return;
@@ -173,7 +181,9 @@ static void preprocess(struct state *state, struct span text)
         state->ifs[state->if_depth - 1].is_on = !state->ifs[state->if_depth - 1].was_true;
         state->ifs[state->if_depth - 1].was_true = true;
     } else if (span_starts(text, SPAN("!#endif"))) {
-        if (state->if_depth == floor)
+        if (state->if_beyond > 0)
+            state->if_beyond--;
+        else if (state->if_depth == floor)
             problem(state, text, REASON_PREPROCESSOR);
         else
             state->if_depth--;
@@ -269,6 +279,18 @@ static void take(struct state *state, struct span text)
     state->reader->on_rule(state->reader->owner, &rule, state->line);
 }
 
+/* What an included file left open ends with it. */
+static void end_included(struct state *state)
+{
+    size_t before = state->readings[state->depth].ifs_before;
+
+    if (state->if_beyond > 0 || state->if_depth > before)
+        problem(state, SPAN("!#if without !#endif"), REASON_PREPROCESSOR);
+    state->if_beyond = 0;
+    state->if_depth = before;
+    state->depth--;
+}
+
 bool list_read(struct list_summary *summary, const struct list_reader *reader, struct span text)
 {
     struct state state = { .summary = summary, .reader = reader };
@@ -280,6 +302,7 @@ bool list_read(struct list_summary *summary, const struct list_reader *reader, s
     if (span_starts(text, SPAN("\xef\xbb\xbf")))
         text = span_from(text, 3);
     state.readings[0].text = text;
+    state.bytes = text.size;
     for (;;) {
         struct reading *reading = &state.readings[state.depth];
         struct span line;
@@ -288,8 +311,7 @@ bool list_read(struct list_summary *summary, const struct list_reader *reader, s
         if (reading->text.size == 0) {
             if (state.depth == 0)
                 break;
-            state.if_depth = reading->ifs_before;
-            state.depth--;
+            end_included(&state);
             continue;
         }
         if (state.depth == 0 && outer_line == LIST_LINE_LIMIT)
@@ -305,7 +327,7 @@ bool list_read(struct list_summary *summary, const struct list_reader *reader, s
         }
         take(&state, line);
     }
-    if (state.if_depth > 0) {
+    if (state.if_depth > 0 || state.if_beyond > 0) {
         state.line = outer_line;
         problem(&state, SPAN("!#if without !#endif"), REASON_PREPROCESSOR);
     }

@@ -14,6 +14,7 @@
 #define LIST_LINE_LIMIT ((1u << 24) - 1)
 #define LIST_IF_DEPTH 16u // "!#if" inside "!#if"
 #define LIST_INCLUDE_DEPTH 4u
+#define LIST_INCLUDES 64u // in one list, those of included files among them
 
 struct list_summary {
     struct span title, version, homepage; // point into the text; .at is NULL: not there
@@ -21,6 +22,7 @@ struct list_summary {
     uint32_t lines;
     uint32_t network, hosts, cosmetic; // rules taken; of a hosts file: names
     uint32_t comments;                 // comments, empty and preprocessor lines
+    uint32_t included;                 // files
     uint32_t left_out;                 // by "!#if"
     uint32_t idle, bad;
     uint32_t by_reason[RULE_REASONS];
@@ -33,8 +35,8 @@ struct list_reader {
     /* A line that is idle or bad. May be NULL. */
     void (*on_problem)(void *owner, struct span text, enum rule_reason reason, uint32_t line);
     /* The text of an included file, by its name as written, or false. It must live until
-     * list_read() returns; its rules get the line of the "!#include". May be NULL: includes are
-     * passed over and counted as comments. */
+     * list_read() returns; its rules get the line of the "!#include". May be NULL: nothing can be
+     * included. All texts of a list together have at most LIST_TEXT_LIMIT bytes. */
     bool (*on_include)(void *owner, struct span name, struct span *text);
     void *owner;
 };

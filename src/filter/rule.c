@@ -12,6 +12,7 @@ static const struct {
     [REASON_WEBRTC] = { "WebRTC does not pass a proxy", true },
     [REASON_EXTENSION] = { "about the blocker in a browser or an app", true },
     [REASON_NOTHING] = { "matches nothing by its own words", true },
+    [REASON_SCRIPTLET] = { "a proxy runs no scripts in pages", true },
     [REASON_OPTION] = { "unknown option", false },
     [REASON_VALUE] = { "option with a missing or wrong value", false },
     [REASON_CONFLICT] = { "options that exclude each other", false },
@@ -21,6 +22,7 @@ static const struct {
     [REASON_TOO_LONG] = { "too long", false },
     [REASON_COSMETIC] = { "element hiding that is not well-formed", false },
     [REASON_PREPROCESSOR] = { "unknown or unbalanced preprocessor line", false },
+    [REASON_INCLUDE] = { "included file that is not there, or too much of it", false },
     [REASON_NOT_TEXT] = { "control bytes in the line", false },
     [REASON_UNTRUSTED] = { "needs a trusted list", true },
 };

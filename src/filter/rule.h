@@ -39,6 +39,7 @@ enum rule_reason {
     REASON_EXTENSION, // rules about the blocker in the browser: extension, app, content ...
     REASON_NOTHING,   // matches nothing by its own words
     REASON_UNTRUSTED, // needs a trusted list
+    REASON_SCRIPTLET, // waits for an engine inside of the page
     // bad
     REASON_OPTION,    // an option that is not known
     REASON_VALUE,     // an option without the value it needs, or with a wrong one
@@ -49,6 +50,7 @@ enum rule_reason {
     REASON_TOO_LONG,
     REASON_COSMETIC,  // element hiding that is not well-formed
     REASON_PREPROCESSOR,
+    REASON_INCLUDE,   // "!#include" of what cannot be read
     REASON_NOT_TEXT,  // control bytes
     RULE_REASONS
 };

@@ -71,6 +71,10 @@ def got(case, answer):
             out[key] = bytes.fromhex(answer['body'][0]).decode() if 'body' in answer else case['body']
         elif key == 'badfilter_negates':
             out[key] = answer['rules'][0] == '0'
+        elif key == 'selectors':
+            out[key] = sorted(answer.get('selector', []))
+        elif key == 'cosmetic_applies':
+            out[key] = 'selector' in answer
         else:
             return None
     return out

@@ -13,11 +13,13 @@
  *     rules N (network rules in force)     page N (bits of enum page_flag)
  *     url URL, where rules change it       csp, permissions ... value (for each directive in force)
  *     body BODY, in hexadecimal digits, where rules change it
+ *     selector BODY, for each cosmetic rule that holds for the URL's page
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/rulebook.h"
+#include "filter/cosmetic.h"
 #include "filter/edit.h"
 #include "filter/match.h"
 
@@ -209,6 +211,64 @@ static void pick_suffixes(struct buffer *out, struct span url)
     }
 }
 
+/* Does an exception among the found ones take a rule with this body off? */
+static bool is_lifted(const struct database *database, const struct cosmetic_found *found,
+                      size_t count, struct span body)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct rule_view view;
+        struct rule rule;
+
+        if (!found[i].is_exception || !database_rule(database, found[i].rule, &view))
+            continue;
+        rule_parse(&rule, view.text);
+        if (span_equal(rule.body, body))
+            return true;
+    }
+    return false;
+}
+
+static void show_selector(const struct database *database, const struct cosmetic_found *found,
+                          size_t count, const struct cosmetic_found *one)
+{
+    struct rule_view view;
+    struct rule rule;
+
+    if (one->is_exception || one->is_not || !database_rule(database, one->rule, &view))
+        return;
+    rule_parse(&rule, view.text);
+    if (!is_lifted(database, found, count, rule.body))
+        printf("selector %.*s\n", SPAN_PRINT(rule.body));
+}
+
+static void show_selectors(const struct database *database, struct matcher *matcher,
+                           const struct one_case *it)
+{
+    static struct cosmetic_found found[COSMETIC_FOUND_LIMIT];
+    struct request page = { .url = it->request.url, .type = TYPE_DOCUMENT };
+    struct span host = span_from(page.url, span_find(page.url, SPAN("://")));
+    unsigned flags = matcher_page(matcher, &page);
+    size_t count;
+
+    if (host.size < 3 || flags & PAGE_ELEMHIDE)
+        return;
+    host = span_from(host, 3);
+    host.size = span_find_byte(host, '/');
+    count = cosmetic_select(database, host, found, COSMETIC_FOUND_LIMIT);
+    for (size_t i = 0; i < count; i++)
+        if (!(flags & PAGE_SPECIFICHIDE))
+            show_selector(database, found, count, &found[i]);
+    for (size_t i = 0; i < cosmetic_generics(database); i++) {
+        struct cosmetic_found one = cosmetic_generic(database, i);
+        bool is_off = flags & PAGE_GENERICHIDE;
+
+        for (size_t k = 0; k < count; k++)
+            is_off = is_off || (found[k].is_not && found[k].rule == one.rule);
+        if (!is_off)
+            show_selector(database, found, count, &one);
+    }
+}
+
 static unsigned hex_value(char c)
 {
     return c >= 'a' ? (unsigned)(c - 'a' + 10) : (unsigned)(c - '0');
@@ -272,6 +332,7 @@ static void answer(struct one_case *it, struct amender *amender)
     show_verdict(matcher, it);
     show_directives(matcher, amender, it);
     show_body(matcher, amender, it);
+    show_selectors(database, matcher, it);
     puts(".");
     matcher_free(&matcher);
     database_unref(&database);
