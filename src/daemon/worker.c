@@ -185,8 +185,10 @@ static int connect_local(void *owner)
 
     if (worker->local < 0)
         return -1;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
-        return -1;
+    for (int tries = 0;
+         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0;)
+        if (++tries > 2 || !loop_spare_descriptor(worker->loop)) // it takes two
+            return -1;
     caller.fd = ends[1];
     if (message_send(worker->local, &caller, &error) != ERROR_NONE) {
         log_debug("no way to admin: %s", error.text);
@@ -249,8 +251,8 @@ static enum error_kind take_config(struct worker *worker, const struct message *
                                    struct error *error)
 {
     struct config *config = NULL;
-    enum error_kind kind = parcel_read_config(&config, message->fd, message->parcel.size_bytes,
-                                              error);
+    enum error_kind kind =
+        parcel_read_config(&config, message->fd, message->parcel.size_bytes, error);
 
     if (kind != ERROR_NONE)
         return kind;
@@ -351,8 +353,7 @@ static void drain(struct worker *worker, int64_t within_ms)
     while (worker->listener_count > 0)
         unlisten_at(worker, worker->listener_count - 1);
     worker->is_draining = true;
-    proxy_drain(worker->proxy, within_ms < 0 ? PROXY_DRAIN_FOREVER : within_ms, on_drained,
-                worker);
+    proxy_drain(worker->proxy, within_ms < 0 ? PROXY_DRAIN_FOREVER : within_ms, on_drained, worker);
 }
 
 static void end_now(struct worker *worker, const char *why)

@@ -171,8 +171,11 @@ static bool start_racer(struct connect_race *race, const struct address *address
 {
     static const int on = 1;
     struct racer *racer;
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = socket(address->any.sa_family, type, 0);
 
+    if (fd < 0 && loop_spare_descriptor(race->loop))
+        fd = socket(address->any.sa_family, type, 0);
     if (fd < 0) {
         note_errno(race, address, errno);
         return false;

@@ -302,8 +302,11 @@ static void on_socket_wish(void *owner, ares_socket_t fd, int readable, int writ
 
 static ares_socket_t open_socket(int family, int type, int protocol, void *owner)
 {
-    (void)owner;
-    return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+
+    if (fd < 0 && loop_spare_descriptor(((struct dns *)owner)->loop))
+        fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    return fd;
 }
 
 static int close_socket(ares_socket_t fd, void *owner)

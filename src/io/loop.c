@@ -1,6 +1,7 @@
 #include "io/loop.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -106,6 +107,13 @@ void loop_guest_leave(struct loop *loop, struct loop_guest *guest)
         guest->next->link = guest->link;
     guest->link = NULL;
     loop->guest_count--;
+}
+
+/* descriptors */
+
+bool loop_spare_descriptor(struct loop *loop)
+{
+    return (errno == EMFILE || errno == ENFILE) && loop->spare && loop->spare(loop->spare_owner);
 }
 
 /* rounds */

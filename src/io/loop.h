@@ -52,6 +52,8 @@ struct loop {
     struct loop_grave *graves;
     struct loop_guest *guests;
     size_t guest_count;
+    bool (*spare)(void *owner); // set by who holds many descriptors: ends one, false: none to spare
+    void *spare_owner;
     uint64_t now_ms; // good while is_running
     bool is_running;
     ev_check after_waiting;
@@ -96,6 +98,10 @@ static inline bool loop_task_is_queued(const struct loop_task *task)
 void loop_bury(struct loop *loop, struct loop_grave *grave, void (*dig)(struct loop_grave *grave));
 /* Digs all graves now; for the end of things, with no event under way. */
 void loop_dig(struct loop *loop);
+
+/* Right after a call that failed: when it was for want of a descriptor, ends something that is
+ * missed least. True: it is worth another try. */
+bool loop_spare_descriptor(struct loop *loop);
 
 /* The loop evicts the guest when it ends before the guest has left. */
 void loop_guest_enter(struct loop *loop, struct loop_guest *guest,

@@ -93,9 +93,6 @@ struct proxy {
 
 /* To be called when a session or tunnel has ended: tells on_drained() after the last one. */
 void proxy_note_end(struct proxy *proxy);
-/* Out of descriptors: ends the connection that is missed least (oldest idle outgoing, then oldest
- * idle browser connection). False when there is none. */
-bool proxy_spare_descriptor(struct proxy *proxy);
 /* Notes an address that we were reached at. */
 void proxy_note_own(struct proxy *proxy, const struct address *address);
 

@@ -585,6 +585,17 @@ static void on_total_place(void *owner)
     connect_now(owner);
 }
 
+/* Closes the idle connection that holds one of all places the longest; our own pages' hold none. */
+static void spare_place(struct proxy *proxy)
+{
+    struct outgoing *o = proxy->idle_outgoing.first;
+
+    while (o && !o->total_ticket.gate)
+        o = o->newer;
+    if (o)
+        end(o, false);
+}
+
 /* From the loop, for a claim that waited. */
 static void on_origin_place(void *owner)
 {
@@ -594,7 +605,7 @@ static void on_origin_place(void *owner)
         connect_now(o);
         return;
     }
-    outgoing_spare_one(o->proxy);
+    spare_place(o->proxy);
 }
 
 static void start_later(void *owner)
@@ -669,7 +680,7 @@ struct outgoing *outgoing_claim(struct proxy *proxy, struct claim *claim,
     }
     if (!enter_total(o)) {
         count(proxy, METRIC_GATE_WAITS);
-        outgoing_spare_one(proxy);
+        spare_place(proxy);
         return NULL;
     }
     line_remove(origin, claim);
@@ -694,15 +705,6 @@ void outgoing_cancel(struct claim *claim)
 
 /* ---- back from the holder ------------------------------------------------------------------- */
 
-static struct claim *first_that_takes_idle(const struct origin *origin)
-{
-    struct claim *claim = origin->first_waiting;
-
-    while (claim && !claim->takes_idle)
-        claim = claim->next;
-    return claim;
-}
-
 void outgoing_release(struct outgoing *o)
 {
     struct proxy *proxy = o->proxy;
@@ -715,7 +717,11 @@ void outgoing_release(struct outgoing *o)
         return;
     }
     o->is_fresh = false;
-    waiting = first_that_takes_idle(o->origin);
+    waiting = o->origin->first_waiting;
+    if (waiting && !waiting->takes_idle) { // its turn: what it needs is the place
+        end(o, false);
+        return;
+    }
     if (waiting) {
         struct outgoing *unopened = waiting->outgoing;
         unopened->claim = NULL;
@@ -736,8 +742,10 @@ void outgoing_release(struct outgoing *o)
     loop_timer_set(&o->timer, config->pool_idle_timeout_ms);
     if (o->origin->idle.count > config->idle_per_origin)
         end(o->origin->idle.first, false);
-    else if (proxy->idle_outgoing.count > config->idle_total || proxy->total_gate.waiting)
+    else if (proxy->idle_outgoing.count > config->idle_total)
         outgoing_spare_one(proxy);
+    if (proxy->total_gate.waiting)
+        spare_place(proxy);
 }
 
 bool outgoing_spare_one(struct proxy *proxy)

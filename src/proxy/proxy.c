@@ -24,7 +24,8 @@ struct proxy_listener {
     struct proxy_listener *next;
 };
 
-/* ---- accepting --------------------------------------------------------------------------------- */
+/* ---- accepting ---------------------------------------------------------------------------------
+ */
 
 static void on_accepted(void *owner, int fd, const struct address *peer)
 {
@@ -40,8 +41,11 @@ static void on_accepted(void *owner, int fd, const struct address *peer)
     session_open(proxy, fd, peer);
 }
 
-bool proxy_spare_descriptor(struct proxy *proxy)
+/* The oldest idle outgoing connection, else the oldest idle browser connection. */
+static bool spare_descriptor(void *owner)
 {
+    struct proxy *proxy = owner;
+
     return outgoing_spare_one(proxy) || session_spare_one(proxy);
 }
 
@@ -50,7 +54,7 @@ static void on_exhausted(void *owner)
     struct proxy_listener *listener = owner;
 
     count(listener->proxy, METRIC_DESCRIPTORS_SHORT);
-    if (proxy_spare_descriptor(listener->proxy))
+    if (spare_descriptor(listener->proxy))
         acceptor_resume(&listener->acceptor);
 }
 
@@ -121,13 +125,13 @@ void proxy_unlisten(struct proxy *proxy, int fd)
         stop_listening(proxy, fd);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life
+ * ------------------------------------------------------------------------------------------ */
 
 static void on_drain_over(void *owner);
 static void on_drained(void *owner);
 
-enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
-                          struct error *error)
+enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup, struct error *error)
 {
     struct proxy *proxy = calloc(1, sizeof *proxy);
     enum error_kind kind;
@@ -163,6 +167,8 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
     proxy->drained.owner = proxy;
     proxy->passes = passes_new();
     proxy->access_clock = access_clock_new();
+    proxy->loop->spare = spare_descriptor;
+    proxy->loop->spare_owner = proxy;
     proxy->judge = judge_new(proxy->loop, proxy->passes);
     judge_set_pseudonym(proxy->judge, proxy->pseudonym);
     kind = resolver_new(&proxy->resolver, proxy->loop, error);
@@ -197,6 +203,7 @@ void proxy_free(struct proxy **pointer)
     if (!proxy)
         return;
     proxy->is_draining = true; // nothing goes back to a pool
+    proxy->loop->spare = NULL;
     proxy->on_drained = NULL;
     stop_listening(proxy, -1);
     close_sessions(proxy);
@@ -222,7 +229,8 @@ void proxy_free(struct proxy **pointer)
     free(proxy);
 }
 
-/* ---- changes ----------------------------------------------------------------------------------------- */
+/* ---- changes
+ * ----------------------------------------------------------------------------------------- */
 
 enum error_kind proxy_configure(struct proxy *proxy, struct config *config, struct error *error)
 {
@@ -271,7 +279,8 @@ void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct 
         log_error("name servers: %s", error.text);
 }
 
-/* ---- the end of service -------------------------------------------------------------------------------- */
+/* ---- the end of service
+ * -------------------------------------------------------------------------------- */
 
 static void on_drained(void *owner)
 {

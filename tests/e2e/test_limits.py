@@ -59,6 +59,19 @@ def test_at_the_descriptor_limit_idle_connections_go_first(start_proxy, start_or
     assert 40 <= gone < 100
 
 
+def test_at_the_descriptor_limit_the_way_out_counts_as_well(start_proxy, start_origin):
+    """The last descriptor went to a browser: one for its origin is made free, too."""
+    origin = start_origin(answering(lambda request: reply(b"in\n", headers=[("Connection", "close")])))
+    proxy = start_proxy(workers=1)
+    limit_descriptors(worker_of(proxy), 60)
+    idle = []
+    for _ in range(100):
+        idle.append(Peer(proxy.connect()))
+        assert ask(proxy, origin.url + "/", peer=idle[-1]).status == 200
+    for peer in idle:
+        peer.close()
+
+
 def test_at_the_descriptor_limit_it_waits_without_spinning(start_proxy, start_origin):
     """All connections are busy: none can be closed, so those that come wait in the kernel."""
     origin = start_origin(lambda origin, peer: peer.rest())
@@ -190,6 +203,41 @@ def test_no_more_connections_in_all_are_opened(start_proxy, start_origin):
             # The one that made room may still be on its way out at its origin's end.
             wait_for("two at most", lambda: sum(open_at(one) for one in origins) <= 2)
     for peer in peers:
+        peer.close()
+
+
+def test_the_last_place_is_not_kept_by_an_idle_connection(start_proxy, start_origin):
+    """Also when there is an older idle one which holds no place: to our own pages."""
+    proxy = start_proxy(workers=1, connections_total=1)
+    origins = [start_origin(answering(lambda request: reply(b"done\n"))) for _ in range(3)]
+    peers = [Peer(proxy.connect()) for _ in range(4)]
+    for peer in peers:  # so many are idle at the same time
+        peer.send(b"GET http://dejunk/ HTTP/1.1\r\nHost: dejunk\r\n\r\n")
+    for peer in peers:
+        assert read_response(peer).status == 200
+        peer.close()
+    for origin in origins:
+        assert ask(proxy, origin.url + "/", timeout=5).status == 200
+
+
+def test_a_tunnel_in_line_has_its_turn(start_proxy, start_origin):
+    """It does not take the connection that becomes idle, but needs that one's place."""
+    proxy = start_proxy(workers=1, connections_per_origin=1)
+    origin = held_origin(start_origin)
+    first, second, third = [Peer(proxy.connect(5)) for _ in range(3)]
+    get = ("GET %s/ HTTP/1.1\r\nHost: x\r\n\r\n" % origin.url).encode()
+    first.send(get)
+    wait_for("request", lambda: origin.requests)
+    second.send(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % origin.port)
+    wait_for("claim", lambda: proxy.has_read(second.sock))
+    third.send(get)
+    wait_for("claim", lambda: proxy.has_read(third.sock))
+    origin.go_on.set()
+    assert read_response(first).status == 200
+    assert b" 200 " in second.until(b"\r\n\r\n")
+    second.close()  # its place in turn
+    assert read_response(third).status == 200
+    for peer in (first, third):
         peer.close()
 
 
