@@ -1,6 +1,7 @@
 /*
  * explain.c - `dejunk explain`: what the rules say to a request, and why.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,10 +10,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/url.h"
 #include "cli/commands.h"
+#include "cli/findings.h"
 #include "cli/say.h"
-#include "daemon/rulebook.h"
-#include "filter/match.h"
+#include "cli/settings.h"
+#include "daemon/rules.h"
 
 enum { EXIT_BLOCKED = 10, EXIT_MODIFIED = 11 };
 enum { LISTS = 255 };
@@ -23,7 +26,9 @@ struct explain {
     size_t list_count;
     const char *database, *from, *type, *client, *method;
     bool is_batch, in_words, as_json;
+    struct settings settings;
     struct rulebook *rulebook; // NULL with --database
+    struct buffer unfiltered;  // as long as the rulebook
     struct database *rules;
 };
 
@@ -46,14 +51,27 @@ static enum error_kind open_database(struct explain *explain, struct error *erro
     return kind;
 }
 
-static enum error_kind compile(struct explain *explain, struct error *error)
+/* What a service with this configuration would be given. */
+static enum error_kind read_configured(struct explain *explain, struct error *error)
+{
+    struct config *config;
+    enum error_kind kind = settings_load(&explain->settings, &config, NULL, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    if (!config->filter)
+        say_warning("the configuration has filter = no: no request is asked of any rule");
+    if (rules_read(explain->rulebook, config, &explain->unfiltered) == 0)
+        say_warning("no filter list could be read");
+    config_unref(&config);
+    return ERROR_NONE;
+}
+
+static enum error_kind read_lists(struct explain *explain, struct error *error)
 {
     struct list_summary summary;
-    struct compile_counts counts;
-    struct span image;
     enum error_kind kind;
 
-    explain->rulebook = rulebook_new(NULL, NULL);
     if (rulebook_add_suffixes(explain->rulebook, NULL, error) != ERROR_NONE)
         say_warning("%s", error->text);
     for (size_t i = 0; i < explain->list_count; i++) {
@@ -62,7 +80,19 @@ static enum error_kind compile(struct explain *explain, struct error *error)
         if (kind != ERROR_NONE)
             return kind;
     }
-    kind = rulebook_compile(explain->rulebook, &image, &counts, error);
+    return ERROR_NONE;
+}
+
+static enum error_kind compile(struct explain *explain, struct error *error)
+{
+    struct compile_counts counts;
+    struct span image;
+    enum error_kind kind;
+
+    explain->rulebook = rulebook_new(NULL, NULL);
+    kind = explain->list_count ? read_lists(explain, error) : read_configured(explain, error);
+    if (kind == ERROR_NONE)
+        kind = rulebook_compile(explain->rulebook, &image, &counts, error);
     if (kind == ERROR_NONE)
         kind = database_open(&explain->rules, image, error);
     return kind;
@@ -118,27 +148,52 @@ static int run_batch(const struct explain *explain)
 
 /* ---- one request ---- */
 
+/* Is it an address, or a name from the configuration? */
+static bool is_address(const char *text)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
 static int run_one(const struct explain *explain, const char *url)
 {
-    struct matcher *matcher = matcher_new(explain->rules);
+    static const int exit_codes[] = { [OUTCOME_ALLOWED] = EX_OK, [OUTCOME_BLOCKED] = EXIT_BLOCKED,
+                                      [OUTCOME_MODIFIED] = EXIT_MODIFIED };
     struct request request = { .url = span_text(url), .source = span_text(explain->from),
-                               .client = span_text(explain->client),
-                               .method = span_text(explain->method), .type = TYPE_DOCUMENT };
-    struct verdict verdict;
+                               .method = span_text(explain->method ? explain->method : "GET"),
+                               .type = explain->from ? TYPE_OTHER : TYPE_DOCUMENT };
+    static struct url_text room;
+    struct findings *findings;
+    struct url parts;
+    enum outcome outcome;
 
-    if (explain->type && !request_type_of(span_text(explain->type), &request.type)) {
-        say_error("unknown type \"%s\"", explain->type);
-        matcher_free(&matcher);
+    if (!url_parse(&parts, &room, request.url)) {
+        say_error("\"%s\" is no absolute URL: http://HOST/PATH is wanted", url);
         return EX_USAGE;
     }
-    matcher_ask(matcher, &request, &verdict);
-    show_verdict(explain, &verdict);
-    matcher_free(&matcher);
-    return verdict.action >= VERDICT_BLOCK ? EXIT_BLOCKED : EX_OK;
+    if (explain->type && !request_type_of(span_text(explain->type), &request.type)) {
+        say_error("unknown type \"%s\"", explain->type);
+        return EX_USAGE;
+    }
+    if (explain->client && is_address(explain->client))
+        request.client = span_text(explain->client);
+    else
+        request.client_name = span_text(explain->client);
+    findings = findings_new(explain->rules, &request);
+    if (explain->as_json)
+        findings_show_json(findings);
+    else
+        findings_show_text(findings);
+    outcome = findings_outcome(findings);
+    findings_free(&findings);
+    return exit_codes[outcome];
 }
 
 static bool take_option(struct explain *explain, int letter, const char *value)
 {
+    if (settings_take(&explain->settings, letter, value))
+        return true;
     switch (letter) {
     case 'l':
     case 't':
@@ -180,7 +235,7 @@ static bool take_option(struct explain *explain, int letter, const char *value)
 static int run(struct options *options)
 {
     static char output[1 << 16];
-    struct explain explain = { 0 };
+    static struct explain explain;
     struct error error;
     enum error_kind kind;
     int letter, exit_code;
@@ -196,12 +251,15 @@ static int run(struct options *options)
     kind = explain.database ? open_database(&explain, &error) : compile(&explain, &error);
     if (kind != ERROR_NONE) {
         say_error("%s", error.text);
-        exit_code = kind == ERROR_SYSTEM ? EX_NOINPUT : EX_DATAERR;
+        exit_code = kind == ERROR_CONFIG   ? EX_CONFIG
+                    : kind == ERROR_SYSTEM ? EX_NOINPUT
+                                           : EX_DATAERR;
     } else {
         exit_code = explain.is_batch ? run_batch(&explain) : run_one(&explain, options->argv[0]);
     }
     database_unref(&explain.rules);
     rulebook_free(&explain.rulebook);
+    buffer_release(&explain.unfiltered);
     if (say_finish() != EX_OK)
         return EX_IOERR;
     return exit_code;
@@ -213,19 +271,23 @@ static const struct option_row rows[] = {
     { 'd', "database", "FILE", "ask a database made by `dejunk lists compile`" },
     { 'f', "from", "PAGE", "URL or host of the page that asks" },
     { 'T', "type", "TYPE", "type of the request: script, image, xhr, document ..." },
-    { 'C', "client", "ADDRESS", "who asks" },
-    { 'm', "method", "METHOD", "method of the request" },
+    { 'C', "client", "ADDRESS", "who asks: an address, or a name from the configuration" },
+    { 'm', "method", "METHOD", "method of the request; GET if not given" },
     { 'b', "batch", NULL, "read \"type <tab> source <tab> url\" lines from standard input" },
     { 'w', "words", NULL, "with --batch: only block, redirect, exception or allow" },
-    { 'j', "json", NULL, "answer in JSON" },
+    { 'j', "json", NULL, "answer in JSON: verdict, outcome, and every rule that matches" },
+    SETTINGS_ROWS,
     { 0 },
 };
 const struct command command_explain = {
     .name = "explain",
     .help = "show what the rules say to a request, and why",
     .arguments = "[URL]",
-    .about = "The exit code is 0 when the request passes, 10 when it is blocked, 11 when it is\n"
-             "changed.",
+    .about = "Every rule that matches is shown, with its list and line and what it does here. Without\n"
+             "--list, --trusted or --database the lists and rules of the configuration are asked,\n"
+             "as they are now. Without --type a request from a page is \"other\", one from nowhere a\n"
+             "\"document\": a page visit. The exit code is 0 when the request passes, 10 when it is\n"
+             "blocked, 11 when it is changed or answered with a stub.",
     .options = rows,
     .run = run,
 };

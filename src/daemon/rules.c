@@ -167,17 +167,13 @@ static void make_key(struct plan *plan)
         snprintf(plan->key + 2 * i, 3, "%02x", canonical.digest[i]);
 }
 
-static struct plan *plan_new(const struct config *config)
+/* The lists and rules of the config; where the database goes and its key are left empty. */
+static struct plan *plan_sources(const struct config *config)
 {
     struct plan *plan = calloc(1, sizeof *plan);
-    struct error error;
 
     if (!plan)
         abort(); // out of memory
-    if (installation_state_dir(plan->directory, sizeof plan->directory, config, &error)) {
-        log_error("%s", error.text);
-        plan->directory[0] = '\0';
-    }
     for (size_t i = 0; i < config->list_count; i++) {
         const struct config_list *list = &config->lists[i];
         char file[PATH_MAX];
@@ -192,6 +188,18 @@ static struct plan *plan_new(const struct config *config)
                    usual_lists[i].is_trusted, true);
     add_own_rules(plan, config);
     find_unfiltered(plan, config);
+    return plan;
+}
+
+static struct plan *plan_new(const struct config *config)
+{
+    struct plan *plan = plan_sources(config);
+    struct error error;
+
+    if (installation_state_dir(plan->directory, sizeof plan->directory, config, &error)) {
+        log_error("%s", error.text);
+        plan->directory[0] = '\0';
+    }
     make_key(plan);
     return plan;
 }
@@ -290,6 +298,44 @@ static FILE *open_report(const struct plan *plan, char *beside, size_t size)
     return report;
 }
 
+/* Reads all lists into the rulebook and reports each, if there is a report; returns how many could
+ * be read. `unfiltered` must outlive the rulebook. */
+static size_t read_lists(const struct plan *plan, struct rulebook *rulebook, FILE *report,
+                         struct buffer *unfiltered)
+{
+    struct error error;
+    size_t used = 0;
+
+    if (rulebook_add_suffixes(rulebook, NULL, &error))
+        log_warning("%s", error.text);
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct source *source = &plan->sources[i];
+        struct list_summary summary;
+
+        if (source->is_usual && access(source->file, R_OK) < 0)
+            continue;
+        if (rulebook_add(rulebook, source->file, source->name, source->is_trusted, &summary,
+                         &error)) {
+            log_warning("list %s: %s", source->name, error.text);
+            continue;
+        }
+        if (report)
+            report_list(report, source, &summary);
+        used++;
+    }
+    add_unfiltered(rulebook, plan, unfiltered);
+    return used;
+}
+
+size_t rules_read(struct rulebook *rulebook, const struct config *config, struct buffer *unfiltered)
+{
+    struct plan *plan = plan_sources(config);
+    size_t used = read_lists(plan, rulebook, NULL, unfiltered);
+
+    free(plan);
+    return used;
+}
+
 static enum error_kind compile(const struct plan *plan, struct error *error)
 {
     struct rulebook *rulebook = rulebook_new(NULL, NULL);
@@ -299,27 +345,11 @@ static enum error_kind compile(const struct plan *plan, struct error *error)
     char beside[PATH_MAX], place[PATH_MAX];
     FILE *report = open_report(plan, beside, sizeof beside);
     enum error_kind kind;
-    size_t used = 0;
+    size_t used;
 
     if (!report)
         return error_errno(error, ERROR_SYSTEM, "cannot write %s", beside);
-    if (rulebook_add_suffixes(rulebook, NULL, error))
-        log_warning("%s", error->text);
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct source *source = &plan->sources[i];
-        struct list_summary summary;
-
-        if (source->is_usual && access(source->file, R_OK) < 0)
-            continue;
-        if (rulebook_add(rulebook, source->file, source->name, source->is_trusted, &summary,
-                         error)) {
-            log_warning("list %s: %s", source->name, error->text);
-            continue;
-        }
-        report_list(report, source, &summary);
-        used++;
-    }
-    add_unfiltered(rulebook, plan, &unfiltered);
+    used = read_lists(plan, rulebook, report, &unfiltered);
     if (used == 0)
         log_warning("no filter list could be read: everything is only relayed");
     kind = rulebook_compile(rulebook, &image, &counts, error);

@@ -15,6 +15,7 @@
 #define DEJUNK_DAEMON_RULES_H
 
 #include "base/error.h"
+#include "daemon/rulebook.h"
 #include "io/loop.h"
 #include "state/config.h"
 
@@ -39,6 +40,11 @@ void rules_free(struct rules **rules);
 /* Makes the database true to the config: on_built() comes from the loop, soon when nothing has
  * changed since it was made. Asked again while one is under way, it begins anew after it. */
 void rules_build(struct rules *rules, struct config *config);
+
+/* Reads what the config's database is made from into `rulebook`, which must not outlive
+ * `unfiltered`; returns how many lists could be read. Warnings are logged. */
+size_t rules_read(struct rulebook *rulebook, const struct config *config,
+                  struct buffer *unfiltered);
 
 /* The database's file, read-only; -1: there is none. Borrowed until the next on_built(). */
 int rules_fd(const struct rules *rules, uint64_t *size_bytes);

@@ -1,5 +1,6 @@
 #include "filter/match.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "filter/conditions.h"
@@ -1136,6 +1137,38 @@ unsigned matcher_page(struct matcher *matcher, const struct request *page)
     return flags;
 }
 
+enum { PAGE_URL = URL_HOST_LIMIT + 16 };
+
+/* The question about the page that asks; `room` for its URL where only the host is known. */
+static struct request page_question(struct span page, char *room)
+{
+    struct request question = { .url = page, .type = TYPE_DOCUMENT };
+    int size;
+
+    if (span_find(page, SPAN("://")) == page.size) {
+        size = snprintf(room, PAGE_URL, "http://%.*s/", SPAN_PRINT(page));
+        question.url = span_of(room, size > 0 && size < PAGE_URL ? (size_t)size : 0);
+    }
+    return question;
+}
+
+bool matcher_page_exempts(struct matcher *matcher, struct span page, rule_number rule)
+{
+    char room[PAGE_URL];
+    struct request question = page_question(page, room);
+    struct rule_view view;
+    unsigned flags;
+
+    if (page.size == 0)
+        return false;
+    flags = matcher_page(matcher, &question);
+    if (flags & (PAGE_ALL | PAGE_URLBLOCK))
+        return true;
+    return (flags & PAGE_GENERICBLOCK) && database_rule(matcher->database, rule, &view) &&
+           span_find(view.text, SPAN("domain=")) == view.text.size &&
+           span_find(view.text, SPAN("from=")) == view.text.size;
+}
+
 /* ---- explaining ---- */
 
 struct listing {
@@ -1173,6 +1206,31 @@ static bool gather_listing(struct ask *ask, const struct hit *hit, void *to)
     (void)ask;
     list_rule(to, hit->number);
     return false;
+}
+
+static bool gather_page_rule(struct ask *ask, const struct hit *hit, void *to)
+{
+    unsigned flags = 0;
+
+    gather_page(ask, hit, &flags);
+    if (flags & (PAGE_ALL | PAGE_URLBLOCK | PAGE_GENERICBLOCK))
+        list_rule(to, hit->number);
+    return false;
+}
+
+size_t matcher_page_rules(struct matcher *matcher, struct span page, rule_number *out,
+                          size_t limit)
+{
+    struct listing listing = { .out = out, .limit = limit };
+    char room[PAGE_URL];
+    struct request question = page_question(page, room);
+    struct ask ask;
+
+    if (page.size == 0 || !begin(&ask, matcher, &question))
+        return 0;
+    gather(&ask, BOOK_PAGE);
+    walk(&ask, TYPE_BIT(question.type), gather_page_rule, &listing);
+    return listing.count;
 }
 
 size_t matcher_explain(struct matcher *matcher, const struct request *request, rule_number *out,

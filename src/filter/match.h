@@ -123,6 +123,14 @@ size_t matcher_directives(struct matcher *matcher, const struct request *request
  * and TYPE_DOCUMENT, or TYPE_SUBDOCUMENT with its parent as source. */
 unsigned matcher_page(struct matcher *matcher, const struct request *page);
 
+/* Does the page that asks (its URL or host; empty: not known) have an exception which lets through
+ * what `rule` would stop? */
+bool matcher_page_exempts(struct matcher *matcher, struct span page, rule_number rule);
+/* The exceptions that matcher_page_exempts() goes by, whatever the rule; returns how many there
+ * are, fills in at most `limit`. */
+size_t matcher_page_rules(struct matcher *matcher, struct span page, rule_number *out,
+                          size_t limit);
+
 /* Every rule that matches the request, whether it decides or not, in the order of lists and
  * lines: what `dejunk explain` shows. Slower than matcher_ask(). Returns how many there are;
  * fills in at most `limit`. */

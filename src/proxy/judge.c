@@ -174,25 +174,7 @@ static struct request question_of(const struct case_file *file, const struct jud
 /* An exception for all of the page that the request is for. */
 static bool page_is_exempt(struct judge *judge, const struct judgement *judgement)
 {
-    struct request page = { .url = judgement->source, .type = TYPE_DOCUMENT };
-    char url[300];
-    struct rule_view view;
-    unsigned flags;
-    int size;
-
-    if (!judgement->source.size)
-        return false;
-    if (span_find(page.url, SPAN("://")) == page.url.size) {
-        size = snprintf(url, sizeof url, "http://%.*s/", SPAN_PRINT(page.url));
-        page.url = span_of(url, size > 0 && (size_t)size < sizeof url ? (size_t)size : 0);
-    }
-    flags = matcher_page(judge->matcher, &page);
-    if (flags & (PAGE_ALL | PAGE_URLBLOCK))
-        return true;
-    return (flags & PAGE_GENERICBLOCK) &&
-           database_rule(matcher_database(judge->matcher), judgement->verdict.rule, &view) &&
-           span_find(view.text, SPAN("domain=")) == view.text.size &&
-           span_find(view.text, SPAN("from=")) == view.text.size;
+    return matcher_page_exempts(judge->matcher, judgement->source, judgement->verdict.rule);
 }
 
 static void ask_rules(struct judge *judge, const struct case_file *file, enum kind_party party,
