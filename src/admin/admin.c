@@ -13,6 +13,7 @@
 #include "admin/exposition.h"
 #include "admin/front.h"
 #include "admin/keep.h"
+#include "admin/learner.h"
 #include "admin/pac.h"
 #include "admin/processes.h"
 #include "admin/web.h"
@@ -50,6 +51,7 @@ struct admin {
     struct loop_timer control_again;
     struct passbook *book;
     struct loop_timer expiry;
+    struct learner *learner;
     unsigned char visit_secret[VISIT_SECRET_BYTES];
     bool has_visit_secret;
     struct visit visits[VISITS]; // a ring
@@ -147,6 +149,20 @@ static void read_book(struct admin *admin)
     publish(admin, true, NULL);
 }
 
+/* ---- what was learned ---- */
+
+static void push_learned(void *owner, struct span text)
+{
+    struct admin *admin = owner;
+
+    admin->seams.push_learned(admin->seams.owner, ++admin->number, text);
+}
+
+void admin_take_note(struct admin *admin, struct span packet)
+{
+    learner_take_note(admin->learner, packet);
+}
+
 /* ---- what is shown ---- */
 
 static void look(struct admin *admin, struct overview *out)
@@ -158,6 +174,7 @@ static void look(struct admin *admin, struct overview *out)
         lists_read(&out->lists, admin->state_dir);
     passbook_expire(admin->book, out->now_ms);
     out->passes = passbook_view(admin->book);
+    out->learned = learner_counts(admin->learner);
     processes_read(&out->processes, admin->master);
 }
 
@@ -475,6 +492,63 @@ static enum error_kind change_book(struct admin *admin, const struct control_req
     return kind == ERROR_NONE ? publish(admin, false, error) : kind;
 }
 
+/* Answered when every worker has it. */
+static void answer_when_taken(struct admin *admin, struct control_caller *caller,
+                              const struct buffer *text)
+{
+    log_notice("%.*s", (int)text->size - 1, text->at);
+    snprintf(add_pending(admin, caller)->text, sizeof admin->pending->text, "%.*s",
+             SPAN_PRINT(buffer_span(text)));
+    loop_timer_set(&admin->patience, WORKERS_PATIENCE_MS);
+}
+
+static enum error_kind change_learned(struct admin *admin, const struct control_request *request,
+                                      struct buffer *text, struct error *error)
+{
+    uint64_t until_ms = request->for_ms == CONTROL_ALWAYS_MS ? LEARNED_ALWAYS
+                                                             : clock_ms() + request->for_ms;
+    size_t count;
+    enum error_kind kind;
+
+    switch (request->verb) {
+    case CONTROL_ENROL:
+        kind = learner_enrol(admin->learner, request->client, request->family, until_ms, error);
+        buffer_printf(text, "https of %.*s is opened\n", SPAN_PRINT(request->client));
+        return kind;
+    case CONTROL_UNENROL:
+        kind = learner_unenrol(admin->learner, request->client, request->family, error);
+        buffer_printf(text, "https of %.*s is no longer opened\n", SPAN_PRINT(request->client));
+        return kind;
+    default:
+        kind = learner_forget(admin->learner, request->host, &count, error);
+        buffer_printf(text, "%.*s is passed through no more\n", SPAN_PRINT(request->host));
+        return kind;
+    }
+}
+
+static void take_learned(struct admin *admin, struct control_caller *caller,
+                         const struct control_request *request)
+{
+    struct buffer text = { .limit_bytes = sizeof admin->pending->text - 1 };
+    struct error error;
+
+    if (change_learned(admin, request, &text, &error) != ERROR_NONE)
+        control_answer(caller, error.text, SPAN(""));
+    else
+        answer_when_taken(admin, caller, &text);
+    buffer_release(&text);
+}
+
+static void show_learned(struct admin *admin, struct control_caller *caller, bool is_enrolled)
+{
+    struct buffer text = { .limit_bytes = CONTROL_ANSWER_BYTES - 64 };
+    bool is_whole = is_enrolled ? learner_show_enrolled(admin->learner, &text)
+                                : learner_show_tunnels(admin->learner, &text);
+
+    control_answer(caller, is_whole ? NULL : "there is too much to tell", buffer_span(&text));
+    buffer_release(&text);
+}
+
 static void take_change(struct admin *admin, struct control_caller *caller,
                         const struct control_request *request)
 {
@@ -486,10 +560,7 @@ static void take_change(struct admin *admin, struct control_caller *caller,
         return;
     }
     describe(&text, request);
-    log_notice("%.*s", (int)text.size - 1, text.at);
-    snprintf(add_pending(admin, caller)->text, sizeof admin->pending->text, "%.*s",
-             SPAN_PRINT(buffer_span(&text)));
-    loop_timer_set(&admin->patience, WORKERS_PATIENCE_MS);
+    answer_when_taken(admin, caller, &text);
     buffer_release(&text);
 }
 
@@ -515,6 +586,15 @@ static void on_command(void *owner, struct control_caller *caller,
     case CONTROL_PAUSE:
     case CONTROL_ALLOW:
         take_change(admin, caller, request);
+        break;
+    case CONTROL_ENROLLED:
+    case CONTROL_LEARNED:
+        show_learned(admin, caller, request->verb == CONTROL_ENROLLED);
+        break;
+    case CONTROL_ENROL:
+    case CONTROL_UNENROL:
+    case CONTROL_FORGET:
+        take_learned(admin, caller, request);
         break;
     }
 }
@@ -604,6 +684,7 @@ struct admin *admin_new(const struct admin_setup *setup)
     admin->book = passbook_new();
     admin->seams.follow(admin->seams.owner, -1); // of who was here before
     read_book(admin);
+    admin->learner = learner_new(admin->loop, admin->state_dir, push_learned, admin);
     return admin;
 }
 
@@ -621,6 +702,7 @@ void admin_free(struct admin **admin)
     stop_following(old);
     web_free(&old->web);
     passbook_free(&old->book);
+    learner_free(&old->learner);
     arena_done(&old->answer_arena);
     config_unref(&old->config);
     free(old);
@@ -648,6 +730,7 @@ void admin_use_state(struct admin *admin, const struct overview_state *state)
     if (is_first) {
         open_control(admin);
         read_book(admin); // who was the service until now may have changed it
+        learner_read_again(admin->learner);
     }
     answer_pending(admin, false);
 }

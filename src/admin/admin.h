@@ -3,7 +3,7 @@
  *
  * Joins the rooms of this folder in one process. What the processes around it are to do (reload,
  * take the passes, send lines to be followed) it says through seams that daemon/ fills in. The book
- * is kept in STATE/passes; the control socket is RUNTIME/control.sock and there once this is the
+ * is kept in STATE/passes, what was learned in STATE/learned; the control socket is RUNTIME/control.sock and there once this is the
  * service.
  */
 #ifndef DEJUNK_ADMIN_ADMIN_H
@@ -22,6 +22,8 @@ struct admin_seams {
     /* The text of passbook.h, for all workers; overview_state.passes_number says when they have
      * it. */
     void (*push_passes)(void *owner, uint64_t number, struct span text);
+    /* The same for the text of proxy/learned.h; the numbers go on. */
+    void (*push_learned)(void *owner, uint64_t number, struct span text);
     /* Log lines are wanted, or no longer: one in each packet on this socket, which stays admin's.
      * -1: no longer. */
     void (*follow)(void *owner, int fd);
@@ -44,6 +46,8 @@ void admin_free(struct admin **admin);
 
 /* A connection of a worker for our own name; taken over. */
 void admin_take_caller(struct admin *admin, int fd);
+/* A worker's note of a handshake (proxy/learned.h). */
+void admin_take_note(struct admin *admin, struct span packet);
 void admin_configure(struct admin *admin, struct config *config);
 /* What the master says; opens the control socket when this has become the service. */
 void admin_use_state(struct admin *admin, const struct overview_state *state);

@@ -8,9 +8,11 @@ static const struct {
     const char *name;
     size_t least, most; // words behind it
 } verbs[] = {
-    [CONTROL_STATUS] = { "status", 0, 1 }, [CONTROL_RELOAD] = { "reload", 0, 0 },
-    [CONTROL_LOG] = { "log", 0, 0 },       [CONTROL_PAUSE] = { "pause", 1, 2 },
-    [CONTROL_ALLOW] = { "allow", 2, 3 },
+    [CONTROL_STATUS] = { "status", 0, 1 },   [CONTROL_RELOAD] = { "reload", 0, 0 },
+    [CONTROL_LOG] = { "log", 0, 0 },         [CONTROL_PAUSE] = { "pause", 1, 2 },
+    [CONTROL_ALLOW] = { "allow", 2, 3 },     [CONTROL_ENROLLED] = { "enrolled", 0, 0 },
+    [CONTROL_LEARNED] = { "learned", 0, 0 }, [CONTROL_ENROL] = { "enrol", 3, 3 },
+    [CONTROL_UNENROL] = { "unenrol", 2, 2 }, [CONTROL_FORGET] = { "forget", 1, 1 },
 };
 
 /* Words parted by one blank, none empty. Zero: it is not so, or there are too many. */
@@ -51,6 +53,39 @@ static enum error_kind take_time(struct control_request *request, struct span wo
     return ERROR_NONE;
 }
 
+/* "any" or 16 hexadecimal digits, as they are shown. */
+static enum error_kind take_family(struct control_request *request, struct span word,
+                                   struct error *error)
+{
+    request->family = 0;
+    if (span_equal(word, SPAN("any")))
+        return ERROR_NONE;
+    for (size_t i = 0; i < word.size && word.size == 16; i++) {
+        size_t digit = span_find_byte(SPAN("0123456789abcdef"), word.at[i]);
+
+        if (digit == 16)
+            return error_set(error, ERROR_SYNTAX, "a family is \"any\" or 16 hexadecimal digits");
+        request->family = request->family << 4 | digit;
+    }
+    if (request->family == 0)
+        return error_set(error, ERROR_SYNTAX, "a family is \"any\" or 16 hexadecimal digits");
+    return ERROR_NONE;
+}
+
+static enum error_kind take_enrolment(struct control_request *request, const struct span *words,
+                                      struct error *error)
+{
+    enum error_kind kind = take_family(request, words[1], error);
+
+    request->client = words[0];
+    if (kind != ERROR_NONE || request->verb == CONTROL_UNENROL)
+        return kind;
+    kind = take_time(request, words[2], true, error);
+    if (kind == ERROR_NONE && request->for_ms == 0)
+        return error_set(error, ERROR_SYNTAX, "no time is given");
+    return kind;
+}
+
 static enum error_kind take_words(struct control_request *request, const struct span *words,
                                   size_t count, struct error *error)
 {
@@ -69,6 +104,12 @@ static enum error_kind take_words(struct control_request *request, const struct 
         if (count == 3)
             request->client = words[2];
         return take_time(request, words[1], true, error);
+    case CONTROL_ENROL:
+    case CONTROL_UNENROL:
+        return take_enrolment(request, words, error);
+    case CONTROL_FORGET:
+        request->host = words[0];
+        return ERROR_NONE;
     default:
         return ERROR_NONE;
     }
@@ -90,7 +131,8 @@ enum error_kind control_parse(struct control_request *out, struct span line, str
     count = split(line, words);
     if (count == 0)
         return error_set(error, ERROR_SYNTAX, "words are parted by one blank, four at most");
-    while (verb < sizeof verbs / sizeof *verbs && !span_equal(words[0], span_text(verbs[verb].name)))
+    while (verb < sizeof verbs / sizeof *verbs &&
+           !span_equal(words[0], span_text(verbs[verb].name)))
         verb++;
     if (verb == sizeof verbs / sizeof *verbs)
         return error_set(error, ERROR_SYNTAX, "\"%s\" is not known here",

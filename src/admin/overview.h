@@ -10,6 +10,7 @@
 #include "admin/lists.h"
 #include "admin/passbook.h"
 #include "base/metrics.h"
+#include "proxy/learned.h"
 
 enum { OVERVIEW_REASON_BYTES = 500 };
 
@@ -39,6 +40,7 @@ struct overview {
     uint64_t counters[METRICS_COUNT]; // of all workers
     struct lists lists;
     struct proxy_passes passes; // borrowed
+    struct learned_counts learned;
     struct overview_processes processes;
 };
 

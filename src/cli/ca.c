@@ -19,12 +19,9 @@
 #include "cli/secret.h"
 #include "cli/settings.h"
 #include "cli/stores.h"
-#include "daemon/installation.h"
+#include "daemon/charter.h"
 #include "trust/certificates.h"
 #include "trust/vault.h"
-
-enum { LIST_BYTES = 64 * 1024 };
-#define LIST "no-intercept-constraints"
 
 struct request { // what was asked on the command line
     struct settings settings;
@@ -60,83 +57,23 @@ static int complain(const struct error *error)
 
 /* ---- making one ---- */
 
-/* The list of names that the authority excludes; none is no error, but is told. */
-static enum error_kind read_list(struct constraints **out, struct error *error)
-{
-    char path[PATH_MAX], *text;
-    struct error why;
-    FILE *file;
-    size_t size;
-    enum error_kind kind;
-
-    if (!installation_data_file(path, sizeof path, LIST)) {
-        say_warning("there is no list %s: the authority will be able to sign for any name", LIST);
-        return ERROR_NONE;
-    }
-    file = fopen(path, "re");
-    text = malloc(LIST_BYTES + 1);
-    if (!text)
-        abort();
-    size = file ? fread(text, 1, LIST_BYTES + 1, file) : 0;
-    if (!file || ferror(file))
-        kind = error_errno(error, ERROR_SYSTEM, "cannot read %s", path);
-    else if (size > LIST_BYTES)
-        kind = error_set(error, ERROR_LIMIT, "%s: more than %d bytes", path, LIST_BYTES);
-    else if ((kind = constraints_read(out, span_of(text, size), &why)))
-        error_set(error, kind, "%s: %s", path, why.text);
-    if (file)
-        fclose(file);
-    free(text);
-    return kind;
-}
-
-/* The state directory and those above it; the vault makes its own. */
-static enum error_kind make_state_directory(const char *vault, struct error *error)
-{
-    char path[PATH_MAX];
-    size_t size = strlen(vault);
-
-    memcpy(path, vault, size + 1);
-    *strrchr(path, '/') = '\0';
-    for (char *slash = path; slash;) {
-        slash = strchr(slash + 1, '/');
-        if (slash)
-            *slash = '\0';
-        if (mkdir(path, 0700) != 0 && errno != EEXIST)
-            return error_errno(error, ERROR_SYSTEM, "cannot make %s", path);
-        if (slash)
-            *slash = '/';
-    }
-    return ERROR_NONE;
-}
-
-/* A new one, or a new intermediate of `old`, whose root's key was kept. */
 static enum error_kind make(struct authority **out, const struct request *request,
                             const struct authority *old, struct error *error)
 {
-    char host[HOST_NAME_MAX + 1] = "", passphrase[SECRET_BYTES + 1] = "";
+    char passphrase[SECRET_BYTES + 1] = "";
     bool renews = old && authority_has_root_key(old);
-    struct constraints *constraints = NULL;
-    struct authority_plan plan = { .now = time(NULL) };
-    enum error_kind kind = read_list(&constraints, error);
+    bool has_secret = renews || request->keeps_root;
+    enum error_kind kind = ERROR_NONE;
 
+    if (!charter_has_list())
+        say_warning("there is no list %s: the authority will be able to sign for any name",
+                    CHARTER_LIST);
+    if (has_secret && !secret_get(passphrase, "passphrase", !renews))
+        kind = error_set(error, ERROR_CONFIG, "the root's key needs a passphrase");
     if (!kind)
-        kind = make_state_directory(request->directory, error);
-    if (!kind && (renews || request->keeps_root)) {
-        if (secret_get(passphrase, "passphrase", !renews))
-            plan.passphrase = passphrase;
-        else
-            kind = error_set(error, ERROR_CONFIG, "the root's key needs a passphrase");
-    }
-    gethostname(host, sizeof host - 1);
-    plan.label = span_text(host);
-    plan.constraints = constraints;
-    if (!kind)
-        kind = renews ? authority_renew(out, old, &plan, error) : authority_make(out, &plan, error);
+        kind = charter_make(out, request->directory, renews ? old : NULL,
+                            has_secret ? passphrase : NULL, error);
     explicit_bzero(passphrase, sizeof passphrase);
-    constraints_free(&constraints);
-    if (!kind && (kind = vault_save(*out, request->directory, error)))
-        authority_free(out);
     return kind;
 }
 
@@ -197,7 +134,7 @@ static int show(const struct request *request)
     printf("root key   %s\n",
            authority_has_root_key(authority) ? "kept, under a passphrase" : "not kept");
     printf("excluded   %zu domains and all below them (%s)\n",
-           constraints_count(authority_constraints(authority)), LIST);
+           constraints_count(authority_constraints(authority)), CHARTER_LIST);
     printf("file       %s/%s\n", request->directory, VAULT_ROOT_FILE);
     authority_free(&authority);
     return say_finish();
@@ -390,22 +327,16 @@ static const struct {
 
 static int prepare(struct request *request)
 {
-    char state[PATH_MAX - 16];
     struct config *config;
     struct error error;
     enum error_kind kind = settings_load(&request->settings, &config, NULL, &error);
 
     if (kind)
         return complain(&error);
-    kind = installation_state_dir(state, sizeof state, config, &error);
+    kind = charter_directory(request->directory, sizeof request->directory, config, &error);
     config_unref(&config);
     if (kind)
         return complain(&error);
-    snprintf(request->directory, sizeof request->directory, "%s/ca", state);
-    if (request->directory[0] != '/') {
-        say_error("the state directory %s is no absolute path", state);
-        return EX_CONFIG;
-    }
     return EX_OK;
 }
 

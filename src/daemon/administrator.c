@@ -54,18 +54,29 @@ static void reload(void *owner, uint64_t number)
     tell_master(owner, &message);
 }
 
-static void push_passes(void *owner, uint64_t number, struct span text)
+static void push(struct administrator *it, enum message_type type, uint64_t number,
+                 struct span text)
 {
-    struct message message = message_of(MESSAGE_PASSES);
+    struct message message = message_of(type);
     struct error error;
 
     if (parcel_pack(&message.fd, &message.parcel.size_bytes, &text, 1, &error) != ERROR_NONE) {
-        log_error("workers do not hear of passes: %s", error.text);
+        log_error("workers do not hear of %s: %s", message_name(type), error.text);
         return;
     }
     message.parcel.generation = number;
-    tell_master(owner, &message);
+    tell_master(it, &message);
     close(message.fd);
+}
+
+static void push_passes(void *owner, uint64_t number, struct span text)
+{
+    push(owner, MESSAGE_PASSES, number, text);
+}
+
+static void push_learned(void *owner, uint64_t number, struct span text)
+{
+    push(owner, MESSAGE_LEARNED, number, text);
 }
 
 static void follow(void *owner, int fd)
@@ -108,6 +119,11 @@ static void on_caller(struct ev_loop *ev, ev_io *watcher, int revents)
             return;
         if (outcome == MESSAGE_GOT && message.type == MESSAGE_CALLER) {
             admin_take_caller(local->of->admin, message.fd);
+            continue;
+        }
+        if (outcome == MESSAGE_GOT && message.type == MESSAGE_NOTE) {
+            admin_take_note(local->of->admin,
+                            span_of(message.note.packet, (size_t)message.note.size_bytes));
             continue;
         }
         if (outcome == MESSAGE_GOT && message.fd >= 0)
@@ -271,7 +287,7 @@ int administrator_run(const struct crew_start *start)
         .state_dir = state_dir,
         .master = getppid(),
         .visit_secret = start->begin->visit_secret,
-        .seams = { reload, push_passes, follow, read_counters, &it },
+        .seams = { reload, push_passes, push_learned, follow, read_counters, &it },
     };
     struct error error;
 

@@ -23,8 +23,9 @@ struct member { // a place for a worker, or a role
     size_t place;
     int page; // of counters; -1: none
     bool is_retired;
+    bool is_replaced; // its end is our wish
     bool owes_answer; // to CONFIGURE of crew->generation
-    size_t owes_taken; // answers to PASSES and RULES
+    size_t owes_taken; // answers to PASSES, LEARNED and RULES
     struct member *next;
 };
 
@@ -107,6 +108,10 @@ static int run_worker(const struct member *member, int channel)
         .passes = begin->passes,
         .passes_bytes = begin->passes_bytes,
         .follow = begin->follow,
+        .authority = begin->authority,
+        .trust = begin->trust,
+        .learned = begin->learned,
+        .tickets = &begin->tickets,
         .local = -1,
     };
 
@@ -123,10 +128,10 @@ static int run_member(void *owner, int channel)
     return member->role ? member->role->run(&start) : run_worker(member, channel);
 }
 
-/* A channel of its own between a worker and whoever takes its callers. */
+/* A line of its own between a worker and a process beside the workers. */
 static void acquaint(struct member *worker, struct member *other)
 {
-    struct message local = message_of(MESSAGE_LOCAL);
+    struct message line = message_of(other->role->line);
     struct error error;
     int ends[2];
 
@@ -134,10 +139,12 @@ static void acquaint(struct member *worker, struct member *other)
         log_error("%s", error.text);
         return;
     }
-    local.fd = ends[0];
-    child_send(worker->child, &local);
-    local.fd = ends[1];
-    child_send(other->child, &local);
+    if (line.type == MESSAGE_SIGNER)
+        line.number.number = worker->place;
+    line.fd = ends[0];
+    child_send(worker->child, &line);
+    line.fd = ends[1];
+    child_send(other->child, &line);
     close(ends[0]);
     close(ends[1]);
 }
@@ -151,9 +158,9 @@ static void on_started(void *owner, int pid)
     for (struct member *other = crew->members; other; other = other->next) {
         if (child_pid(other->child) == 0 || other == member)
             continue;
-        if (!member->role && other->role && other->role->takes_callers)
+        if (!member->role && other->role && other->role->line != MESSAGE_NONE)
             acquaint(member, other);
-        else if (member->role && member->role->takes_callers && !other->role)
+        else if (member->role && member->role->line != MESSAGE_NONE && !other->role)
             acquaint(other, member);
     }
 }
@@ -340,6 +347,8 @@ static void on_message(void *owner, struct message *message)
     switch (message->type) {
     case MESSAGE_RELOAD:
     case MESSAGE_PASSES:
+    case MESSAGE_LEARNED:
+    case MESSAGE_AUTHORITY:
     case MESSAGE_FOLLOW:
     case MESSAGE_NO_FOLLOW:
         if (member->role)
@@ -370,7 +379,8 @@ static bool on_ended(void *owner, int status)
     struct member *member = owner;
     struct crew *crew = member->crew;
 
-    log_end(member, status);
+    if (!member->is_replaced)
+        log_end(member, status);
     if (member->page >= 0)
         metrics_reset_gauges(shared_metrics(crew->begin->shared, member->page));
     member->owes_answer = false;
@@ -382,6 +392,12 @@ static bool on_ended(void *owner, int status)
         member_free(crew, member);
         check_drained(crew);
         check_configured(crew);
+        return false;
+    }
+    if (member->is_replaced) {
+        member->is_replaced = false;
+        check_configured(crew);
+        child_start(member->child);
         return false;
     }
     if (!crew->was_complete && WIFEXITED(status) && WEXITSTATUS(status) != EX_TEMPFAIL) {
@@ -445,6 +461,23 @@ static struct member *find(const struct crew *crew, const struct crew_role *role
     return NULL;
 }
 
+void crew_start_others(struct crew *crew)
+{
+    for (size_t i = 0; i < crew->role_count; i++)
+        if (!find(crew, &crew->roles[i], 0))
+            child_start(member_new(crew, &crew->roles[i], 0)->child);
+}
+
+void crew_replace(struct crew *crew, const struct crew_role *role)
+{
+    struct member *member = find(crew, role, 0);
+    const struct message drain = message_of(MESSAGE_DRAIN);
+
+    if (!member || child_pid(member->child) == 0) // it begins with what is in force, anyway
+        return;
+    member->is_replaced = child_send(member->child, &drain);
+}
+
 void crew_set_size(struct crew *crew, size_t workers)
 {
     struct member *next;
@@ -456,9 +489,7 @@ void crew_set_size(struct crew *crew, size_t workers)
         if (!member->role && !member->is_retired && member->place >= workers)
             retire(crew, member);
     }
-    for (size_t i = 0; i < crew->role_count; i++)
-        if (!find(crew, &crew->roles[i], 0))
-            child_start(member_new(crew, &crew->roles[i], 0)->child);
+    crew_start_others(crew);
     for (size_t i = 0; i < workers; i++)
         if (!find(crew, NULL, i))
             child_start(member_new(crew, NULL, i)->child);
@@ -466,7 +497,8 @@ void crew_set_size(struct crew *crew, size_t workers)
 
 void crew_tell_workers(struct crew *crew, const struct message *message)
 {
-    bool is_answered = message->type == MESSAGE_PASSES || message->type == MESSAGE_RULES;
+    bool is_answered = message->type == MESSAGE_PASSES || message->type == MESSAGE_LEARNED ||
+                       message->type == MESSAGE_RULES;
 
     for (struct member *member = crew->members; member; member = member->next)
         if (!member->role && child_send(member->child, message))

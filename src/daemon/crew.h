@@ -12,6 +12,7 @@
 #include "daemon/child.h"
 #include "daemon/listeners.h"
 #include "daemon/names.h"
+#include "daemon/parcel.h"
 #include "daemon/shared.h"
 
 enum { CREW_WORKERS = LISTENER_PLACES }; // more are not started
@@ -30,6 +31,8 @@ struct crew_begin {
     int passes;     // as in PASSES; -1: none
     uint64_t passes_bytes;
     int follow;     // as in FOLLOW; -1: nobody follows
+    struct parcel authority, trust, learned; // as in AUTHORITY, TRUST, LEARNED
+    struct message_tickets tickets;
     int verbosity;
 };
 
@@ -42,7 +45,8 @@ struct crew_start {
 struct crew_role {
     const char *name; // "admin"
     int (*run)(const struct crew_start *start); // in the new process; returns its exit code
-    bool takes_callers; // it gets a LOCAL channel from each worker, on which CALLERs come
+    enum message_type line; // it gets a line of its own to each worker, in such a message (LOCAL,
+                            // SIGNER), and the worker the other end; MESSAGE_NONE: it gets none
 };
 
 struct crew_events {
@@ -52,10 +56,10 @@ struct crew_events {
     void (*on_hopeless)(void *owner, int exit_code);
     /* All that crew_configure() told have answered or ended. */
     void (*on_configured)(void *owner);
-    /* A process beside the workers wants something: RELOAD, PASSES, FOLLOW or NO_FOLLOW. Whoever
-     * keeps its descriptor puts -1 in its place. */
+    /* A process beside the workers wants something: RELOAD, PASSES, LEARNED, AUTHORITY, FOLLOW or
+     * NO_FOLLOW. Whoever keeps its descriptor puts -1 in its place. */
     void (*on_asked)(void *owner, struct message *message);
-    /* Every worker has taken what it was told of PASSES and RULES, or has ended. */
+    /* Every worker has taken what it was told of PASSES, LEARNED and RULES, or has ended. */
     void (*on_settled)(void *owner);
     /* A process began to serve, or ended. */
     void (*on_changed)(void *owner);
@@ -72,13 +76,18 @@ struct crew *crew_new(struct loop *loop, const struct crew_begin *begin,
 /* Kills whoever is left. Sets *crew to NULL. */
 void crew_free(struct crew **crew);
 
+/* Starts the processes beside the workers that do not run. */
+void crew_start_others(struct crew *crew);
+/* Ends the process of that role, if it runs, and begins another at once. */
+void crew_replace(struct crew *crew, const struct crew_role *role);
+
 /* Starts or retires workers until there are `workers` (1 to CREW_WORKERS), and what of the other
  * processes does not run. */
 void crew_set_size(struct crew *crew, size_t workers);
 
 /* To every worker, retired ones too; `message` is one that does not differ from one to another. */
 void crew_tell_workers(struct crew *crew, const struct message *message);
-/* No worker owes an answer to PASSES or RULES. */
+/* No worker owes an answer to PASSES, LEARNED or RULES. */
 bool crew_is_settled(const struct crew *crew);
 /* To the processes beside the workers. */
 void crew_tell_others(struct crew *crew, const struct message *message);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "daemon/administrator.h"
 #include "daemon/master.h"
+#include "daemon/signing.h"
 
 enum { DESCRIPTORS = 1024 * 1024 }; // more are not asked for; libraries walk through all there are
 
@@ -23,7 +24,8 @@ static void raise_descriptor_limit(void)
 
 int daemon_run(const struct daemon_options *options)
 {
-    static const struct crew_role roles[] = { { "admin", administrator_run, true } };
+    static const struct crew_role roles[] = { { "admin", administrator_run, MESSAGE_LOCAL },
+                                              { "signer", signing_run, MESSAGE_SIGNER } };
     struct master_setup setup = { .options = options,
                                   .roles = roles,
                                   .role_count = sizeof roles / sizeof *roles };

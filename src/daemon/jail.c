@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -72,6 +73,18 @@ static const int worker_calls[] = {
     // threads (made by clone with CLONE_THREAD) and signals to oneself
     CALL(futex), CALL(set_robust_list), CALL(set_tid_address), CALL(rseq), CALL(rt_sigaction),
     CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(sigaltstack), CALL(exit), CALL(exit_group),
+};
+
+/* The signer talks on what it is given and makes nothing new. */
+static const int signer_calls[] = {
+    CALL(read), CALL(write), CALL(writev), CALL(recvfrom), CALL(recvmsg), CALL(sendto),
+    CALL(sendmsg), CALL(fcntl), CALL(close), CALL(fstat), CALL(lseek), CALL(epoll_ctl),
+    CALL(epoll_wait), CALL(epoll_pwait), CALL(epoll_pwait2), CALL(poll), CALL(ppoll),
+    CALL(timerfd_settime), CALL(restart_syscall), CALL(munmap), CALL(mremap), CALL(madvise),
+    CALL(brk), CALL(mlock), CALL(munlock), CALL(clock_gettime), CALL(clock_getres),
+    CALL(gettimeofday), CALL(time), CALL(getrandom), CALL(getpid), CALL(gettid), CALL(getppid),
+    CALL(futex), CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(exit),
+    CALL(exit_group),
 };
 
 /* These fail as if the file were not there; c-ares and OpenSSL then do without it. */
@@ -177,7 +190,25 @@ static int add_with_arguments(scmp_filter_ctx filter)
     return code;
 }
 
-static enum error_kind filter_calls(struct error *error)
+/* Memory, but none that could run code. */
+static int add_for_signer(scmp_filter_ctx filter)
+{
+    const uint64_t self = (uint64_t)getpid();
+    int code = 0;
+
+    if (code == 0)
+        code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(mmap), 1, masked(2, PROT_EXEC, 0));
+    if (code == 0)
+        code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(mprotect), 1, masked(2, PROT_EXEC, 0));
+    if (code == 0)
+        code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(tgkill), 1, equal(0, self)); // abort()
+    if (code == 0) // glibc's fstat(); see below
+        code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(newfstatat), 1,
+                                masked(3, AT_EMPTY_PATH, AT_EMPTY_PATH));
+    return code;
+}
+
+static enum error_kind filter_calls(enum jail_kind kind, struct error *error)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int code;
@@ -189,16 +220,18 @@ static enum error_kind filter_calls(struct error *error)
         code = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1); // threads there are already
     if (code == 0)
         code = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-    if (code == 0)
+    if (code == 0 && kind == JAIL_WORKER)
         code = add_all(filter, SCMP_ACT_ALLOW, worker_calls, COUNT(worker_calls));
+    if (code == 0 && kind == JAIL_SIGNER)
+        code = add_all(filter, SCMP_ACT_ALLOW, signer_calls, COUNT(signer_calls));
     if (code == 0)
         code = add_all(filter, SCMP_ACT_ERRNO(ENOENT), file_calls, COUNT(file_calls));
     if (code == 0)
         code = add_all(filter, SCMP_ACT_ERRNO(EPERM), refused_calls, COUNT(refused_calls));
-    if (code == 0)
+    if (code == 0 && kind == JAIL_WORKER)
         code = add_sockets(filter);
     if (code == 0)
-        code = add_with_arguments(filter);
+        code = kind == JAIL_WORKER ? add_with_arguments(filter) : add_for_signer(filter);
     if (code == 0)
         code = seccomp_load(filter);
     seccomp_release(filter);
@@ -232,7 +265,7 @@ static uint64_t bits(unsigned count)
     return ((uint64_t)1 << count) - 1;
 }
 
-static enum error_kind deny_files(struct error *error)
+static enum error_kind deny_files(enum jail_kind kind, struct error *error)
 {
     long version = landlock_version(), rules_fd, code;
     struct landlock_rules rules = { .files = bits(FILE_RIGHTS_1) };
@@ -245,7 +278,7 @@ static enum error_kind deny_files(struct error *error)
     if (version >= 3)
         rules.files |= (uint64_t)1 << 14; // truncate
     if (version >= 4) {
-        rules.ports = 1; // bind; connecting is what a worker is for
+        rules.ports = kind == JAIL_WORKER ? 1 : bits(2); // bind; connecting is for workers
         size = offsetof(struct landlock_rules, scoped);
     }
     if (version >= 5)
@@ -271,13 +304,13 @@ enum error_kind jail_enter(enum jail_kind kind, struct error *error)
     const struct rlimit no_core = { 0, 0 };
     enum error_kind failed;
 
-    assert(kind == JAIL_WORKER);
+    assert(kind < JAIL_KINDS);
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
         return error_errno(error, ERROR_SYSTEM, "core dumps cannot be forbidden");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_errno(error, ERROR_SYSTEM, "new privileges cannot be forbidden");
-    failed = deny_files(error);
+    failed = deny_files(kind, error);
     if (failed == ERROR_NONE)
-        failed = filter_calls(error);
+        failed = filter_calls(kind, error);
     return failed;
 }

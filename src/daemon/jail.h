@@ -17,6 +17,7 @@
 
 enum jail_kind {
     JAIL_WORKER, // sockets it is given, new ones of TCP and UDP, memory, threads, time: no more
+    JAIL_SIGNER, // descriptors it is given, memory that runs no code, time: no more
     JAIL_KINDS
 };
 

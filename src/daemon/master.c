@@ -14,12 +14,15 @@
 #include "daemon/parcel.h"
 #include "daemon/plan.h"
 #include "daemon/rules.h"
+#include "daemon/signing.h"
+#include "daemon/supply.h"
 #include "daemon/worker.h"
 #include "proxy/stubs.h"
 #include "proxy/visit.h"
 
 enum {
     RELOAD_MS = 10000, // for all processes to take a new config
+    SIGNER_MS = 10000, // for the signer to have its authority, before workers begin without
     SIGNALS = 6,
 };
 
@@ -40,6 +43,8 @@ struct master {
     struct notify notify;
     struct crew_begin begin; // what the next worker begins with; borrows from all of this
     struct crew *crew;
+    const struct crew_role *roles; // borrowed
+    size_t role_count;
     char pseudonym[INSTALLATION_PSEUDONYM_BYTES];
     ev_signal signals[SIGNALS];
     unsigned ends_asked; // TERM and INT
@@ -50,12 +55,17 @@ struct master {
     uint64_t started_ms, last_reload_ms;             // since 1970
     uint64_t passes_told, passes_taken;              // generations of PASSES messages
     uint64_t reload_asked, reload_begun, reload_done; // numbers of RELOAD messages
-    bool has_begun; // listens, and workers were started
+    bool has_begun; // listens, and processes were started
+    bool awaits_signer; // and workers, which are started when it has said what it signs for
     bool awaits_config, awaits_rules; // of the reload that is under way
     bool is_reloading, reload_again; // again: asked for while it could not be, as the next
     bool successor_wanted;
     struct loop_timer reload_patience;
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
+
+    uint64_t signer_mark; // of the authority that it has
+    struct loop_timer signer_patience;
+    struct loop_timer tickets; // the next key
 
     struct loop_timer watchdog;
     struct succession_program program;
@@ -231,6 +241,46 @@ static void use_passes(struct master *master, struct message *message)
         on_settled(master);
 }
 
+/* Takes the message's descriptor over. */
+static void keep_parcel(struct parcel *kept, struct message *message)
+{
+    if (kept->fd >= 0)
+        close(kept->fd);
+    *kept = (struct parcel){ message->fd, message->parcel.size_bytes };
+    message->fd = -1;
+}
+
+static void use_learned(struct master *master, struct message *message)
+{
+    master->passes_told = message->parcel.generation;
+    crew_tell_workers(master->crew, message);
+    keep_parcel(&master->begin.learned, message);
+    if (crew_is_settled(master->crew)) // there is no worker yet
+        on_settled(master);
+}
+
+static void start_workers(struct master *master);
+
+/* The signer says what it signs for: nothing, or the chain that is sent with its leaves. */
+static void use_authority(struct master *master, struct message *message)
+{
+    master->signer_mark = signing_mark(master->config); // it may have made its authority now
+    crew_tell_workers(master->crew, message);
+    keep_parcel(&master->begin.authority, message);
+    start_workers(master);
+}
+
+static void on_tickets(void *owner)
+{
+    struct master *master = owner;
+    struct message message = message_of(MESSAGE_TICKETS);
+
+    supply_renew_tickets(&master->begin.tickets);
+    message.tickets = master->begin.tickets;
+    crew_tell_workers(master->crew, &message);
+    loop_timer_set(&master->tickets, SUPPLY_TICKETS_MS);
+}
+
 static void use_follow(struct master *master, struct message *message)
 {
     log_follow(message->fd);
@@ -254,6 +304,12 @@ static void on_asked(void *owner, struct message *message)
         break;
     case MESSAGE_PASSES:
         use_passes(master, message);
+        break;
+    case MESSAGE_LEARNED:
+        use_learned(master, message);
+        break;
+    case MESSAGE_AUTHORITY:
+        use_authority(master, message);
         break;
     case MESSAGE_FOLLOW:
     case MESSAGE_NO_FOLLOW:
@@ -292,6 +348,30 @@ static void tell_listeners(struct master *master, const struct listeners *old)
     }
 }
 
+/* Where the authority is another, so is the signer. */
+static void check_signer(struct master *master)
+{
+    uint64_t mark = signing_mark(master->config);
+
+    if (mark == master->signer_mark)
+        return;
+    master->signer_mark = mark;
+    for (size_t i = 0; i < master->role_count; i++)
+        if (master->roles[i].run == signing_run)
+            crew_replace(master->crew, &master->roles[i]);
+}
+
+static void use_trust(struct master *master, struct plan *plan)
+{
+    struct message message = message_of(MESSAGE_TRUST);
+
+    message.fd = plan->trust.fd;
+    message.parcel.size_bytes = plan->trust.size_bytes;
+    crew_tell_workers(master->crew, &message);
+    keep_parcel(&master->begin.trust, &message);
+    plan->trust.fd = -1;
+}
+
 /* From here on nothing can fail. The plan is left with what is no longer in force. */
 static void use_plan(struct master *master, struct plan *plan)
 {
@@ -308,7 +388,9 @@ static void use_plan(struct master *master, struct plan *plan)
     master->listeners = plan->listeners;
     plan->listeners = old_listeners;
     log_set_level(worker_log_level(master->config, master->options->verbosity));
+    use_trust(master, plan); // first: the config may name what is in it
     crew_configure(master->crew, &configure);
+    check_signer(master);
     use_access_log(master, plan->access_log);
     plan->access_log = -1;
     if (names_set_paths(master->names, master->config->resolv_conf, master->config->hosts_file))
@@ -451,6 +533,8 @@ static void drain(struct master *master, int64_t within_ms)
     master->phase = DRAINING;
     master->is_reloading = master->reload_again = false;
     loop_timer_stop(&master->reload_patience);
+    loop_timer_stop(&master->signer_patience);
+    master->awaits_signer = false;
     succession_free(&master->succession);
     crew_drain(master->crew, within_ms);
     listeners_done(&master->listeners);
@@ -526,8 +610,8 @@ static void start_successor(struct master *master)
     }
     log_notice("starts %s as successor", master->program.path);
     if (succession_start(&master->succession, master->loop, &master->program,
-                         &master->listeners, master->begin.shared, &succession_events, master,
-                         &error) != ERROR_NONE)
+                         &master->listeners, master->begin.shared, &master->begin.tickets,
+                         &succession_events, master, &error) != ERROR_NONE)
         log_error("no successor: %s", error.text);
 }
 
@@ -685,7 +769,10 @@ int master_exit_code(enum error_kind kind)
 /* With the first rules at hand: nothing passes unjudged. */
 static void begin(struct master *master)
 {
-    struct plan plan = { .config = master->config, .access_log = -1, .sources = -1 };
+    struct plan plan = { .config = master->config,
+                         .access_log = -1,
+                         .sources = -1,
+                         .trust = { .fd = -1 } };
     struct error error;
     enum error_kind kind;
 
@@ -705,7 +792,24 @@ static void begin(struct master *master)
     for (size_t i = 0; i < master->listeners.count; i++)
         log_notice("listening on %s%s", master->listeners.items[i]->name,
                    master->listeners.items[i]->is_passed ? ", passed by systemd" : "");
+    master->awaits_signer = true;
+    loop_timer_set(&master->signer_patience, SIGNER_MS);
+    crew_start_others(master->crew);
+}
+
+static void start_workers(struct master *master)
+{
+    if (!master->awaits_signer || master->phase != STARTING)
+        return;
+    master->awaits_signer = false;
+    loop_timer_stop(&master->signer_patience);
     crew_set_size(master->crew, plan_workers(master->config));
+}
+
+static void on_signer_patience_over(void *owner)
+{
+    log_error("the signer does not begin; no https is opened");
+    start_workers(owner);
 }
 
 static enum error_kind open_all(struct master *master, struct inheritance *inheritance,
@@ -718,6 +822,8 @@ static enum error_kind open_all(struct master *master, struct inheritance *inher
         return kind;
     master->config = master->begin.config = plan.config;
     plan.config = NULL;
+    master->begin.trust = plan.trust;
+    plan.trust.fd = -1;
     plan_done(&plan);
     log_set_level(worker_log_level(master->config, master->options->verbosity));
     kind = loop_new(&master->loop, error);
@@ -725,6 +831,8 @@ static enum error_kind open_all(struct master *master, struct inheritance *inher
         return kind;
     loop_timer_init(&master->reload_patience, master->loop, on_reload_patience_over, master);
     loop_timer_init(&master->watchdog, master->loop, on_watchdog, master);
+    loop_timer_init(&master->signer_patience, master->loop, on_signer_patience_over, master);
+    loop_timer_init(&master->tickets, master->loop, on_tickets, master);
     watch_signals(master); // before anybody can see that we are there
     kind = adopt_sockets(&inheritance->listeners, error);
     if (kind == ERROR_NONE && !inheritance->shared)
@@ -735,6 +843,7 @@ static enum error_kind open_all(struct master *master, struct inheritance *inher
     inheritance->listeners.count = 0;
     master->begin.shared = inheritance->shared;
     inheritance->shared = NULL;
+    master->begin.tickets = inheritance->tickets;
     master->predecessor = inheritance->channel;
     inheritance->channel = -1;
     return ERROR_NONE;
@@ -767,6 +876,9 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->generation = 1;
     master->predecessor = master->notify.fd = master->begin.access_log = -1;
     master->begin.rules = master->begin.passes = master->begin.follow = -1;
+    master->begin.authority.fd = master->begin.trust.fd = master->begin.learned.fd = -1;
+    master->roles = setup->roles;
+    master->role_count = setup->role_count;
     kind = open_all(master, inheritance, error);
     inheritance_done(inheritance);
     if (kind != ERROR_NONE) {
@@ -783,6 +895,9 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->started_ms = clock_ms();
     master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;
+    if (master->begin.tickets.count == 0)
+        supply_renew_tickets(&master->begin.tickets);
+    loop_timer_set(&master->tickets, SUPPLY_TICKETS_MS);
     master->crew = crew_new(master->loop, &master->begin, setup->roles, setup->role_count,
                             &crew_events, master);
     *out = master;
@@ -801,6 +916,13 @@ int master_run(struct master *master)
     return master->exit_code;
 }
 
+static void close_parcel(struct parcel *parcel)
+{
+    if (parcel->fd >= 0)
+        close(parcel->fd);
+    parcel->fd = -1;
+}
+
 void master_free(struct master **master)
 {
     struct master *old = *master;
@@ -811,6 +933,8 @@ void master_free(struct master **master)
         unwatch_signals(old);
         loop_timer_stop(&old->watchdog);
         loop_timer_stop(&old->reload_patience);
+        loop_timer_stop(&old->signer_patience);
+        loop_timer_stop(&old->tickets);
         succession_free(&old->succession);
     }
     rules_free(&old->rules);
@@ -828,6 +952,9 @@ void master_free(struct master **master)
         close(old->begin.passes);
     if (old->begin.follow >= 0)
         close(old->begin.follow);
+    close_parcel(&old->begin.authority);
+    close_parcel(&old->begin.trust);
+    close_parcel(&old->begin.learned);
     if (old->predecessor >= 0) {
         ev_io_stop(old->loop->ev, &old->from_predecessor);
         close(old->predecessor);

@@ -111,6 +111,10 @@ static bool fields_are_sound(const struct message *message)
     case MESSAGE_STATE:
         return message->state.is_serving <= 1 &&
                is_text(message->state.last_error, sizeof message->state.last_error);
+    case MESSAGE_NOTE:
+        return message->note.size_bytes <= sizeof message->note.packet;
+    case MESSAGE_TICKETS:
+        return message->tickets.count <= MESSAGE_TICKET_KEYS;
     default:
         return true;
     }

@@ -16,13 +16,16 @@
 enum {
     MESSAGE_NAME_BYTES = 64, // of a listener, as the config writes it
     MESSAGE_TEXT_BYTES = 500,
+    MESSAGE_NOTE_BYTES = 1024,
+    MESSAGE_TICKET_KEYS = 3,
+    MESSAGE_TICKET_KEY_BYTES = 80,
 };
 
-struct message_number { // PING, PONG, RELOAD
+struct message_number { // PING, PONG, RELOAD; SIGNER: the place of the worker
     uint64_t number;
 };
 
-struct message_parcel { // CONFIGURE, RULES, PASSES: what the descriptor holds
+struct message_parcel { // CONFIGURE, RULES, PASSES, LEARNED, TRUST, AUTHORITY: what is in memory
     uint64_t generation;
     uint64_t size_bytes;
 };
@@ -47,6 +50,16 @@ struct message_listener { // LISTEN, UNLISTEN
 
 struct message_drain { // DRAIN
     int64_t within_ms; // -1: no limit
+};
+
+struct message_note { // NOTE: an event of proxy/learned.h
+    uint64_t size_bytes;
+    char packet[MESSAGE_NOTE_BYTES]; // zeros behind it
+};
+
+struct message_tickets { // TICKETS: keys for the sessions of browsers, the newest first
+    uint64_t count;
+    unsigned char keys[MESSAGE_TICKET_KEYS][MESSAGE_TICKET_KEY_BYTES];
 };
 
 struct message_state { // STATE: what the master knows, for whoever shows it
@@ -91,7 +104,13 @@ struct message_none {
     ROW(PASSES, parcel, sizeof(struct message_parcel), 1, "passes") /* admin/passbook.h */ \
     ROW(FOLLOW, none, 0, 1, "follow")             /* a socket: each log line as a packet, too */ \
     ROW(NO_FOLLOW, none, 0, 0, "no-follow") \
-    ROW(TAKEN, none, 0, 0, "taken")               /* PASSES or RULES: one for each of them */
+    ROW(TAKEN, none, 0, 0, "taken")               /* PASSES, LEARNED or RULES: one for each */ \
+    ROW(SIGNER, number, sizeof(struct message_number), 1, "signer") /* a line of packets: sign.h */ \
+    ROW(AUTHORITY, parcel, sizeof(struct message_parcel), 1, "authority") /* its chain; 0: none */ \
+    ROW(TRUST, parcel, sizeof(struct message_parcel), 1, "trust")   /* supply.h */ \
+    ROW(TICKETS, tickets, sizeof(struct message_tickets), 0, "tickets") \
+    ROW(LEARNED, parcel, sizeof(struct message_parcel), 1, "learned") /* proxy/learned.h */ \
+    ROW(NOTE, note, sizeof(struct message_note), 0, "note")         /* of a worker, to admin */
 
 enum message_type {
     MESSAGE_NONE,
@@ -113,11 +132,16 @@ struct message {
         struct message_listener listener;
         struct message_drain drain;
         struct message_state state;
+        struct message_note note;
+        struct message_tickets tickets;
     };
 };
 
-enum { MESSAGE_PACKET_BYTES = 12 + sizeof(struct message_state) }; // header and longest fields
-_Static_assert(sizeof(struct message_state) >= sizeof(struct message_configured), "longest");
+enum { MESSAGE_PACKET_BYTES = 12 + sizeof(struct message_note) }; // header and longest fields
+_Static_assert(sizeof(struct message_note) >= sizeof(struct message_configured) &&
+                   sizeof(struct message_note) >= sizeof(struct message_state) &&
+                   sizeof(struct message_note) >= sizeof(struct message_tickets),
+               "longest");
 
 /* A message of that type, all fields zero, without a descriptor. */
 struct message message_of(enum message_type type);

@@ -16,6 +16,11 @@ enum {
     PARCEL_SOURCES_BYTES = 16 * 1024 * 1024,  // all of them together
 };
 
+struct parcel { // sealed memory, kept for whoever comes
+    int fd;     // -1: none
+    uint64_t size_bytes;
+};
+
 /* All parts one behind the other. *fd is the caller's; *size_bytes their sum. */
 enum error_kind parcel_pack(int *fd, uint64_t *size_bytes, const struct span *parts,
                             size_t count, struct error *error);

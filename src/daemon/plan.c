@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "daemon/parcel.h"
+#include "daemon/supply.h"
 #include "proxy/proxy.h"
 
 size_t plan_workers(const struct config *config)
@@ -48,7 +48,7 @@ enum error_kind plan_open_access_log(int *fd, const struct config *config, struc
 enum error_kind plan_read(struct plan *out, const struct daemon_options *options,
                           struct error *error)
 {
-    struct plan plan = { .access_log = -1, .sources = -1 };
+    struct plan plan = { .access_log = -1, .sources = -1, .trust = { .fd = -1 } };
     struct config_sources sources;
     enum error_kind kind = config_sources_read(&sources, options->config_path, options->settings,
                                                options->setting_count, error);
@@ -61,6 +61,8 @@ enum error_kind plan_read(struct plan *out, const struct daemon_options *options
     if (kind == ERROR_NONE)
         kind = parcel_pack_sources(&plan.sources, &plan.sources_bytes, &sources, error);
     config_sources_done(&sources);
+    if (kind == ERROR_NONE)
+        kind = supply_pack_trust(&plan.trust, plan.config, error);
     if (kind != ERROR_NONE) {
         plan_done(&plan);
         return kind;
@@ -87,4 +89,6 @@ void plan_done(struct plan *plan)
         close(plan->access_log);
     if (plan->sources >= 0)
         close(plan->sources);
+    if (plan->trust.fd >= 0)
+        close(plan->trust.fd);
 }

@@ -1,7 +1,7 @@
 /*
  * plan.h - all that a start or a reload needs from outside, built fully before anybody hears of it.
  *
- * Reads and checks the config, opens the access log and the listening sockets, packs the config's
+ * Reads and checks the config and what it names for https, opens the access log and the listening sockets, packs the config's
  * sources for other processes. When any of it fails there is no plan, and what was in force before
  * is as it was.
  */
@@ -10,6 +10,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/listeners.h"
+#include "daemon/parcel.h"
 
 struct plan {
     struct config *config;
@@ -17,6 +18,7 @@ struct plan {
     int access_log;         // -1: none
     int sources;            // the parcel of the config's sources (parcel.h)
     uint64_t sources_bytes;
+    struct parcel trust;    // supply.h
 };
 
 /* Reads and checks the config and packs its sources; opens nothing yet. ERROR_CONFIG and

@@ -191,9 +191,10 @@ static enum error_kind hand_over_listener(int channel, const struct listener *li
 }
 
 static enum error_kind hand_over(int channel, const struct listeners *listeners,
-                                 const struct shared *shared, struct error *error)
+                                 const struct shared *shared,
+                                 const struct message_tickets *tickets, struct error *error)
 {
-    struct message counters = message_of(MESSAGE_COUNTERS);
+    struct message counters = message_of(MESSAGE_COUNTERS), keys = message_of(MESSAGE_TICKETS);
     struct message end = message_of(MESSAGE_HANDED_OVER);
     enum error_kind kind = ERROR_NONE;
 
@@ -201,8 +202,11 @@ static enum error_kind hand_over(int channel, const struct listeners *listeners,
         kind = hand_over_listener(channel, listeners->items[i], error);
     counters.fd = shared_fd(shared);
     counters.parcel.size_bytes = shared_size_bytes();
+    keys.tickets = *tickets;
     if (kind == ERROR_NONE)
         kind = message_send(channel, &counters, error);
+    if (kind == ERROR_NONE)
+        kind = message_send(channel, &keys, error);
     if (kind == ERROR_NONE)
         kind = message_send(channel, &end, error);
     return kind;
@@ -226,6 +230,7 @@ static pid_t fork_successor(const struct succession_program *program, int channe
 enum error_kind succession_start(struct succession **out, struct loop *loop,
                                  const struct succession_program *program,
                                  const struct listeners *listeners, const struct shared *shared,
+                                 const struct message_tickets *tickets,
                                  const struct succession_events *events, void *owner,
                                  struct error *error)
 {
@@ -236,7 +241,7 @@ enum error_kind succession_start(struct succession **out, struct loop *loop,
 
     if (kind != ERROR_NONE)
         return kind;
-    kind = hand_over(ends[0], listeners, shared, error);
+    kind = hand_over(ends[0], listeners, shared, tickets, error);
     if (kind != ERROR_NONE)
         goto fail;
     pid = fork_successor(program, ends[1]);
@@ -318,6 +323,10 @@ static enum error_kind take(struct inheritance *inheritance, struct message *mes
         if (kind == ERROR_UNSUPPORTED)
             log_notice("counters begin anew: %s", error->text);
         return kind == ERROR_UNSUPPORTED ? ERROR_NONE : kind;
+    }
+    if (message->type == MESSAGE_TICKETS) {
+        inheritance->tickets = message->tickets;
+        return ERROR_NONE;
     }
     return error_set(error, ERROR_SYNTAX, "the predecessor sent a %s message",
                      message_name(message->type));

@@ -3,7 +3,8 @@
  *
  *     predecessor                                        successor
  *     fork, exec of the program's path      ------->     finds DEJUNK_SUCCEEDS=descriptor
- *     LISTEN (each socket), COUNTERS, HANDED_OVER ---->  adopts them, starts its workers
+ *     LISTEN (each socket), COUNTERS,
+ *     TICKETS, HANDED_OVER                  ------->     adopts them, starts its workers
  *                                           <--- READY   all of them serve
  *     tells systemd of the new main process
  *     GO_ON, drains                         ------->     is the service
@@ -16,6 +17,7 @@
 #define DEJUNK_DAEMON_SUCCESSION_H
 
 #include "daemon/listeners.h"
+#include "daemon/messages.h"
 #include "daemon/shared.h"
 #include "io/loop.h"
 
@@ -42,6 +44,7 @@ void succession_program_done(struct succession_program *program);
 enum error_kind succession_start(struct succession **out, struct loop *loop,
                                  const struct succession_program *program,
                                  const struct listeners *listeners, const struct shared *shared,
+                                 const struct message_tickets *tickets,
                                  const struct succession_events *events, void *owner,
                                  struct error *error);
 /* After on_ready(): the service is the successor's. */
@@ -55,6 +58,7 @@ struct inheritance {
     int channel;                // to the predecessor; -1: there is none
     struct listeners listeners; // its sockets
     struct shared *shared;      // its counters; NULL when they are of another version
+    struct message_tickets tickets; // its keys for sessions of browsers
 };
 
 /* Waits for all that the predecessor hands over; at once an empty inheritance when there is no

@@ -16,8 +16,10 @@
 #include "daemon/child.h"
 #include "daemon/jail.h"
 #include "daemon/names.h"
-#include "daemon/parcel.h"
-#include "proxy/proxy.h"
+#include "daemon/packets.h"
+#include "daemon/supply.h"
+#include "proxy/learned.h"
+#include "trust/sign.h"
 
 enum {
     LOG_BYTES = 64 * 1024,    // lines that wait to be written; beyond, they are lost and counted
@@ -51,6 +53,7 @@ struct worker {
     size_t listener_count;
     struct access_log log;
     int local;
+    struct packets signer; // packets of trust/sign.h
     int follow; // each line of the log as a packet; -1: nobody follows
     bool is_draining;
     int exit_code;
@@ -197,6 +200,63 @@ static int connect_local(void *owner)
     }
     close(ends[1]);
     return ends[0];
+}
+
+/* ---- https ---- */
+
+static bool ask_signer(void *owner, struct span packet)
+{
+    struct worker *worker = owner;
+
+    return packets_send(&worker->signer, packet);
+}
+
+static void on_signer_lost(void *owner)
+{
+    struct worker *worker = owner;
+
+    log_warning("the signer is gone; leaves that are kept go on");
+    proxy_signer_lost(worker->proxy);
+}
+
+static void on_signature(void *owner, struct span packet)
+{
+    struct worker *worker = owner;
+    struct error error;
+
+    if (proxy_take_signature(worker->proxy, packet, &error) == ERROR_NONE)
+        return;
+    log_error("%s", error.text);
+    packets_close(&worker->signer);
+    proxy_signer_lost(worker->proxy);
+}
+
+static const struct packets_events signer_events = { on_signature, on_signer_lost };
+
+/* Takes the descriptor over. Who waits for one that was replaced is told. */
+static void set_signer(struct worker *worker, int fd)
+{
+    if (packets_is_open(&worker->signer)) {
+        packets_close(&worker->signer);
+        proxy_signer_lost(worker->proxy);
+    }
+    packets_open(&worker->signer, worker->loop, fd, SIGN_ANSWER_BYTES, false, &signer_events,
+                 worker);
+}
+
+/* What admin does not take is only known here. */
+static void tell_learned(void *owner, const struct learned_event *event)
+{
+    struct worker *worker = owner;
+    struct message note = message_of(MESSAGE_NOTE);
+    struct error error;
+
+    _Static_assert((int)LEARNED_PACKET_BYTES <= (int)MESSAGE_NOTE_BYTES, "an event fits");
+    note.note.size_bytes = learned_encode(note.note.packet, event);
+    if (note.note.size_bytes == 0 || worker->local < 0)
+        return;
+    if (message_send(worker->local, &note, &error) != ERROR_NONE)
+        log_debug("admin does not hear of a handshake: %s", error.text);
 }
 
 /* ---- listeners ---- */
@@ -369,6 +429,7 @@ static void end_now(struct worker *worker, const char *why)
 static void obey(struct worker *worker, struct message *message)
 {
     struct message pong = message_of(MESSAGE_PONG), taken = message_of(MESSAGE_TAKEN);
+    const struct parcel parcel = { message->fd, message->parcel.size_bytes };
 
     switch (message->type) {
     case MESSAGE_PING:
@@ -388,6 +449,23 @@ static void obey(struct worker *worker, struct message *message)
     case MESSAGE_PASSES:
         take_passes(worker, message->fd, message->parcel.size_bytes);
         message_send(worker->channel, &taken, NULL);
+        break;
+    case MESSAGE_LEARNED:
+        supply_use_learned(worker->proxy, &parcel);
+        message_send(worker->channel, &taken, NULL);
+        break;
+    case MESSAGE_TRUST:
+        supply_use_trust(worker->proxy, &parcel);
+        break;
+    case MESSAGE_AUTHORITY:
+        supply_use_authority(worker->proxy, &parcel);
+        break;
+    case MESSAGE_TICKETS:
+        supply_use_tickets(worker->proxy, &message->tickets);
+        break;
+    case MESSAGE_SIGNER:
+        set_signer(worker, message->fd);
+        message->fd = -1;
         break;
     case MESSAGE_FOLLOW:
         set_follow(worker, message->fd);
@@ -457,7 +535,8 @@ static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
 /* What is ours stays open, all else of the master's is closed: its loop, its other children. */
 static void close_the_rest(const struct worker_setup *setup)
 {
-    int kept[LISTENERS_MOST + 6];
+    const int parcels[] = { setup->authority.fd, setup->trust.fd, setup->learned.fd };
+    int kept[LISTENERS_MOST + 9];
     size_t count = 0;
 
     kept[count++] = setup->channel;
@@ -471,6 +550,9 @@ static void close_the_rest(const struct worker_setup *setup)
         kept[count++] = setup->passes;
     if (setup->follow >= 0)
         kept[count++] = setup->follow;
+    for (size_t i = 0; i < sizeof parcels / sizeof *parcels; i++)
+        if (parcels[i] >= 0)
+            kept[count++] = parcels[i];
     for (size_t i = 0; i < setup->listeners->count; i++) {
         int fd = listener_fd(setup->listeners->items[i], setup->place);
         if (fd >= 0)
@@ -486,6 +568,19 @@ static void learn_local_time(void)
     tzset();
 }
 
+static void use_supplies(struct worker *worker, const struct worker_setup *setup)
+{
+    const struct parcel *const parcels[] = { &setup->trust, &setup->authority, &setup->learned };
+
+    supply_use_trust(worker->proxy, &setup->trust);
+    supply_use_authority(worker->proxy, &setup->authority);
+    supply_use_learned(worker->proxy, &setup->learned);
+    supply_use_tickets(worker->proxy, setup->tickets);
+    for (size_t i = 0; i < sizeof parcels / sizeof *parcels; i++)
+        if (parcels[i]->fd >= 0)
+            close(parcels[i]->fd);
+}
+
 static enum error_kind begin(struct worker *worker, const struct worker_setup *setup,
                              struct error *error)
 {
@@ -499,6 +594,8 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
         .visit_secret = setup->visit_secret,
         .seams = { .connect_local = connect_local,
                    .write_access_log = write_access_log,
+                   .ask_signer = ask_signer,
+                   .tell_learned = tell_learned,
                    .owner = worker },
     };
     enum error_kind kind = loop_new(&worker->loop, error);
@@ -508,6 +605,8 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
     loop_timer_init(&worker->log.soon, worker->loop, on_log_soon, &worker->log);
     with.loop = worker->loop;
     kind = proxy_new(&worker->proxy, &with, error);
+    if (kind == ERROR_NONE)
+        use_supplies(worker, setup);
     for (size_t i = 0; i < setup->listeners->count && kind == ERROR_NONE; i++) {
         const struct listener *listener = setup->listeners->items[i];
         int fd = listener_fd(listener, setup->place);
@@ -553,6 +652,10 @@ static void end(struct worker *worker)
         set_access_log(worker, -1);
     }
     buffer_release(&worker->log.lines);
+    if (packets_is_open(&worker->signer)) {
+        packets_close(&worker->signer);
+        proxy_signer_lost(worker->proxy);
+    }
     proxy_free(&worker->proxy);
     loop_free(&worker->loop);
     config_unref(&worker->config);
@@ -566,6 +669,7 @@ int worker_run(const struct worker_setup *setup)
         .verbosity = setup->verbosity,
         .log = { .fd = setup->access_log, .lines = { .limit_bytes = LOG_BYTES } },
         .local = setup->local,
+        .signer = { .fd = -1 },
         .follow = -1,
     };
     struct error error;

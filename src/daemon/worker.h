@@ -10,8 +10,10 @@
 
 #include "base/metrics.h"
 #include "daemon/listeners.h"
+#include "daemon/parcel.h"
 #include "state/config.h"
 
+struct message_tickets;
 struct stubs;
 
 struct worker_setup { // all borrowed from the master's memory as it was at fork
@@ -31,6 +33,8 @@ struct worker_setup { // all borrowed from the master's memory as it was at fork
     int passes;       // passes given, as in PASSES; -1: none
     uint64_t passes_bytes;
     int follow;       // a socket, as in FOLLOW; -1: nobody follows
+    struct parcel authority, trust, learned;
+    const struct message_tickets *tickets;
     int local;        // a channel for CALLER messages to the admin process; -1: none
 };
 

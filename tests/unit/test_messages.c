@@ -58,7 +58,7 @@ static void every_type_arrives_as_it_was_sent(void **state)
         if (message_receive(channel[1], &got, &error) != MESSAGE_GOT)
             fail_msg("%s: %s", message_name(type), error.text);
         assert_int_equal(got.type, type);
-        assert_memory_equal(&got.none, &sent.none, sizeof(struct message_state));
+        assert_memory_equal(&got.none, &sent.none, sizeof(struct message_note));
         assert_int_equal(got.fd >= 0, brings_descriptor(type));
         if (got.fd >= 0) {
             assert_true(fcntl(got.fd, F_GETFD) & FD_CLOEXEC);

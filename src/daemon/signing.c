@@ -1,0 +1,463 @@
+#include "daemon/signing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/table.h"
+#include "daemon/charter.h"
+#include "daemon/jail.h"
+#include "daemon/packets.h"
+#include "daemon/worker.h"
+#include "trust/signer.h"
+#include "trust/vault.h"
+
+enum {
+    LINES = 4 * CREW_WORKERS, // workers that drain are beside their successors
+    MESSAGES_AT_ONCE = 16,
+    SECRET_BYTES = 256 * 1024, // OpenSSL's own locked heap
+    SECRET_PIECE_BYTES = 32,
+    NAME_SHOWN_BYTES = 300,
+};
+
+struct signing;
+
+struct line { // to a worker
+    struct signing *of;
+    struct packets packets;
+    size_t place;
+};
+
+struct signing {
+    struct loop *loop;
+    const struct crew_begin *begin;
+    int channel;
+    ev_io incoming;
+    struct signer signer;
+    struct sign_limit limits[CREW_WORKERS]; // by place: a worker that ends gains nothing by it
+    struct line lines[LINES];
+    int exit_code;
+};
+
+/* ---- the authority ---- */
+
+static enum error_kind read_own(struct buffer *out, struct span path, bool is_secret,
+                                struct error *error)
+{
+    char name[PATH_MAX];
+    struct stat status;
+    ssize_t got = 1;
+    int fd;
+    enum error_kind kind = ERROR_NONE;
+
+    snprintf(name, sizeof name, "%.*s", SPAN_PRINT(path));
+    fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_errno(error, ERROR_CONFIG, "cannot open %s", name);
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+        kind = error_set(error, ERROR_CONFIG, "%s is no file", name);
+    else if (is_secret && (status.st_mode & (S_IRWXG | S_IRWXO)))
+        kind = error_set(error, ERROR_FORBIDDEN, "%s may be read by others: chmod 600 it", name);
+    else if (status.st_size == 0 || status.st_size > AUTHORITY_TEXT_BYTES)
+        kind = error_set(error, ERROR_LIMIT, "%s is empty or longer than %d bytes", name,
+                         AUTHORITY_TEXT_BYTES);
+    else if (!buffer_reserve(out, (size_t)status.st_size)) // no copies: it does not grow
+        abort();
+    while (kind == ERROR_NONE && got != 0 && out->size < out->capacity) {
+        got = read(fd, out->at + out->size, out->capacity - out->size);
+        if (got < 0 && errno != EINTR)
+            kind = error_errno(error, ERROR_CONFIG, "cannot read %s", name);
+        out->size += got > 0 ? (size_t)got : 0;
+    }
+    close(fd);
+    return kind;
+}
+
+static enum error_kind load_own(struct authority **out, const struct config_ca *ca,
+                                struct error *error)
+{
+    struct buffer certificate = { .limit_bytes = 2 * AUTHORITY_TEXT_BYTES }, key = certificate;
+    struct error why;
+    enum error_kind kind = read_own(&certificate, ca->certificate, false, &why);
+
+    if (kind == ERROR_NONE)
+        kind = read_own(&key, ca->key, true, &why);
+    if (kind == ERROR_NONE)
+        kind = authority_own(out, buffer_span(&certificate), buffer_span(&key), time(NULL), &why);
+    OPENSSL_cleanse(key.at, key.capacity);
+    buffer_release(&key);
+    buffer_release(&certificate);
+    return kind == ERROR_NONE ? kind : error_set(error, kind, "ca: %s", why.text);
+}
+
+/* That of the vault; on first need it is made. */
+static enum error_kind load_ours(struct authority **out, const struct config *config,
+                                 struct error *error)
+{
+    char directory[PATH_MAX], name[AUTHORITY_NAME_BYTES];
+    enum error_kind kind = charter_directory(directory, sizeof directory, config, error);
+
+    if (kind != ERROR_NONE || vault_exists(directory))
+        return kind == ERROR_NONE ? vault_load(out, directory, error) : kind;
+    if (!charter_has_list())
+        log_warning("there is no list %s: the authority will be able to sign for any name",
+                    CHARTER_LIST);
+    kind = charter_make(out, directory, NULL, NULL, error);
+    if (kind == ERROR_NONE)
+        log_notice("made %s in %s; devices that trust it can be enrolled: dejunk ca trust, "
+                   "dejunk ca enrol",
+                   authority_name(*out, name), directory);
+    return kind;
+}
+
+static struct authority *load(const struct config *config)
+{
+    struct authority *authority = NULL;
+    char name[AUTHORITY_NAME_BYTES];
+    struct error error;
+    enum error_kind kind;
+
+    if (config->intercept == INTERCEPT_NONE)
+        return NULL;
+    kind = config->ca.certificate.size > 0 ? load_own(&authority, &config->ca, &error)
+                                           : load_ours(&authority, config, &error);
+    if (kind != ERROR_NONE) {
+        log_error("no https is opened: %s", error.text);
+        return NULL;
+    }
+    log_info("signs for %s", authority_name(authority, name));
+    if (authority_until(authority) < time(NULL))
+        log_error("%s has expired: dejunk ca rotate", name);
+    return authority;
+}
+
+static void mix_file(uint64_t *mark, const char *path)
+{
+    struct stat status;
+    char text[256];
+
+    if (stat(path, &status) != 0)
+        snprintf(text, sizeof text, "none %016llx", (unsigned long long)*mark);
+    else
+        snprintf(text, sizeof text, "%llu %lld %lld.%09ld %016llx",
+                 (unsigned long long)status.st_ino, (long long)status.st_size,
+                 (long long)status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+                 (unsigned long long)*mark);
+    for (const char *c = text; *c; c++) // FNV-1a; nobody chooses these
+        *mark = (*mark ^ (unsigned char)*c) * UINT64_C(1099511628211);
+}
+
+uint64_t signing_mark(const struct config *config)
+{
+    const struct span own[] = { config->ca.certificate, config->ca.key };
+    uint64_t mark = UINT64_C(14695981039346656037);
+    char path[PATH_MAX + sizeof VAULT_FILE];
+
+    if (config->intercept == INTERCEPT_NONE)
+        return 0;
+    if (own[0].size == 0) {
+        if (charter_directory(path, PATH_MAX, config, NULL) == ERROR_NONE) {
+            memcpy(path + strlen(path), "/" VAULT_FILE, sizeof VAULT_FILE + 1);
+            mix_file(&mark, path);
+        }
+        return mark;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%.*s", SPAN_PRINT(own[i]));
+        mix_file(&mark, path);
+    }
+    return mark + own[0].size;
+}
+
+/* ---- workers ---- */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void set_limits(struct signing *it, const struct config *config)
+{
+    for (size_t i = 0; i < CREW_WORKERS; i++)
+        sign_limit_init(&it->limits[i], (uint32_t)config->leaf_rate_per_s,
+                        (uint32_t)config->leaf_burst, now_ms());
+}
+
+/* The first name asked for, for the log. */
+static const char *first_name(char to[NAME_SHOWN_BYTES], struct span packet, size_t *names)
+{
+    struct sign_request request;
+
+    *names = 0;
+    to[0] = '\0';
+    if (sign_decode_request(&request, packet, NULL) != ERROR_NONE || request.name_count == 0)
+        return to;
+    *names = request.name_count;
+    if (request.names[0].kind == HOSTNAME_NAME)
+        return log_text(to, NAME_SHOWN_BYTES, request.names[0].bytes);
+    snprintf(to, NAME_SHOWN_BYTES, "an address");
+    return to;
+}
+
+static void log_outcome(const struct line *line, enum sign_outcome outcome, struct span packet)
+{
+    char name[NAME_SHOWN_BYTES];
+    enum log_level level = outcome == SIGN_DONE   ? LOG_LEVEL_INFO
+                           : outcome == SIGN_RATE ? LOG_LEVEL_DEBUG // one line each second, below
+                                                  : LOG_LEVEL_WARNING;
+    size_t names;
+
+    if (!log_is_on(level))
+        return;
+    first_name(name, packet, &names);
+    log_write(level, "%s for worker %zu: %s, %zu names",
+              outcome == SIGN_DONE ? "signed" : sign_outcome_words(outcome), line->place, name,
+              names);
+}
+
+static void answer(struct line *line, struct span packet)
+{
+    struct signing *it = line->of;
+    char reply[SIGN_ANSWER_BYTES];
+    size_t size;
+    enum sign_outcome outcome;
+    struct error error;
+
+    if (signer_answer(&it->signer, &it->limits[line->place], packet, time(NULL), now_ms(), reply,
+                      &size, &outcome, &error) != ERROR_NONE) {
+        log_error("worker %zu is heard no more: %s", line->place, error.text);
+        packets_close(&line->packets);
+        return;
+    }
+    log_outcome(line, outcome, packet);
+    if (!packets_send(&line->packets, span_of(reply, size)))
+        packets_close(&line->packets);
+}
+
+static void on_packet(void *owner, struct span packet)
+{
+    struct line *line = owner;
+
+    if (line->of->signer.authority)
+        answer(line, packet);
+    else // it was told so; an answer to what came before
+        packets_close(&line->packets);
+}
+
+static void on_line_end(void *owner)
+{
+    const struct line *line = owner;
+
+    log_debug("worker %zu is gone", line->place);
+}
+
+static const struct packets_events line_events = { on_packet, on_line_end };
+
+/* Takes the descriptor over. */
+static void open_line(struct signing *it, uint64_t place, int fd)
+{
+    struct line *line = it->lines;
+
+    while (line < it->lines + LINES && packets_is_open(&line->packets))
+        line++;
+    if (line == it->lines + LINES || place >= CREW_WORKERS) {
+        log_error("more than %d workers", LINES);
+        close(fd);
+        return;
+    }
+    line->of = it;
+    line->place = (size_t)place;
+    packets_open(&line->packets, it->loop, fd, SIGN_REQUEST_BYTES, true, &line_events, line);
+}
+
+/* ---- the master ---- */
+
+static void end_now(struct signing *it, int exit_code)
+{
+    it->exit_code = exit_code;
+    ev_io_stop(it->loop->ev, &it->incoming);
+    loop_stop(it->loop);
+}
+
+/* Only the limits are taken from it; for another authority this process is replaced. */
+static void configure(struct signing *it, const struct message *message)
+{
+    struct message reply = message_of(MESSAGE_CONFIGURED);
+    struct config *config = NULL;
+    struct error error = { .kind = ERROR_NONE };
+
+    reply.configured.generation = message->parcel.generation;
+    reply.configured.kind =
+        (uint32_t)parcel_read_config(&config, message->fd, message->parcel.size_bytes, &error);
+    if (reply.configured.kind == ERROR_NONE) {
+        set_limits(it, config);
+        log_set_level(worker_log_level(config, it->begin->verbosity));
+    } else {
+        message_set_text(reply.configured.text, sizeof reply.configured.text, error.text);
+    }
+    config_unref(&config);
+    if (message_send(it->channel, &reply, &error) != ERROR_NONE)
+        log_error("%s", error.text);
+}
+
+static void obey(struct signing *it, struct message *message)
+{
+    struct message pong = message_of(MESSAGE_PONG);
+
+    switch (message->type) {
+    case MESSAGE_PING:
+        pong.number = message->number;
+        message_send(it->channel, &pong, NULL); // a lost one is like a late one
+        break;
+    case MESSAGE_CONFIGURE:
+        configure(it, message);
+        break;
+    case MESSAGE_SIGNER:
+        open_line(it, message->number.number, message->fd);
+        message->fd = -1;
+        break;
+    case MESSAGE_STATE:
+        break;
+    case MESSAGE_DRAIN:
+        end_now(it, EX_OK);
+        break;
+    default:
+        log_error("the master sent a %s message", message_name(message->type));
+        break;
+    }
+    if (message->fd >= 0)
+        close(message->fd);
+}
+
+static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
+{
+    struct signing *it = watcher->data;
+
+    (void)ev;
+    (void)revents;
+    for (int i = 0; i < MESSAGES_AT_ONCE && ev_is_active(&it->incoming); i++) {
+        struct message message;
+        struct error error;
+
+        switch (message_receive(it->channel, &message, &error)) {
+        case MESSAGE_WAIT:
+            return;
+        case MESSAGE_END:
+            end_now(it, EX_OK);
+            return;
+        case MESSAGE_BAD:
+            log_error("ends at once: %s", error.text);
+            end_now(it, EX_IOERR);
+            return;
+        case MESSAGE_GOT:
+            obey(it, &message);
+            break;
+        }
+    }
+}
+
+/* ---- the process ---- */
+
+/* Before there is a secret: nobody may look in, nothing of it goes to a disk. */
+static enum error_kind close_up(struct error *error)
+{
+    const struct rlimit no_core = { 0, 0 };
+
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
+        return error_errno(error, ERROR_SYSTEM, "core dumps cannot be forbidden");
+    if (CRYPTO_secure_malloc_init(SECRET_BYTES, SECRET_PIECE_BYTES) != 1)
+        log_warning("the key's own memory cannot be locked: it may be written to swap space");
+    else if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+        log_info("only the key's own memory is locked, not all: %s (LimitMEMLOCK)",
+                 strerror(errno));
+    return ERROR_NONE;
+}
+
+/* To the master, and from there to the workers. None: an empty one. */
+static enum error_kind tell_authority(const struct signing *it, struct error *error)
+{
+    struct message message = message_of(MESSAGE_AUTHORITY);
+    struct buffer pem = { .limit_bytes = AUTHORITY_TEXT_BYTES };
+    struct span text;
+    enum error_kind kind;
+
+    if (it->signer.authority)
+        authority_chain_pem(it->signer.authority, &pem);
+    text = buffer_span(&pem);
+    kind = parcel_pack(&message.fd, &message.parcel.size_bytes, &text, 1, error);
+    if (kind == ERROR_NONE) {
+        kind = message_send(it->channel, &message, error);
+        close(message.fd);
+    }
+    buffer_release(&pem);
+    return kind;
+}
+
+static enum error_kind begin(struct signing *it, struct error *error)
+{
+    const struct message ready = message_of(MESSAGE_READY);
+    enum error_kind kind = loop_new(&it->loop, error);
+
+    if (kind == ERROR_NONE && jail_is_wanted())
+        kind = close_up(error);
+    if (kind != ERROR_NONE)
+        return kind;
+    set_limits(it, it->begin->config);
+    it->signer.authority = load(it->begin->config);
+    kind = tell_authority(it, error);
+    if (kind == ERROR_NONE && jail_is_wanted())
+        kind = jail_enter(JAIL_SIGNER, error);
+    return kind == ERROR_NONE ? message_send(it->channel, &ready, error) : kind;
+}
+
+static void serve(struct signing *it)
+{
+    ev_io_init(&it->incoming, on_incoming, it->channel, EV_READ);
+    it->incoming.data = it;
+    ev_io_start(it->loop->ev, &it->incoming);
+    loop_run(it->loop);
+    ev_io_stop(it->loop->ev, &it->incoming);
+}
+
+int signing_run(const struct crew_start *start)
+{
+    struct signing *it = calloc(1, sizeof *it);
+    struct error error;
+    int exit_code;
+
+    if (!it)
+        abort();
+    it->begin = start->begin;
+    it->channel = start->channel;
+    for (size_t i = 0; i < LINES; i++)
+        it->lines[i].packets.fd = -1;
+    log_start("signer", worker_log_level(start->begin->config, start->begin->verbosity));
+    child_keep_only(&start->channel, 1);
+    if (begin(it, &error) != ERROR_NONE) {
+        log_error("%s", error.text);
+        it->exit_code = EX_OSERR;
+    } else {
+        serve(it);
+    }
+    for (size_t i = 0; i < LINES; i++)
+        packets_close(&it->lines[i].packets);
+    authority_free(&it->signer.authority);
+    loop_free(&it->loop);
+    exit_code = it->exit_code;
+    free(it);
+    return exit_code;
+}
