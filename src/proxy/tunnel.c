@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "io/stream_tls.h"
 #include "proxy/access_log.h"
 #include "proxy/body.h"
 #include "proxy/judge.h"
@@ -68,6 +69,12 @@ void tunnel_let_go(struct tunnel *tunnel, bool reset)
     bury(tunnel);
 }
 
+/* What an upgrade leads to has frames of its own: who leaves without TLS's farewell has ended. */
+static bool ends_bare(const struct stream *stream)
+{
+    return stream_tls_ssl(stream) && stream_tls_ending(stream, NULL) == STREAM_TLS_CLOSED;
+}
+
 /* Moves what can be moved; false when an end broke off. */
 static bool move(struct tunnel *tunnel, struct direction *d)
 {
@@ -114,7 +121,10 @@ static bool move(struct tunnel *tunnel, struct direction *d)
             d->has_ended = true;
             break;
         case STREAM_LOST:
-            return false;
+            if (!ends_bare(d->from))
+                return false;
+            d->has_ended = true;
+            break;
         }
     }
     return true;

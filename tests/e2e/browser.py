@@ -19,8 +19,16 @@ OPTIONS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first
 class Browser:
     """One Chromium with one page. `console` collects warnings, errors and exceptions of the page."""
 
-    def __init__(self, directory, proxy=None, options=()):
+    def __init__(self, directory, proxy=None, options=(), trusts=None):
+        """trusts: a file with a certificate that it trusts besides the usual ones."""
         directory.mkdir()
+        home = dict(os.environ, HOME=str(directory))
+        if trusts:
+            database = directory / ".pki" / "nssdb"
+            database.mkdir(parents=True)
+            for command in (["-N", "--empty-password"],
+                            ["-A", "-n", "test", "-t", "C,,", "-i", str(trusts)]):
+                subprocess.run(["certutil", "-d", "sql:%s" % database, *command], check=True)
         arguments = [PROGRAM, *OPTIONS, "--user-data-dir=%s" % directory, *options]
         if proxy:
             # Browsers go to loopback addresses directly unless told otherwise.
@@ -38,7 +46,7 @@ class Browser:
         with open(directory / "log", "wb") as log:
             self.process = subprocess.Popen(
                 [*arguments, "about:blank"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=hand_over, close_fds=True, pass_fds=(3, 4))
+                env=home if trusts else None, preexec_fn=hand_over, close_fds=True, pass_fds=(3, 4))
         os.close(down_read)
         os.close(up_write)
         self.commands = os.fdopen(down_write, "wb", buffering=0)

@@ -1,0 +1,532 @@
+"""HTTPS that is looked into: the steps of a CONNECT in their order, what is passed through untouched,
+requests inside, hosts that rules stop, and what is learned from programs that do not trust us."""
+import os
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+from house import Closed, Peer, answering, ask, read_request, read_response, reply, wait_for
+from intercept_house import (Authority, Tunnel, dead_port, export_root, fetch, hello, is_ours, openssl,
+                             own_root, secure)
+
+HOSTS = "127.0.0.1 good.test other.test bad.test ads.test page.test slow.test\n"
+
+
+@pytest.fixture(scope="module")
+def origins(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki") / "origins")
+
+
+@pytest.fixture
+def start(tmp_path, start_proxy, origins):
+    """A proxy that opens everything, trusts the authority of the origins, and knows the names."""
+    def started(rules="", more="", **options):
+        (tmp_path / "hosts").write_text(HOSTS)
+        (tmp_path / "rules.txt").write_text(rules)
+        (tmp_path / "rules.d").mkdir(exist_ok=True)
+        options.setdefault("intercept", "all")
+        return start_proxy('list "ours" { file = "%s" }\n%s' % (tmp_path / "rules.txt", more),
+                           extra_ca=[str(origins.root)], hosts_file=str(tmp_path / "hosts"),
+                           rules_dir=str(tmp_path / "rules.d"), **options)
+    return started
+
+
+@pytest.fixture
+def good(start_origin, origins):
+    """Answers over TLS, as good.test and by its address."""
+    context = origins.server("DNS:good.test", "DNS:*.good.test", "IP:127.0.0.1",
+                             protocols=["http/1.1"])
+    return start_origin(secure(context, hello()))
+
+
+def raw(proxy, host, port):
+    return Tunnel(proxy, host, port)
+
+
+# ---- (1) who is opened ------------------------------------------------------------------------------
+
+def test_one_that_is_not_opened_is_connected_first(start, good, origins):
+    proxy = start(more='site "good.test" { intercept = no }')
+    with raw(proxy, "good.test", dead_port()) as tunnel:
+        assert tunnel.response.status == 502
+    with raw(proxy, "good.test", good.port) as tunnel:
+        assert tunnel.response.status == 200
+        tunnel.shake_hands(origins.root)
+        assert not is_ours(tunnel.certificate())
+        assert tunnel.ask().body == b"hello from the origin"
+
+
+@pytest.mark.parametrize("mode", ["none", "enrolled"])
+def test_nobody_is_opened_unasked(start, good, origins, mode):
+    proxy = start(intercept=mode)
+    assert fetch(proxy, origins.root, "good.test", good.port).status == 200
+
+
+# ---- (2) the hello -------------------------------------------------------------------------------------
+
+class InMemory:
+    """TLS whose bytes are carried by hand."""
+
+    def __init__(self, tunnel, roots):
+        context = ssl.create_default_context(cafile=str(roots))
+        self.tunnel = tunnel
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.inside = context.wrap_bio(self.incoming, self.outgoing, server_hostname=tunnel.host)
+        with pytest.raises(ssl.SSLWantReadError):
+            self.inside.do_handshake()
+
+    def say(self, step=1 << 20):
+        said = self.outgoing.read()
+        for at in range(0, len(said), step):
+            self.tunnel.send(said[at:at + step])
+
+    def finish(self):
+        while True:
+            try:
+                self.inside.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.incoming.write(self.tunnel.some(65536))
+        self.say()
+
+    def ask(self):
+        self.inside.write(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % self.tunnel.authority.encode())
+        self.say()
+        got = b""
+        while b"origin" not in got:
+            try:
+                got += self.inside.read(65536)
+            except ssl.SSLWantReadError:
+                self.incoming.write(self.tunnel.some(65536))
+        return got
+
+
+def test_a_hello_in_pieces(start, good):
+    proxy = start()
+    with raw(proxy, "good.test", good.port) as tunnel:
+        inside = InMemory(tunnel, own_root(proxy))
+        inside.say(step=1)
+        inside.finish()
+        assert b"hello from the origin" in inside.ask()
+
+
+def test_neither_tls_nor_http_is_passed_through(start, start_origin):
+    def ssh(_, peer):
+        assert peer.until(b"\r\n") == b"SSH-2.0-browser\r\n"
+        peer.send(b"SSH-2.0-origin\r\n")
+    origin = start_origin(ssh)
+    proxy = start()
+    with raw(proxy, "127.0.0.1", origin.port) as tunnel:
+        tunnel.send(b"SSH-2.0-browser\r\n")
+        assert tunnel.until(b"\r\n") == b"SSH-2.0-origin\r\n"
+
+
+def test_a_silent_browser_hears_the_origin(start, start_origin):
+    def speaks_first(_, peer):
+        peer.send(b"220 ready\r\n")
+        peer.send(peer.until(b"\r\n"))
+    origin = start_origin(speaks_first)
+    proxy = start()
+    began = time.monotonic()
+    with raw(proxy, "127.0.0.1", origin.port) as tunnel:
+        assert tunnel.until(b"\r\n") == b"220 ready\r\n"
+        assert 0.9 < time.monotonic() - began < 5
+        tunnel.send(b"EHLO\r\n")
+        assert tunnel.until(b"\r\n") == b"EHLO\r\n"
+
+
+def test_http_in_clear_inside_is_http(start, start_origin):
+    origin = start_origin(answering(lambda request: reply(request.target.encode())))
+    proxy = start("||127.0.0.1^*/ad.js\n")
+    with raw(proxy, "127.0.0.1", origin.port) as tunnel:
+        assert tunnel.ask("/one").body == b"/one"
+        assert tunnel.ask("/ad.js").status == 403
+        assert tunnel.ask("/two", host="other.test").status == 421
+
+
+# ---- (3) the origin first --------------------------------------------------------------------------------
+
+def test_nothing_is_said_before_the_origin_is_verified(start, start_origin, origins):
+    go_on = threading.Event()
+    script = secure(origins.server("DNS:slow.test"), hello())
+
+    def slow(origin, peer):
+        go_on.wait(20)
+        script(origin, peer)
+    origin = start_origin(slow)
+    proxy = start()
+    with raw(proxy, "slow.test", origin.port) as tunnel:
+        inside = InMemory(tunnel, own_root(proxy))
+        inside.say()
+        wait_for("connection to the origin", lambda: origin.accepted == 1)
+        tunnel.sock.settimeout(0.2)
+        with pytest.raises(Closed):  # by the clock: nothing came
+            tunnel.some(1)
+        tunnel.sock.settimeout(20)
+        go_on.set()
+        inside.finish()
+        assert b"hello from the origin" in inside.ask()
+
+
+def test_offers_only_what_the_browser_offers(start, start_origin, origins):
+    seen = []
+
+    def script(origin, peer):
+        seen.append((peer.sock.selected_alpn_protocol(), peer.sock.version()))
+        hello()(origin, peer)
+    origin = start_origin(secure(origins.server("DNS:good.test", "DNS:other.test", "DNS:page.test",
+                                                protocols=["h2", "http/1.1"]), script))
+    proxy = start()
+    for name, protocols, want in (("good.test", ["h2", "http/1.1"], "http/1.1"), ("other.test", [], None)):
+        with raw(proxy, name, origin.port) as tunnel:
+            tunnel.shake_hands(own_root(proxy), protocols=protocols)
+            assert tunnel.sock.selected_alpn_protocol() == want
+            assert tunnel.ask().status == 200
+        assert seen.pop() == (want, "TLSv1.3")
+
+    def old(context):
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with raw(proxy, "page.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy), protocols=["http/1.1"], change=old)
+        assert tunnel.sock.version() == "TLSv1.2" and tunnel.ask().status == 200
+    assert seen.pop() == ("http/1.1", "TLSv1.2")
+
+
+def test_only_h2_is_passed_through(start, start_origin, origins):
+    origin = start_origin(secure(origins.server("DNS:good.test", protocols=["h2"]),
+                                 lambda origin, peer: peer.send(b"frames")))
+    proxy = start()
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        tunnel.shake_hands(origins.root, protocols=["h2"])
+        assert tunnel.sock.selected_alpn_protocol() == "h2" and tunnel.take(6) == b"frames"
+
+
+def test_a_kept_connection_counts_as_verified(start, good):
+    proxy = start()
+    for _ in range(3):
+        assert fetch(proxy, own_root(proxy), "good.test", good.port).status == 200
+    assert good.accepted == 1
+    assert len(good.requests) == 3
+
+
+# ---- (4) the leaf -------------------------------------------------------------------------------------------
+
+def test_the_leaf_has_the_names_of_the_origin(start, good):
+    proxy = start()
+    with raw(proxy, "good.test", good.port) as tunnel:
+        text = tunnel.shake_hands(own_root(proxy)).certificate()
+    assert is_ours(text), text
+    assert "DNS:good.test" in text and "DNS:*.good.test" in text and "IP Address:127.0.0.1" in text
+    assert "TLS Web Server Authentication" in text and "Client" not in text
+    dates = dict(re.findall(r"not(Before|After)=(.*)", text))
+    begins, ends = (ssl.cert_time_to_seconds(dates[one]) for one in ("Before", "After"))
+    assert begins < time.time() < ends and ends - begins <= 7 * 24 * 3600
+
+
+def test_an_address_with_and_without_sni(start, good):
+    proxy = start()
+    with raw(proxy, "127.0.0.1", good.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy), name=False)
+        assert is_ours(tunnel.certificate()) and tunnel.ask().status == 200
+    with raw(proxy, "127.0.0.1", good.port) as tunnel:  # the name in the hello is who it must be
+        tunnel.shake_hands(own_root(proxy), name="good.test")
+        assert tunnel.ask(host="good.test:%d" % good.port).status == 200
+        assert tunnel.ask(host="127.0.0.1:%d" % good.port).status == 421
+
+
+# ---- (5) bad ones are the browser's own affair ------------------------------------------------------------------
+
+def test_a_bad_certificate_is_seen_by_the_browser(start, start_origin, origins, tmp_path):
+    others = Authority(tmp_path / "others", "somebody else")
+    bad = start_origin(secure(others.server("DNS:bad.test"), hello(b"secret")))
+    proxy = start()
+    with raw(proxy, "bad.test", bad.port) as tunnel:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            tunnel.shake_hands(own_root(proxy))
+    with raw(proxy, "bad.test", bad.port) as tunnel:
+        tunnel.shake_hands(others.root)
+        assert tunnel.ask().body == b"secret"
+    assert "bad.test is passed through" in proxy.log() and "chain: " in proxy.log()
+    assert bad.accepted == 4  # each was looked at, and connected to again
+    wrong = start_origin(secure(origins.server("DNS:else.test"), hello()))
+    with raw(proxy, "bad.test", wrong.port) as tunnel:
+        assert "DNS:else.test" in tunnel.shake_hands().certificate()
+
+
+def test_a_client_certificate_is_the_browsers_own(start, start_origin, origins):
+    context = origins.server("DNS:good.test")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(str(origins.root))
+    seen = []
+
+    def script(origin, peer):
+        seen.append(peer.sock.getpeercert()["subject"])
+        hello()(origin, peer)
+    origin = start_origin(secure(context, script))
+    proxy = start()
+    mine = origins.leaf("DNS:me", use="clientAuth")
+    for turn in (1, 2):
+        with raw(proxy, "good.test", origin.port) as tunnel:
+            tunnel.shake_hands(origins.root, certificate=mine)
+            assert tunnel.ask().status == 200
+        assert len(seen) == turn
+    assert origin.accepted == 3  # the second time nobody tried
+
+
+def test_a_good_one_that_turned_bad(start, start_origin, origins, tmp_path):
+    """A connection for a later request is as good as the first, or is not made."""
+    others = Authority(tmp_path / "others", "somebody else")
+    contexts = [origins.server("DNS:good.test"), others.server("DNS:good.test")]
+
+    def script(origin, peer):
+        context = contexts.pop(0) if len(contexts) > 1 else contexts[0]
+
+        def once(origin, peer):
+            peer.send(reply(headers=[("Connection", "close")]) if origin.seen(read_request(peer)) else b"")
+        secure(context, once)(origin, peer)
+    origin = start_origin(script)
+    proxy = start()
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        assert tunnel.ask().status == 200
+        answer = tunnel.ask("/again")
+        assert answer.status == 502 and b"certificate" in answer.body
+        assert tunnel.rest()[1]  # the next tunnel is for the browser to judge
+    assert len(origin.requests) == 1
+
+
+# ---- (6) errors, inside ---------------------------------------------------------------------------------------------
+
+def test_errors_are_pages_inside(start, start_origin):
+    silent = start_origin(lambda origin, peer: peer.rest())
+    resets = start_origin(lambda origin, peer: (peer.some(10), peer.reset()))
+    proxy = start(connect_timeout="1s")
+    for host, port, status in (("good.test", dead_port(), 502), ("nowhere.test", 443, 502),
+                               ("good.test", resets.port, 502)):
+        answer = fetch(proxy, own_root(proxy), host, port)
+        assert answer.status == status, host
+        assert b"<html" in answer.body.lower() or b"<!doctype" in answer.body.lower()
+    assert silent.port
+    with raw(proxy, "good.test", dead_port()) as tunnel:
+        text = tunnel.shake_hands(own_root(proxy)).certificate()
+        assert "DNS:good.test" in text and "*" not in text
+
+
+def test_forbidden_places_are_forbidden_inside(start, good):
+    proxy = start(allow_destinations=["127.0.0.2"])
+    assert fetch(proxy, own_root(proxy), "127.0.0.1", good.port).status == 403
+    assert good.accepted == 0
+
+
+# ---- requests inside ---------------------------------------------------------------------------------------------------
+
+def test_requests_inside_are_for_the_tunnels_host_alone(start, good):
+    proxy = start()
+    host = "good.test:%d" % good.port
+    cases = [
+        # target, Host, status
+        ("/", host, 200),
+        ("https://%s/" % host, host, 200),
+        ("/", "other.test:%d" % good.port, 421),
+        ("/", "good.test", 421),
+        ("/", "good.test:443", 421),
+        ("http://%s/" % host, host, 421),
+        ("https://other.test/", host, 421),
+    ]
+    for target, named, status in cases:
+        with raw(proxy, "good.test", good.port) as tunnel:
+            tunnel.shake_hands(own_root(proxy))
+            assert tunnel.ask(target, host=named).status == status, (target, named)
+    with raw(proxy, "good.test", good.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        assert tunnel.ask(host, method="CONNECT").status in (400, 421)
+    assert {request.target for request in good.requests} == {"/"}
+
+
+def test_nobody_is_seen_between(start, start_origin, origins):
+    headers = [("Alt-Svc", 'h3=":443"; ma=1, h2="alt.test:1"'), ("Strict-Transport-Security", "max-age=9"),
+               ("Set-Cookie", "a=1; Secure"), ("Public-Key-Pins", "x"),
+               ("Content-Security-Policy", "default-src 'self'")]
+    origin = start_origin(secure(origins.server("DNS:good.test"), hello(headers=headers)))
+    proxy = start(via=True)
+    answer = fetch(proxy, own_root(proxy), "good.test", origin.port)
+    for name, value in headers[1:]:
+        assert answer.fields[name.lower()] == value
+    assert answer.fields["alt-svc"] == 'h2="alt.test:1"' and "via" not in answer.fields
+    assert "via" not in origin.requests[0].fields
+
+
+def test_an_upgrade_inside(start, start_origin, origins):
+    def script(origin, peer):
+        request = origin.seen(read_request(peer))
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n\r\n"
+                  % request.fields["upgrade"].encode())
+        peer.send(peer.until(b"\n"))
+        peer.send(b"x" * 300000 + b"\n")
+    origin = start_origin(secure(origins.server("DNS:good.test"), script))
+    proxy = start("||good.test^*/stopped$websocket\n")
+    fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+              ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        assert tunnel.ask("/talk", headers=fields).status == 101
+        tunnel.send(b"hello\n")
+        assert tunnel.until(b"\n") == b"hello\n"
+        assert len(tunnel.until(b"\n")) == 300001
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        assert tunnel.ask("/stopped", headers=fields).status == 403
+
+
+def test_large_bodies_both_ways(start, start_origin, origins):
+    body = os.urandom(1 << 20) * 20
+
+    def script(origin, peer):
+        while True:
+            request = read_request(peer)
+            peer.send(reply(b"%d" % len(request.body) if request.body else body))
+    origin = start_origin(secure(origins.server("DNS:good.test"), script))
+    proxy = start()
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        assert tunnel.ask("/", "POST", body=body).body == b"%d" % len(body)
+        assert tunnel.ask("/").body == body
+
+
+def test_a_cut_body_is_seen_to_be_cut(start, start_origin, origins):
+    def script(_, peer):
+        read_request(peer)
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1000)
+        peer.sock = socket.socket(fileno=peer.sock.detach())  # a bare end, without close_notify
+    origin = start_origin(secure(origins.server("DNS:good.test"), script))
+    proxy = start()
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        tunnel.send(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % tunnel.authority.encode())
+        assert not tunnel.rest()[1]
+
+
+# ---- SNI and CONNECT -------------------------------------------------------------------------------------------------------
+
+def test_another_name_than_connect_says_is_passed_through(start, start_origin, origins):
+    origin = start_origin(secure(origins.server("DNS:other.test"), hello()))
+    proxy = start("||ads.test^\n")
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        tunnel.shake_hands(origins.root, name="other.test")
+        assert not is_ours(tunnel.certificate())
+
+
+@pytest.mark.parametrize("mode", ["all", "none"])
+def test_the_rules_are_asked_of_both_names(start, start_origin, origins, mode):
+    origin = start_origin(secure(origins.server("DNS:ads.test", "DNS:good.test"), hello()))
+    proxy = start("||ads.test^\n", intercept=mode)
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        with pytest.raises((OSError, ssl.SSLError)):
+            tunnel.shake_hands(name="ads.test")
+    assert origin.requests == []
+
+
+# ---- hosts that the rules stop ------------------------------------------------------------------------------------------------
+
+def test_a_stopped_host_has_pages_and_stubs_of_ours(start, start_origin, origins):
+    origin = start_origin(secure(origins.server("DNS:ads.test"), hello()))
+    proxy = start("||ads.test^\n||ads.test^$script,redirect=noop.js\n@@||ads.test^*/fine.js\n")
+    with raw(proxy, "ads.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        page = tunnel.ask("/", headers=[("Sec-Fetch-Dest", "document"), ("Sec-Fetch-Mode", "navigate"),
+                                        ("Accept", "text/html")])
+        assert page.status == 403 and b"ads.test" in page.body
+        image = tunnel.ask("/a.png", headers=[("Sec-Fetch-Dest", "image")])
+        assert image.status == 200 and image.body.startswith(b"GIF89a")
+        style = tunnel.ask("/a.css", headers=[("Sec-Fetch-Dest", "style")])
+        assert style.status == 403 and style.body == b""
+        script = tunnel.ask("/a.js", headers=[("Sec-Fetch-Dest", "script")])
+        assert script.status == 200 and b"function" in script.body
+        assert origin.accepted == 0
+        fine = tunnel.ask("/fine.js", headers=[("Sec-Fetch-Dest", "script")])
+        assert fine.body == b"hello from the origin"
+    assert origin.accepted == 1
+
+
+def test_the_way_on_leads_on(start, start_origin, origins):
+    origin = start_origin(secure(origins.server("DNS:ads.test"), hello()))
+    proxy = start("||ads.test^\n")
+    url = "https://ads.test:%d/" % origin.port
+    with raw(proxy, "ads.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        page = tunnel.ask("/", headers=[("Sec-Fetch-Dest", "document")]).body.decode()
+        assert 'action="https://dejunk/pass"' in page
+        values = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page))
+        assert values["url"] == url
+        form = "&".join("%s=%s" % (name, value.replace(":", "%3A").replace("/", "%2F"))
+                        for name, value in values.items())
+        with raw(proxy, "dejunk", 443) as ours:
+            ours.shake_hands(own_root(proxy))
+            answer = ours.ask("/pass", "POST", host="dejunk", body=form.encode(),
+                              headers=[("Content-Type", "application/x-www-form-urlencoded"),
+                                       ("Origin", "https://ads.test:%d" % origin.port)])
+        assert answer.status in (302, 303) and answer.fields["location"] == url
+        assert tunnel.ask("/").body == b"hello from the origin"
+
+
+# ---- what is learned ----------------------------------------------------------------------------------------------------------
+
+def curl(proxy, roots, url, *more):
+    return subprocess.run(["curl", "-sS", "-m", "20", "-x", proxy.url, "--cacert", str(roots), *more, url],
+                          capture_output=True, text=True)
+
+
+def test_a_program_that_trusts_its_own_is_passed_through_after_its_alert(start, good, origins):
+    proxy = start(workers=2)
+    url = "https://good.test:%d/" % good.port
+    first = curl(proxy, origins.root, url)
+    assert first.returncode == 60, first  # CURLE_PEER_FAILED_VERIFICATION
+    for _ in range(6):  # whichever worker it comes to
+        again = curl(proxy, origins.root, url)
+        assert again.returncode == 0 and again.stdout == "hello from the origin", again
+    # Another program goes on being looked into.
+    with raw(proxy, "good.test", good.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        assert is_ours(tunnel.certificate())
+
+
+def test_what_origins_do_exempts_nothing(start, start_origin, origins, tmp_path):
+    others = Authority(tmp_path / "others", "somebody else")
+    contexts = [others.server("DNS:good.test"), origins.server("DNS:good.test")]
+    how = ["reset", "bad", "end"]
+
+    def script(origin, peer):
+        turn = how[0] if how else "good"
+        if turn == "reset":
+            peer.some(1)
+            peer.reset()
+        elif turn == "end":
+            peer.some(1)
+        else:
+            secure(contexts[0 if turn == "bad" else 1], hello())(origin, peer)
+    origin = start_origin(script)
+    proxy = start()
+    while how:
+        for _ in range(4):
+            with raw(proxy, "good.test", origin.port) as tunnel:
+                try:
+                    tunnel.shake_hands(own_root(proxy))
+                    assert how[0] != "bad" and tunnel.ask().status in (502, 504)
+                except ssl.SSLCertVerificationError:
+                    assert how[0] == "bad"
+        del how[0]
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        assert is_ours(tunnel.shake_hands(own_root(proxy)).certificate())
+        assert tunnel.ask().status == 200
+
+
+def test_a_stopped_host_is_never_passed_through(start, start_origin, origins):
+    origin = start_origin(secure(origins.server("DNS:ads.test"), hello()))
+    proxy = start("||ads.test^\n")
+    for _ in range(3):
+        assert curl(proxy, origins.root, "https://ads.test:%d/" % origin.port).returncode == 60
+    assert origin.accepted == 0
