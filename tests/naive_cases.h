@@ -565,6 +565,17 @@ static inline bool has_like(const struct cases *cases, const bool *lines, unsign
     return false;
 }
 
+/* A directive with the same value is in `lines`: it says all. */
+static inline bool has_said(const struct cases *cases, const bool *lines,
+                            const struct naive_rule *rule)
+{
+    for (unsigned i = 0; i < cases->rule_count; i++)
+        if (lines[i] && cases->rules[i].kind == rule->kind &&
+            strcmp(cases->rules[i].value, rule->value) == 0)
+            return true;
+    return false;
+}
+
 /* May the parameter be in the URL's query at all? Rules for one that is not are not looked for. */
 static inline bool may_have_parameter(const struct naive_rule *rule,
                                       const struct naive_request *request)
@@ -739,7 +750,7 @@ static inline void compare_directives(struct engine *engine, const struct cases 
     for (unsigned i = 0; i < cases->rule_count; i++) {
         const struct naive_rule *rule = &cases->rules[i];
         if (held[i] && !rule->is_exception && rule->kind >= NAIVE_REMOVEPARAM &&
-            !is_lifted_by(cases, held, rule) && !has_like(cases, listed, i) &&
+            !is_lifted_by(cases, held, rule) && !has_said(cases, listed, rule) &&
             may_have_parameter(rule, naive))
             disagree(engine, "a directive is missing", i + 1);
     }

@@ -309,11 +309,9 @@ static inline unsigned naive_types_of(const struct naive_rule *rule)
     unsigned types = rule->wants_all ? NAIVE_ALL_TYPES : rule->with;
 
     if (!types) {
-        if (rule->kind == NAIVE_REMOVEPARAM)
-            types = 1 << 0 | 1 << 1 | 1 << 8; // pages, frames, XHR
-        else if (rule->kind == NAIVE_CSP)
-            types = 1 << 0 | 1 << 1;
-        else if (rule->is_exception)
+        if (rule->kind == NAIVE_CSP)
+            types = 1 << 0 | 1 << 1; // pages and frames
+        else if (rule->is_exception || rule->kind == NAIVE_REMOVEPARAM)
             types = NAIVE_ALL_TYPES;
         else
             types = NAIVE_ALL_TYPES & ~NAIVE_DOCUMENT;
