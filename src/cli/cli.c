@@ -33,6 +33,7 @@ static const struct command *const commands[] = {
     &command_pause,
     &command_allow,
     &command_explain,
+    &command_fetch,
     &command_lists,
     &command_passwd,
     &command_strip,

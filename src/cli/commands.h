@@ -12,6 +12,7 @@ extern const struct command command_allow;
 extern const struct command command_ca;
 extern const struct command command_check;
 extern const struct command command_explain;
+extern const struct command command_fetch;
 extern const struct command command_lists;
 extern const struct command command_log;
 extern const struct command command_passwd;

@@ -9,7 +9,7 @@
 #include "base/nearest.h"
 #include "cli/say.h"
 
-enum { ROWS = 24 }; // options of one command, at most
+enum { ROWS = 40 }; // options of one command, at most
 static const struct option_row help_row = { 'h', "help", NULL, "show this help" };
 
 static size_t count_rows(const struct command *command)
@@ -27,12 +27,27 @@ static const struct option_row *row_at(const struct command *command, size_t ind
     return index < count_rows(command) ? &command->options[index] : &help_row;
 }
 
+/* The others have a long name only. */
+static bool has_letter(const struct option_row *row)
+{
+    return row->letter > ' ';
+}
+
+static bool is_optional_row(const struct option_row *row)
+{
+    return row->argument && row->argument[0] == '[';
+}
+
 static void show_row(const struct option_row *row)
 {
-    char left[40];
+    char left[40], letter[8] = "    ";
+    bool is_optional = is_optional_row(row);
 
-    snprintf(left, sizeof left, "-%c, --%s%s%s", row->letter, row->name, row->argument ? "=" : "",
-             row->argument ? row->argument : "");
+    if (has_letter(row))
+        snprintf(letter, sizeof letter, "-%c, ", row->letter);
+    snprintf(left, sizeof left, "%s--%s%s%s", letter, row->name,
+             row->argument ? is_optional ? "[=" : "=" : "",
+             row->argument ? row->argument + is_optional : "");
     printf("  %-24s %s\n", left, row->help);
 }
 
@@ -91,7 +106,7 @@ static int complain(struct options *options, int result, const char *word)
 
 int options_next(struct options *options)
 {
-    char letters[2 + 2 * ROWS] = ":";
+    char letters[4 + 2 * ROWS] = ":";
     struct option names[ROWS + 1] = { 0 };
     size_t rows = count_rows(options->command) + 1, size = 1;
     int word, result;
@@ -99,10 +114,15 @@ int options_next(struct options *options)
     for (size_t i = 0; i < rows; i++) {
         const struct option_row *row = row_at(options->command, i);
 
-        letters[size++] = row->letter;
-        if (row->argument)
-            letters[size++] = ':';
-        names[i] = (struct option){ row->name, row->argument ? required_argument : no_argument,
+        if (has_letter(row)) {
+            letters[size++] = row->letter;
+            if (row->argument && !is_optional_row(row))
+                letters[size++] = ':';
+        }
+        names[i] = (struct option){ row->name,
+                                    is_optional_row(row) ? optional_argument
+                                    : row->argument      ? required_argument
+                                                         : no_argument,
                                     NULL, row->letter };
     }
     letters[size] = '\0';
@@ -127,6 +147,17 @@ int options_next(struct options *options)
     }
     options->value = optarg;
     return result;
+}
+
+const char *options_peek(const struct options *options)
+{
+    return optind < options->argc ? options->argv[optind] : NULL;
+}
+
+void options_skip(struct options *options)
+{
+    if (optind < options->argc)
+        optind++;
 }
 
 bool options_count(struct options *options, int least, int most)

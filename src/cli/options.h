@@ -12,9 +12,9 @@
 struct options;
 
 struct option_row {
-    char letter;          // 'c' for -c; also what options_next() gives. Not 'h'
+    char letter;          // 'c' for -c; also what options_next() gives. Not 'h'. Below ' ': none
     const char *name;     // "config" for --config
-    const char *argument; // "FILE"; NULL: it takes none
+    const char *argument; // "FILE"; NULL: it takes none; "[FILE]": only as --name=FILE, if at all
     const char *help;     // one line
 };
 
@@ -31,7 +31,7 @@ struct options {
     const struct command *command;
     int argc; // of the command: argv[0] is its name
     char **argv;
-    const char *value; // of the option that options_next() gave
+    const char *value; // of the option that options_next() gave; NULL: it was left away
     int exit_code;     // set when options_next() gave OPTIONS_END_NOW
     bool has_begun;    // options.c only
 };
@@ -40,6 +40,10 @@ enum { OPTIONS_DONE = 0, OPTIONS_END_NOW = -1 };
 /* The letter of the next option; OPTIONS_DONE when argv[0..argc-1] is what is left, arguments
  * without the name; OPTIONS_END_NOW after a mistake (told) or --help: return exit_code then. */
 int options_next(struct options *options);
+/* The word behind the option that options_next() gave, or NULL; and steps over it. For an argument
+ * that may be left away but is plain to see. */
+const char *options_peek(const struct options *options);
+void options_skip(struct options *options);
 /* Whether exactly `least` to `most` arguments are left; if not, says so and sets exit_code. */
 bool options_count(struct options *options, int least, int most);
 

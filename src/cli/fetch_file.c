@@ -1,0 +1,314 @@
+#include "cli/fetch_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SIDE_NAME = FETCH_NAME_ROOM + 16 };
+
+static void side_name(char to[SIDE_NAME], const char *name, const char *suffix)
+{
+    snprintf(to, SIDE_NAME, ".%s.%s", name, suffix);
+}
+
+enum error_kind fetch_directory_open(int *out, const char *path, struct error *error)
+{
+    char copy[PATH_MAX];
+    size_t size = strlen(path);
+    int fd;
+
+    if (size == 0 || size >= sizeof copy)
+        return error_set(error, ERROR_SYSTEM, "\"%s\" is no name of a directory", path);
+    memcpy(copy, path, size + 1);
+    for (size_t i = 1; i <= size; i++) {
+        if (copy[i] != '/' && copy[i] != '\0')
+            continue;
+        copy[i] = '\0';
+        if (mkdir(copy, 0777) < 0 && errno != EEXIST)
+            return error_errno(error, ERROR_SYSTEM, "cannot make the directory %s", copy);
+        copy[i] = path[i];
+    }
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot open the directory %s", path);
+    *out = fd;
+    return ERROR_NONE;
+}
+
+/* ---- what is noted beside a file ------------------------------------------------------------- */
+
+static bool read_text(int directory, const char *name, struct buffer *text)
+{
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t got = -1;
+
+    if (fd < 0)
+        return false;
+    if (buffer_reserve(text, FETCH_META_BYTES))
+        got = read(fd, text->at, FETCH_META_BYTES);
+    close(fd);
+    text->size = got > 0 ? (size_t)got : 0;
+    return got > 0;
+}
+
+static void keep_text(char *to, size_t size, struct span value)
+{
+    if (value.size < size) {
+        memcpy(to, value.at, value.size);
+        to[value.size] = '\0';
+    }
+}
+
+/* The lines of a note, when it is of this URL and whole ("end" is its last line). */
+static bool read_facts(struct fetch_facts *facts, struct span text, struct span url)
+{
+    bool is_ours = false, is_whole = false;
+
+    memset(facts, 0, sizeof *facts);
+    while (text.size) {
+        size_t end = span_find_byte(text, '\n');
+        struct span line = span_slice(text, 0, end), value;
+        size_t blank = span_find_byte(line, ' ');
+
+        text = span_from(text, end + (end < text.size));
+        value = span_from(line, blank + (blank < line.size));
+        line.size = blank;
+        if (span_equal(line, SPAN("url")))
+            is_ours = span_equal(value, url);
+        else if (span_equal(line, SPAN("etag")))
+            keep_text(facts->etag, sizeof facts->etag, value);
+        else if (span_equal(line, SPAN("modified")))
+            keep_text(facts->modified, sizeof facts->modified, value);
+        else if (span_equal(line, SPAN("sha256")))
+            keep_text(facts->sha256, sizeof facts->sha256, value);
+        else if (span_equal(line, SPAN("bytes")))
+            (void)span_to_u64(value, &facts->bytes);
+        else if (span_equal(line, SPAN("end")))
+            is_whole = true;
+    }
+    return is_ours && is_whole;
+}
+
+static enum error_kind write_text(int directory, const char *name, struct span text,
+                                  struct error *error)
+{
+    char temporary[SIDE_NAME + 8];
+    int fd;
+    ssize_t put;
+
+    snprintf(temporary, sizeof temporary, "%s.new", name);
+    fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot write %s", temporary);
+    put = write(fd, text.at, text.size);
+    close(fd);
+    if (put != (ssize_t)text.size || renameat(directory, temporary, directory, name) < 0) {
+        enum error_kind kind = error_errno(error, ERROR_SYSTEM, "cannot write %s", name);
+        unlinkat(directory, temporary, 0);
+        return kind;
+    }
+    return ERROR_NONE;
+}
+
+enum error_kind fetch_file_note(struct fetch_file *file, struct span url,
+                                const struct fetch_facts *facts, struct error *error)
+{
+    struct buffer text = { .limit_bytes = FETCH_META_BYTES };
+    char name[SIDE_NAME];
+    enum error_kind kind;
+
+    side_name(name, file->name, "meta");
+    if (!buffer_printf(&text, "url %.*s\n", SPAN_PRINT(url)) ||
+        (facts->etag[0] && !buffer_printf(&text, "etag %s\n", facts->etag)) ||
+        (facts->modified[0] && !buffer_printf(&text, "modified %s\n", facts->modified)) ||
+        (facts->sha256[0] && !buffer_printf(&text, "sha256 %s\n", facts->sha256)) ||
+        !buffer_printf(&text, "bytes %llu\nend\n", (unsigned long long)facts->bytes))
+        kind = error_set(error, ERROR_LIMIT, "the note for %s is too long", file->name);
+    else
+        kind = write_text(file->directory, name, buffer_span(&text), error);
+    buffer_release(&text);
+    file->has_meta = kind == ERROR_NONE;
+    return kind;
+}
+
+/* ---- names
+ * ----------------------------------------------------------------------------------------- */
+
+/* Opens and locks the part of `name`; false when somebody else has it. The part that is locked may
+ * have become a file in the meantime: then it is another one's. */
+static bool open_part(int directory, const char *name, int *out)
+{
+    char part[SIDE_NAME];
+    struct stat ours, there;
+    int fd;
+
+    side_name(part, name, "part");
+    fd = openat(directory, part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return false;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &ours) < 0 || !S_ISREG(ours.st_mode) ||
+        fstatat(directory, part, &there, AT_SYMLINK_NOFOLLOW) < 0 || ours.st_ino != there.st_ino ||
+        ours.st_dev != there.st_dev) {
+        close(fd);
+        return false;
+    }
+    *out = fd;
+    return true;
+}
+
+static void remove_side(const struct fetch_file *file, const char *suffix)
+{
+    char name[SIDE_NAME];
+
+    side_name(name, file->name, suffix);
+    unlinkat(file->directory, name, 0);
+}
+
+/* Is this name free for the URL, or its own? Then the part is open and locked. */
+static bool try_name(struct fetch_file *file, struct span url, enum fetch_file_mode mode,
+                     struct buffer *text)
+{
+    char meta[SIDE_NAME];
+    struct stat whole, part;
+    bool there, noted, ours;
+
+    if (!open_part(file->directory, file->name, &file->fd))
+        return false;
+    there = fstatat(file->directory, file->name, &whole, AT_SYMLINK_NOFOLLOW) == 0;
+    side_name(meta, file->name, "meta");
+    noted = mode != FETCH_FILE_NEW && read_text(file->directory, meta, text);
+    ours = noted && read_facts(&file->facts, buffer_span(text), url);
+    file->has_meta = noted;
+    file->state = FETCH_FILE_NOTHING;
+    if (fstat(file->fd, &part) == 0)
+        file->size = (uint64_t)part.st_size;
+    if (!there && !noted) {
+        return true;
+    } else if (there && ours && S_ISREG(whole.st_mode) && file->facts.sha256[0]) {
+        file->state = FETCH_FILE_WHOLE;
+        file->size = (uint64_t)whole.st_size;
+        if (file->facts.bytes != file->size) // somebody changed it: what was noted is not of it
+            memset(&file->facts, 0, sizeof file->facts);
+        return true;
+    } else if (!there && ours && file->size) {
+        file->state = FETCH_FILE_PART;
+        return true;
+    } else if (!there) { // a part of another URL that nobody goes on with
+        return true;
+    } else if (!noted && mode == FETCH_FILE_CONTINUE && S_ISREG(whole.st_mode)) {
+        file->state = FETCH_FILE_UNKNOWN;
+        file->size = (uint64_t)whole.st_size;
+        return true;
+    }
+    remove_side(file, "part");
+    close(file->fd);
+    file->fd = -1;
+    return false;
+}
+
+enum error_kind fetch_file_begin(struct fetch_file *file, int directory, const char *name,
+                                 struct span url, enum fetch_file_mode mode, struct error *error)
+{
+    struct buffer text = { .limit_bytes = FETCH_META_BYTES };
+    bool good = false;
+
+    *file = (struct fetch_file){ .directory = directory, .fd = -1 };
+    for (unsigned number = 0; number < FETCH_NAME_TRIES && !good; number++) {
+        fetch_name_try(file->name, name, number, url);
+        good = try_name(file, url, mode, &text);
+    }
+    buffer_release(&text);
+    if (good)
+        return ERROR_NONE;
+    return error_set(error, ERROR_SYSTEM, "no name like %s is free", name);
+}
+
+/* ---- bytes
+ * ----------------------------------------------------------------------------------------- */
+
+enum error_kind fetch_file_resume(struct fetch_file *file, uint64_t size, struct error *error)
+{
+    if (ftruncate(file->fd, (off_t)size) < 0 || lseek(file->fd, (off_t)size, SEEK_SET) < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot write .%s.part", file->name);
+    file->size = size;
+    return ERROR_NONE;
+}
+
+enum error_kind fetch_file_write(struct fetch_file *file, struct span bytes, struct error *error)
+{
+    while (bytes.size) {
+        ssize_t put = write(file->fd, bytes.at, bytes.size);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return error_errno(error, ERROR_SYSTEM, "cannot write .%s.part", file->name);
+        file->size += (uint64_t)put;
+        bytes = span_from(bytes, (size_t)put);
+    }
+    return ERROR_NONE;
+}
+
+/* Some file systems cannot tell by themselves whether something is there. */
+static int rename_to(const struct fetch_file *file, const char *part, const char *name)
+{
+    // What is there may only be replaced when it is of the same URL.
+    unsigned flags = file->state == FETCH_FILE_WHOLE ? 0 : RENAME_NOREPLACE;
+    int result = renameat2(file->directory, part, file->directory, name, flags);
+
+    if (result < 0 && errno == EINVAL && flags) {
+        if (faccessat(file->directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            errno = EEXIST;
+        else
+            result = renameat(file->directory, part, file->directory, name);
+    }
+    return result;
+}
+
+enum error_kind fetch_file_keep(struct fetch_file *file, const char *name, struct span url,
+                                struct error *error)
+{
+    char part[SIDE_NAME], to[FETCH_NAME_ROOM];
+    int result;
+
+    side_name(part, file->name, "part");
+    result = rename_to(file, part, file->name);
+    for (unsigned number = 1; result < 0 && errno == EEXIST && number < FETCH_NAME_TRIES;
+         number++) {
+        fetch_name_try(to, name, number, url);
+        result = rename_to(file, part, to);
+        if (result == 0) {
+            fetch_file_forget(file);
+            memcpy(file->name, to, sizeof to);
+        }
+    }
+    if (result < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot rename %s", part);
+    close(file->fd);
+    file->fd = -1;
+    return ERROR_NONE;
+}
+
+void fetch_file_forget(struct fetch_file *file)
+{
+    if (file->has_meta)
+        remove_side(file, "meta");
+    file->has_meta = false;
+}
+
+void fetch_file_drop(struct fetch_file *file, bool keeps_part)
+{
+    if (file->fd < 0)
+        return;
+    if (!keeps_part) {
+        remove_side(file, "part");
+        if (file->state != FETCH_FILE_WHOLE && file->has_meta)
+            remove_side(file, "meta");
+    }
+    close(file->fd);
+    file->fd = -1;
+}
