@@ -1,0 +1,295 @@
+/* The rewriter, by rows: what is removed, hollowed or put in, and that all else is copied however
+ * the page was cut; and its limits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "../streams.h"
+#include "html/rewrite.h"
+
+enum how { REMOVES, HOLLOWS, INSPECTS, EDITS };
+
+static struct rewrite *rewrite;
+static struct buffer output;
+static size_t output_bytes;
+static enum how how;
+static bool has_head;
+static int gave_up; // the reason, or -1
+
+static void on_output(void *owner, struct span bytes)
+{
+    (void)owner;
+    output_bytes += bytes.size;
+    if (output.limit_bytes)
+        assert_true(buffer_append(&output, bytes));
+}
+
+static enum rewrite_action on_element(void *owner, const struct rewrite_element *element)
+{
+    (void)owner;
+    if (element->match_count == 0)
+        return REWRITE_KEEP;
+    switch (how) {
+    case REMOVES:
+        return REWRITE_REMOVE;
+    case HOLLOWS:
+        return element->is_in_hollow ? REWRITE_KEEP : REWRITE_HOLLOW;
+    case INSPECTS:
+        return REWRITE_INSPECT;
+    case EDITS:
+        (void)rewrite_put_before(rewrite, SPAN("<!--b-->"));
+        (void)rewrite_put_behind(rewrite, SPAN("<!--a-->"));
+        (void)rewrite_add_attributes(rewrite, SPAN(" new=\"1\""));
+        if (element->tag->attribute_count > 1) {
+            (void)rewrite_remove_attribute(rewrite, 0);
+            (void)rewrite_set_attribute(rewrite, 1, SPAN("changed"));
+        }
+        return REWRITE_KEEP;
+    }
+    return REWRITE_KEEP;
+}
+
+static enum rewrite_action on_text(void *owner, struct span *text, bool is_whole)
+{
+    (void)owner;
+    (void)is_whole;
+    return span_find(*text, SPAN("bad")) < text->size ? REWRITE_REMOVE : REWRITE_KEEP;
+}
+
+static struct span on_head(void *owner)
+{
+    (void)owner;
+    return has_head ? SPAN("<style>x</style>") : SPAN_NONE;
+}
+
+static void on_gave_up(void *owner, enum rewrite_reason reason)
+{
+    (void)owner;
+    assert_int_equal(gave_up, -1);
+    gave_up = (int)reason;
+}
+
+static const struct rewrite_events events = {
+    .on_output = on_output,
+    .on_element = on_element,
+    .on_head = on_head,
+    .on_text = on_text,
+    .on_gave_up = on_gave_up,
+};
+
+static struct selector_set *set_of(const char *selector)
+{
+    struct selector_set *set = selector_set_new();
+
+    if (selector && selector_set_add(set, span_text(selector), 1, NULL) != SELECTOR_STREAMED)
+        fail_msg("%s is not streamed", selector);
+    selector_set_finish(set);
+    return set;
+}
+
+static void run_through(struct span page, const char *selector, unsigned cut, unsigned stop_at)
+{
+    struct selector_set *set = set_of(selector);
+    const struct selector_set *sets[] = { set };
+    struct rewrite_options options = {
+        .sets = sets, .set_count = 1, .hollow = SPAN(" hidden"), .inspect_bytes = 64
+    };
+    struct stream stream = stream_of(page, cut);
+    struct span piece;
+    unsigned number = 0;
+
+    output.size = output_bytes = 0;
+    output.limit_bytes = 1 << 20;
+    gave_up = -1;
+    rewrite = rewrite_new(&options, &events, NULL);
+    while (stream_next(&stream, &piece)) {
+        rewrite_feed(rewrite, piece);
+        if (++number == stop_at)
+            rewrite_stop(rewrite);
+    }
+    rewrite_finish(rewrite);
+    rewrite_free(&rewrite);
+    selector_set_free(&set);
+}
+
+static const struct {
+    enum how how;
+    const char *selector, *page, *want;
+} cases[] = {
+    { REMOVES, ".x", "a<b class=x>c<i>d</i></b>e", "ae" },
+    { REMOVES, ".x", "a<br class=x>b", "ab" },
+    { REMOVES, "li.x", "<ul><li>a<li class=x>b<li>c</ul>", "<ul><li>a</li><li>c</ul>" },
+    { REMOVES, "p.x", "<p class=x>a<p>b", "<body><p>b" },
+    { REMOVES, "p.x", "<div><p class=x>a</div>b", "<div></div>b" },
+    { REMOVES, "td.x", "<table><tr><td class=x>a<td>b</table>", "<table><tr><td>b</table>" },
+    { REMOVES, "tr.x", "<table><tr class=x><td>a<tr><td>b</table>",
+      "<table><tbody><tr><td>b</table>" },
+    { REMOVES, "script", "a<script>'</b>'</script>b", "ab" },
+    { REMOVES, ".x", "<svg><g class=x><path/></g></svg>", "<svg></svg>" },
+    { REMOVES, "html, body", "<html><body>a</body></html>", "<html><body>a</body></html>" },
+    { REMOVES, ".x", "a&am<b class=x></b>p;b", "a&am<!---->p;b" }, // it must not become one
+    { REMOVES, ".x", "<<b class=x></b>p>", "<<!---->p>" },
+    { REMOVES, "div.x", "<p>a<div class=x>b</div>c", "<p>a</p>c" }, // it closed the p
+    { REMOVES, ".x", "<!doctype html><!--c--><p class=x>a</p><!--d-->",
+      "<!doctype html><!--c--><body><!--d-->" },
+    { REMOVES, "option.x", "<select><option class=x>a<option>b</select>",
+      "<select><option>b</select>" },
+    { HOLLOWS, ".x", "a<div class=x>b<p>c</p></div>d", "a<div hidden class=x></div>d" },
+    { HOLLOWS, ".x", "<div class=x>a<script>s</script>b<style>t</style></div>",
+      "<div hidden class=x><script>s</script><style>t</style></div>" },
+    { HOLLOWS, "p.x", "<p class=x>a<p>b", "<p hidden class=x><p>b" },
+    { HOLLOWS, "img", "<img src=x>", "<img hidden src=x>" },
+    { INSPECTS, "script", "<script>good</script><script>bad</script>", "<script>good</script>" },
+    { INSPECTS, "script",
+      "<script>0123456789012345678901234567890123456789012345678901234567890123"
+      "bad</script>",
+      "<script>0123456789012345678901234567890123456789012345678901234567890123bad</script>" },
+    { INSPECTS, "style", "a<style>bad", "a" },
+    { EDITS, ".x", "a<b c='d' class=x>e</b>",
+      "a<!--b--><b new=\"1\"  class=\"changed\"><!--a-->e</b>" },
+    { EDITS, ".x", "<br class=x>", "<!--b--><br new=\"1\" class=x><!--a-->" },
+};
+
+static void pages_come_out_as_wanted(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            how = cases[i].how;
+            run_through(span_text(cases[i].page), cases[i].selector, cut, 0);
+            if (!span_equal(buffer_span(&output), span_text(cases[i].want)))
+                fail_msg("%s, %s, cut %u: %.*s", cases[i].selector, cases[i].page, cut,
+                         SPAN_PRINT(buffer_span(&output)));
+        }
+}
+
+static void the_head_begins_with_our_text(void **state)
+{
+    static const struct {
+        const char *page, *want;
+    } heads[] = {
+        { "<head><title>", "<head><style>x</style><title>" },
+        { "<!doctype html><title>", "<!doctype html><style>x</style><title>" },
+        { "<html lang=en><head id=h><meta>", "<html lang=en><head id=h><style>x</style><meta>" },
+        { "a", "<style>x</style>a" },
+        { "<!--c--><p>", "<!--c--><style>x</style><p>" },
+        { "<body>", "<style>x</style><body>" },
+        { "<frameset>", "<style>x</style><frameset>" },
+    };
+    (void)state;
+    has_head = true;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            run_through(span_text(heads[i].page), NULL, cut, 0);
+            if (!span_equal(buffer_span(&output), span_text(heads[i].want)))
+                fail_msg("%s, cut %u: %.*s", heads[i].page, cut, SPAN_PRINT(buffer_span(&output)));
+        }
+    has_head = false;
+}
+
+static void without_a_match_all_is_copied(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            run_through(span_text(cases[i].page), "nobody", cut, 0);
+            assert_true(span_equal(buffer_span(&output), span_text(cases[i].page)));
+        }
+}
+
+static void escape_sequences_end_it(void **state)
+{
+    (void)state;
+    how = REMOVES;
+    for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+        run_through(SPAN("<i>a</i>\x1b$B<i>\x1b(B"), "i", cut, 0);
+        assert_true(span_equal(buffer_span(&output), SPAN("<body>\x1b$B<i>\x1b(B")));
+        assert_int_equal(gave_up, REWRITE_ESCAPE);
+    }
+}
+
+/* Stopped after any byte, what came before is as it would have been, the rest is copied. */
+static void can_be_stopped(void **state)
+{
+    struct span page = SPAN("<b class=x>a</b>bc<i title='x'>d</i><script>s</script>");
+
+    (void)state;
+    how = INSPECTS;
+    for (unsigned at = 1; at <= page.size; at++) {
+        run_through(page, "script", 1, at);
+        assert_true(span_equal(buffer_span(&output), page));
+        assert_int_equal(gave_up, -1);
+    }
+    how = REMOVES;
+    run_through(page, "b", 1, 18);
+    assert_true(
+        span_equal(buffer_span(&output), SPAN("<body>bc<i title='x'>d</i><script>s</script>")));
+}
+
+/* ---- limits ---- */
+
+/* A million times `piece`; returns the most memory that was held. */
+static size_t flood(const char *start, const char *piece, size_t count, const char *selector)
+{
+    struct selector_set *set = set_of(selector);
+    const struct selector_set *sets[] = { set };
+    struct rewrite_options options = { .sets = sets, .set_count = 1 };
+    size_t most = 0, fed = 0;
+
+    output.limit_bytes = output_bytes = 0;
+    gave_up = -1;
+    rewrite = rewrite_new(&options, &events, NULL);
+    rewrite_feed(rewrite, span_text(start));
+    fed += strlen(start);
+    for (size_t i = 0; i < count; i++) {
+        rewrite_feed(rewrite, span_text(piece));
+        fed += strlen(piece);
+        if (rewrite_held(rewrite) > most)
+            most = rewrite_held(rewrite);
+    }
+    rewrite_finish(rewrite);
+    assert_int_equal(output_bytes + rewrite_removed_bytes(rewrite), fed);
+    rewrite_free(&rewrite);
+    selector_set_free(&set);
+    return most;
+}
+
+static void floods_are_held_within_bounds(void **state)
+{
+    (void)state;
+    how = REMOVES;
+    assert_true(flood("", "<div>", 1000000, ".x") < 2 << 20);
+    assert_int_equal(gave_up, REWRITE_DEEP);
+    assert_true(flood("", "<b><i>", 500000, ".x b > i") < 4 << 20);
+    assert_true(gave_up != -1);
+    assert_true(flood("<p", " abcdefg=1", 1000000, "[abcdefg]") < 2 << 20);
+    assert_int_equal(gave_up, REWRITE_LONG_TAG);
+    assert_true(flood("<p title='", "0123456789", 1000000, "p") < 2 << 20);
+    assert_int_equal(gave_up, REWRITE_LONG_TAG);
+    assert_true(flood("<!--", "0123456789", 1000000, "p") < 1 << 20);
+    assert_int_equal(gave_up, -1);
+    assert_true(flood("<table>", "<a>x", 100000, "a") < 4 << 20);
+}
+
+static int release(void **state)
+{
+    (void)state;
+    buffer_release(&output);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_come_out_as_wanted),
+        cmocka_unit_test(the_head_begins_with_our_text),
+        cmocka_unit_test(without_a_match_all_is_copied),
+        cmocka_unit_test(escape_sequences_end_it),
+        cmocka_unit_test(can_be_stopped),
+        cmocka_unit_test(floods_are_held_within_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, release);
+}

@@ -1,0 +1,176 @@
+/* Which elements selectors match, by rows; each page whole, byte by byte, and cut at random. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "../streams.h"
+#include "html/rewrite.h"
+
+static struct buffer seen;
+
+static void on_output(void *owner, struct span bytes)
+{
+    (void)owner;
+    (void)bytes;
+}
+
+/* The value of its attribute "n" says which element it is. */
+static enum rewrite_action on_element(void *owner, const struct rewrite_element *element)
+{
+    size_t index;
+
+    (void)owner;
+    if (element->match_count == 0)
+        return REWRITE_KEEP;
+    if (element->tag && token_find_attribute(element->tag, SPAN("n"), &index))
+        (void)buffer_printf(&seen, "%.*s", SPAN_PRINT(token_attribute_value(element->tag, index)));
+    else
+        (void)buffer_printf(&seen, "(%s)", tag_row(element->name)->name);
+    return REWRITE_KEEP;
+}
+
+static const struct rewrite_events events = { .on_output = on_output, .on_element = on_element };
+
+static void run_through(struct span page, const char *selector, unsigned cut)
+{
+    struct selector_set *set = selector_set_new();
+    const struct selector_set *sets[] = { set };
+    struct rewrite_options options = { .sets = sets, .set_count = 1 };
+    struct stream stream = stream_of(page, cut);
+    struct rewrite *rewrite;
+    struct span piece;
+
+    if (selector_set_add(set, span_text(selector), 1, NULL) != SELECTOR_STREAMED)
+        fail_msg("%s is not streamed", selector);
+    selector_set_finish(set);
+    seen.size = 0;
+    seen.limit_bytes = 1000;
+    rewrite = rewrite_new(&options, &events, NULL);
+    while (stream_next(&stream, &piece))
+        rewrite_feed(rewrite, piece);
+    rewrite_finish(rewrite);
+    rewrite_free(&rewrite);
+    selector_set_free(&set);
+}
+
+#define PAGE                                                                                       \
+    "<!doctype html><body n=0><div n=1 id=top class='A b'><p n=2 class=b>x<em n=3></em></p>"       \
+    "<p n=4 lang=en-US title='one two'>y</p><span n=5 data-x=alphabet></span><p n=6></p></div>"    \
+    "<ul n=7><li n=8>a<li n=9 class=b>b<li n=a>c</ul><a n=b "                                      \
+    "href='https://ads.example/x.gif'>z</a>"
+
+static const struct {
+    const char *selector, *want;
+} cases[] = {
+    { "p", "246" },
+    { "P", "246" },
+    { "*", "(html)(head)0123456789ab" },
+    { "#top", "1" },
+    { "#Top", "" },
+    { ".b", "129" },
+    { ".B", "" },
+    { ".A.b", "1" },
+    { "div.b", "1" },
+    { "[lang]", "4" },
+    { "[lang|=en]", "4" },
+    { "[lang=en]", "" },
+    { "[title~=two]", "4" },
+    { "[title~=tw]", "" },
+    { "[data-x^=alpha]", "5" },
+    { "[data-x$=bet]", "5" },
+    { "[data-x*=phab]", "5" },
+    { "[data-x*=PHAB]", "" },
+    { "[data-x*=PHAB i]", "5" },
+    { "[data-x='alphabet']", "5" },
+    { "[data-x^='']", "" },
+    { "a[href*='//ads.']", "b" },
+    { "div p", "246" },
+    { "div > p", "246" },
+    { "div > em", "" },
+    { "div em", "3" },
+    { "p + p", "4" },
+    { "p ~ p", "46" },
+    { "span + p", "6" },
+    { "p:not(.b)", "46" },
+    { "p:not(.b):not([title])", "6" },
+    { "p:is(.b, [title])", "24" },
+    { ":where(div, ul) > .b", "29" },
+    { "p:first-child", "2" },
+    { "p:nth-child(2n)", "46" },
+    { "li:nth-child(2n+1)", "8a" },
+    { "p:nth-of-type(2)", "4" },
+    { "li:nth-child(-n+2)", "89" },
+    { ":root", "(html)" },
+    { "p:empty", "6" },
+    { "p:not(:empty)", "24" },
+    { "body > div, li", "189a" },
+    { "*|p", "246" },
+    { ":link", "b" },
+};
+
+static void match_by_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            run_through(SPAN(PAGE), cases[i].selector, cut);
+            if (!span_equal(buffer_span(&seen), span_text(cases[i].want)))
+                fail_msg("%s, cut %u: %.*s", cases[i].selector, cut,
+                         SPAN_PRINT(buffer_span(&seen)));
+        }
+}
+
+static void quirky_pages_compare_without_case(void **state)
+{
+    (void)state;
+    run_through(SPAN("<div n=1 class=AD id=TOP></div>"), "div.ad", 0);
+    assert_true(span_equal(buffer_span(&seen), SPAN("1")));
+    run_through(SPAN("<div n=1 class=AD id=TOP></div>"), "#top", 0);
+    assert_true(span_equal(buffer_span(&seen), SPAN("1")));
+    run_through(SPAN("<!doctype html><div n=1 class=AD id=TOP></div>"), "div.ad", 0);
+    assert_true(span_equal(buffer_span(&seen), SPAN("")));
+}
+
+static void many_selectors_are_told_apart(void **state)
+{
+    struct selector_set *set = selector_set_new();
+    const struct selector_set *sets[] = { set };
+    struct rewrite_options options = { .sets = sets, .set_count = 1 };
+    struct rewrite *rewrite;
+    char text[64];
+
+    (void)state;
+    for (uint32_t i = 0; i < 20000; i++) {
+        snprintf(text, sizeof text, i % 2 ? ".c%u" : "[x%u]", i);
+        assert_int_equal(selector_set_add(set, span_text(text), i, NULL), SELECTOR_STREAMED);
+    }
+    assert_int_equal(selector_set_count(set), 20000);
+    selector_set_finish(set);
+    seen.size = 0;
+    rewrite = rewrite_new(&options, &events, NULL);
+    rewrite_feed(rewrite, SPAN("<p n=1 class=c77><p n=2 class=c78><p n=3 x12><p n=4 x13>"));
+    rewrite_finish(rewrite);
+    rewrite_free(&rewrite);
+    selector_set_free(&set);
+    assert_true(span_equal(buffer_span(&seen), SPAN("13")));
+}
+
+static int release(void **state)
+{
+    (void)state;
+    buffer_release(&seen);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(match_by_rows),
+        cmocka_unit_test(quirky_pages_compare_without_case),
+        cmocka_unit_test(many_selectors_are_told_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, release);
+}
