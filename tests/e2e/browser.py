@@ -88,7 +88,7 @@ class Browser:
         elif method == "Runtime.exceptionThrown":
             self.console.append("exception: %s" % values["exceptionDetails"])
         elif method == "Log.entryAdded" and values["entry"]["level"] in ("error", "warning"):
-            self.console.append("%s: %s" % (values["entry"]["level"], values["entry"]["text"]))
+            self.console.append("%s: %s %s" % (values["entry"]["level"], values["entry"]["text"], values["entry"].get("url", "")))
         elif method == "Network.requestWillBeSent":
             self.requests[values["requestId"]] = [values["request"]["url"], values["type"], None]
         elif method == "Network.responseReceived" and values["requestId"] in self.requests:
