@@ -67,7 +67,7 @@ def secure(context, script):
         except (OSError, ssl.SSLError) as error:
             raise Closed(str(error)) from error
         script(origin, peer)
-        with contextlib.suppress(OSError, ssl.SSLError, ValueError):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # it may be gone
             peer.sock.settimeout(0)
             peer.sock.unwrap()  # a farewell, whose answer is not waited for
     return inside
