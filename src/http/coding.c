@@ -112,7 +112,8 @@ struct undoing { // of one coding
     bool has_ended;   // the rest of what it gets is not looked at
     bool has_failed;  // once told, nothing more comes
     bool has_library; // begin() was called
-    bool is_at_start; // deflate: of all; zstd: of what may be another frame; gathers `start`
+    bool is_at_start; // deflate: of all; zstd: of what may be a frame; gathers `start`
+    bool has_frame;   // zstd: one is whole
     char start[4];
     size_t start_size;
     uint64_t taken_bytes, made_bytes;
@@ -248,6 +249,7 @@ static enum step step_zstd(struct undoing *u, struct coding_memory *memory, stru
     if (memory->used_bytes > memory->limit_bytes)
         return STEP_NO_MEMORY;
     u->is_at_start = answer == 0; // of another frame, or of what is none
+    u->has_frame |= answer == 0;
     if (into.pos == room)
         return STEP_ON;
     return in->size ? STEP_ON : STEP_DRY;
@@ -274,7 +276,7 @@ static bool gather(struct undoing *u, struct span *in, bool is_last)
     if (u->start_size < wanted && !is_last)
         return false;
     u->is_at_start = false;
-    if (u->coding == CODING_ZSTD && !is_frame(span_of(u->start, u->start_size)))
+    if (u->has_frame && !is_frame(span_of(u->start, u->start_size)))
         u->has_ended = true; // the rest is nothing
     return true;
 }
@@ -301,7 +303,7 @@ static enum error_kind fail(struct undoing *u, enum error_kind kind, const char 
 
 static bool is_whole(const struct undoing *u)
 {
-    return u->has_ended || !u->has_begun || (u->coding == CODING_ZSTD && u->is_at_start);
+    return u->has_ended || !u->has_begun || (u->has_frame && u->is_at_start);
 }
 
 /* One step of the library with what was gathered, or else with *in. */
@@ -386,7 +388,8 @@ struct decoder {
 static void begin_undoing(struct undoing *u, enum coding coding)
 {
     u->coding = coding;
-    u->is_at_start = coding == CODING_DEFLATE;
+    // zstd: also so that the library never sees all of a frame at once, which it is stricter with.
+    u->is_at_start = coding == CODING_DEFLATE || coding == CODING_ZSTD;
 }
 
 struct decoder *decoder_new(const struct codings *codings, struct coding_memory *memory)

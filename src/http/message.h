@@ -24,8 +24,9 @@
     ROW(CONTENT_RANGE, "Content-Range") ROW(CONTENT_SECURITY_POLICY, "Content-Security-Policy") \
     ROW(CONTENT_TYPE, "Content-Type") ROW(COOKIE, "Cookie") ROW(DATE, "Date") \
     ROW(DIGEST, "Digest") ROW(ETAG, "ETag") ROW(EXPECT, "Expect") ROW(HOST, "Host") \
-    ROW(HTTP2_SETTINGS, "HTTP2-Settings") ROW(IF_MODIFIED_SINCE, "If-Modified-Since") \
-    ROW(IF_NONE_MATCH, "If-None-Match") ROW(IF_RANGE, "If-Range") ROW(KEEP_ALIVE, "Keep-Alive") \
+    ROW(HTTP2_SETTINGS, "HTTP2-Settings") ROW(IF_MATCH, "If-Match") \
+    ROW(IF_MODIFIED_SINCE, "If-Modified-Since") ROW(IF_NONE_MATCH, "If-None-Match") \
+    ROW(IF_RANGE, "If-Range") ROW(KEEP_ALIVE, "Keep-Alive") \
     ROW(LAST_MODIFIED, "Last-Modified") ROW(LOCATION, "Location") \
     ROW(MAX_FORWARDS, "Max-Forwards") ROW(ORIGIN, "Origin") \
     ROW(PERMISSIONS_POLICY, "Permissions-Policy") ROW(PRAGMA, "Pragma") \

@@ -322,6 +322,8 @@ static struct access_entry entry_of(const struct exchange *x, char *reason)
         .agent = message_value(&x->request, FIELD_USER_AGENT),
     };
 
+    if (x->reworked_bytes)
+        entry.bytes = x->reworked_bytes;
     if (x->request.target_form == TARGET_ORIGIN)
         entry.authority = x->target.authority; // inside a tunnel, or our own
     entry.is_secure = x->target.scheme == TARGET_HTTPS;

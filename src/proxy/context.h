@@ -8,6 +8,7 @@
 #define DEJUNK_PROXY_CONTEXT_H
 
 #include "base/table.h"
+#include "http/coding.h"
 #include "io/gate.h"
 #include "io/pipes.h"
 #include "io/resolve.h"
@@ -44,6 +45,10 @@ struct outgoing_list {
     size_t count;
 };
 
+struct proxy_generation { // rework.c only: of what becomes of bodies, and what it was made from
+    uint64_t value, of_settings, of_rules;
+};
+
 struct proxy {
     struct loop *loop;
     struct settings *settings; // for what begins from now on
@@ -55,6 +60,8 @@ struct proxy {
 
     struct outbox_stage stage;
     struct pipe_pool pipes;
+    struct coding_memory coding_memory; // for all bodies that are changed
+    struct proxy_generation generation;
 
     struct session_list busy_sessions, idle_sessions;
     struct table clients; // address -> connections, proxy/session.c

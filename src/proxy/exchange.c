@@ -26,6 +26,7 @@ static void start(struct exchange *x);
 static void claim_connection(struct exchange *x, bool fresh_only);
 static void response_is_done(struct exchange *x, bool has_extra);
 static void try_end(struct exchange *x);
+static void on_working(void *owner);
 
 /* ---- life --------------------------------------------------------------------------------------- */
 
@@ -55,6 +56,8 @@ struct exchange *exchange_new(struct session *session)
     x->settings = proxy->settings;
     settings_ref(x->settings);
     x->number = ++proxy->exchange_number;
+    x->working.run = on_working;
+    x->working.owner = x;
     x->started_ms = loop_now_ms(proxy->loop);
     message_init(&x->request, &x->arena, true);
     http1_begin(x->parser, &x->request, METHOD_OTHER);
@@ -106,6 +109,14 @@ static void count_action(const struct exchange *x)
     count(x->proxy, metrics[x->action]);
 }
 
+static void stop_rework(struct exchange *x)
+{
+    loop_later_cancel(x->proxy->loop, &x->working);
+    rework_done(&x->rework);
+    if (x->rework.has_changed && x->action == ACTION_PASSED)
+        x->action = ACTION_MODIFIED;
+}
+
 /* Lets go of everything; the session must not know it any more. */
 static void bury(struct exchange *x)
 {
@@ -114,6 +125,7 @@ static void bury(struct exchange *x)
     auth_cancel(x->proxy, &x->question);
     flow_done(x->proxy, &x->upload);
     flow_done(x->proxy, &x->download);
+    stop_rework(x);
     if (x->outgoing)
         outgoing_close(x->outgoing, true);
     x->outgoing = NULL;
@@ -138,7 +150,7 @@ static void try_end(struct exchange *x)
     struct session *session = x->session;
     bool close = x->close_browser;
 
-    if (!x->response_finished || x->outgoing || x->download.in_pipe)
+    if (!x->response_finished || x->outgoing || x->download.in_pipe || x->rework.chain)
         return;
     if (!x->request_finished)
         close = true;
@@ -195,6 +207,7 @@ static void answer(struct exchange *x, const struct answer *what)
         x->close_browser = true;
     page.close = x->close_browser;
     x->response_finished = true;
+    stop_rework(x);
     if (x->outgoing)
         outgoing_close(x->outgoing, true);
     x->outgoing = NULL;
@@ -1117,6 +1130,17 @@ static void add_caller(struct exchange *x)
         message_add(&x->request, SPAN("X-Dejunk-User"), x->user);
 }
 
+/* The response may be changed: then it must come in a way that allows it. */
+static void ask_for_rework(struct exchange *x)
+{
+    rework_request(&x->rework, &x->request,
+                   &(struct rework_question){ .proxy = x->proxy,
+                                              .file = case_file_of(x),
+                                              .judgement = &x->judgement,
+                                              .directives = &x->directives,
+                                              .number = x->number });
+}
+
 /* What the request becomes on its way; once, however often it is sent. */
 static void prepare_request(struct exchange *x)
 {
@@ -1130,6 +1154,8 @@ static void prepare_request(struct exchange *x)
     add_via(x, &x->request);
     if (x->is_local)
         add_caller(x);
+    else
+        ask_for_rework(x);
     if (x->judgement.wants_gpc)
         message_set(&x->request, FIELD_SEC_GPC, SPAN("1"));
 }
@@ -1220,7 +1246,8 @@ static void update_outgoing(struct exchange *x)
 
     if (!outgoing)
         return;
-    reads = outbox_is_empty(&x->session->outbox) && !x->download.in_pipe;
+    reads = outbox_is_empty(&x->session->outbox) && !x->download.in_pipe &&
+            !loop_task_is_queued(&x->working);
     if (reads)
         backlog_go_on(&outgoing->backlog, outgoing->stream.fd, loop_now_ms(x->proxy->loop));
     else if (outgoing->stream.wanted & STREAM_READ)
@@ -1411,35 +1438,14 @@ static bool judge_answer(struct exchange *x)
     return true;
 }
 
-static void on_response_headers(void *owner)
+static void put_response_head(struct exchange *x)
 {
-    struct exchange *x = of_parser(owner);
-    struct message *response;
-    struct outbox *outbox;
+    struct message *response = &x->response;
+    struct outbox *outbox = &x->session->outbox;
     struct buffer *head;
     size_t from;
 
-    if (!x)
-        return;
-    response = &x->response;
-    outbox = &x->session->outbox;
-    if (response->is_upgrade && (!x->request.is_upgrade || !x->request_finished)) {
-        struct error error;
-        error_set(&error, ERROR_SYNTAX, "the origin switched protocols %s",
-                  x->request.is_upgrade ? "before the request had ended" : "unasked");
-        origin_failed(x, &error);
-        return;
-    }
-    if (!x->is_local && !judge_answer(x))
-        return;
-    note_authentication(x);
     x->status = response->status;
-    x->is_event_stream = span_starts_nocase(message_value(response, FIELD_CONTENT_TYPE),
-                                            SPAN("text/event-stream"));
-    message_drop_hop_by_hop(response);
-    if (message_find(response, FIELD_ALT_SVC))
-        alternatives_strip(response);
-    add_via(x, response);
     if (response->framing == FRAMING_CHUNKED && x->request.version_minor == 0)
         response->framing = FRAMING_UNTIL_CLOSE;
     x->is_until_close = response->framing == FRAMING_UNTIL_CLOSE;
@@ -1455,6 +1461,34 @@ static void on_response_headers(void *owner)
         x->close_browser = true;
 }
 
+static void on_response_headers(void *owner)
+{
+    struct exchange *x = of_parser(owner);
+    struct message *response;
+
+    if (!x)
+        return;
+    response = &x->response;
+    if (response->is_upgrade && (!x->request.is_upgrade || !x->request_finished)) {
+        struct error error;
+        error_set(&error, ERROR_SYNTAX, "the origin switched protocols %s",
+                  x->request.is_upgrade ? "before the request had ended" : "unasked");
+        origin_failed(x, &error);
+        return;
+    }
+    if (!x->is_local && !judge_answer(x))
+        return;
+    note_authentication(x);
+    x->is_event_stream = span_starts_nocase(message_value(response, FIELD_CONTENT_TYPE),
+                                            SPAN("text/event-stream"));
+    message_drop_hop_by_hop(response);
+    if (message_find(response, FIELD_ALT_SVC))
+        alternatives_strip(response);
+    add_via(x, response);
+    if (x->is_event_stream || !rework_response(&x->rework, response))
+        put_response_head(x);
+}
+
 static void on_response_body(void *owner, struct span bytes)
 {
     struct exchange *x = of_parser(owner);
@@ -1462,7 +1496,10 @@ static void on_response_body(void *owner, struct span bytes)
     if (!x)
         return;
     x->response_bytes += bytes.size;
-    put_body(&x->session->outbox, x->response.framing, bytes);
+    if (!x->rework.chain)
+        put_body(&x->session->outbox, x->response.framing, bytes);
+    else if (!chain_give(x->rework.chain, bytes))
+        assert(!"it is not read while the chain is busy");
 }
 
 static void on_response_finished(void *owner)
@@ -1472,7 +1509,9 @@ static void on_response_finished(void *owner)
     if (!x)
         return;
     x->response_finished = true;
-    if (x->response.framing == FRAMING_CHUNKED)
+    if (x->rework.chain)
+        chain_end(x->rework.chain);
+    else if (x->response.framing == FRAMING_CHUNKED)
         put_last_chunk(&x->session->outbox, &x->response);
 }
 
@@ -1576,12 +1615,115 @@ static void look_at_bound(void *owner)
 
 static const struct outgoing_events bound_events = { look_at_bound, drop_bound, drop_bound };
 
+/* What the chain has made goes to the browser; *state says what is next. False: the browser is
+ * gone, and so is the exchange. */
+static bool put_reworked(struct exchange *x, enum chain_state state)
+{
+    struct session *session = x->session;
+    struct span bytes = chain_output(x->rework.chain);
+
+    if (bytes.size)
+        put_body(&session->outbox, x->response.framing, bytes);
+    if (state == CHAIN_FINISHED && x->response.framing == FRAMING_CHUNKED)
+        put_last_chunk(&session->outbox, &x->response);
+    if (!outbox_flush(&session->outbox)) {
+        session_close(session, true);
+        return false;
+    }
+    x->reworked_bytes += bytes.size;
+    chain_taken(x->rework.chain, bytes.size);
+    return true;
+}
+
+/* It is not what it says it is: it goes by as it came. */
+static bool pass_by(struct exchange *x)
+{
+    struct session *session = x->session;
+    struct span bytes = chain_raw(x->rework.chain);
+
+    put_response_head(x);
+    if (bytes.size)
+        put_body(&session->outbox, x->response.framing, bytes);
+    if (x->response_finished && x->response.framing == FRAMING_CHUNKED)
+        put_last_chunk(&session->outbox, &x->response);
+    if (!outbox_flush(&session->outbox)) {
+        session_close(session, true);
+        return false;
+    }
+    rework_done(&x->rework);
+    return true;
+}
+
+/* The body cannot be undone: it is cut, so that the browser does not take it for whole. */
+static void rework_failed(struct exchange *x, const struct error *error)
+{
+    log_info("exchange=%llu the response cannot be decoded: %s", (unsigned long long)x->number,
+             error->text);
+    count(x->proxy, METRIC_BAD_RESPONSES);
+    x->action = ACTION_ERROR;
+    if (x->outgoing)
+        outgoing_close(x->outgoing, true);
+    x->outgoing = NULL;
+    cut(x);
+}
+
+/* A slice of work for the response's chain, when the browser has taken what was there. False: the
+ * exchange is over. */
+static bool rework_on(struct exchange *x)
+{
+    enum chain_state state;
+    struct error error;
+
+    if (!x->rework.chain || !outbox_is_empty(&x->session->outbox))
+        return true;
+    if (x->rework.is_waiting) {
+        switch (rework_decide(&x->rework)) {
+        case REWORK_WAITS:
+            return true;
+        case REWORK_PASSES:
+            return pass_by(x);
+        case REWORK_EDITS:
+            put_response_head(x);
+            break;
+        }
+    }
+    state = chain_run(x->rework.chain, &error);
+    if (!put_reworked(x, state))
+        return false;
+    if (state == CHAIN_FAILED) {
+        rework_failed(x, &error);
+        return false;
+    }
+    if (state == CHAIN_FINISHED)
+        stop_rework(x);
+    else if (state == CHAIN_BUSY && outbox_is_empty(&x->session->outbox))
+        loop_later(x->proxy->loop, &x->working);
+    return true;
+}
+
+static void on_working(void *owner)
+{
+    struct exchange *x = owner;
+    struct session *session = x->session;
+
+    if (!rework_on(x))
+        return;
+    try_end(x);
+    if (session->state != SESSION_BUSY || session->exchange != x)
+        return;
+    update_outgoing(x);
+    session_update(session);
+}
+
 /* After bytes of the response: out with them, and on. */
 static void relay_on(struct exchange *x, struct span rest)
 {
     struct session *session = x->session;
 
-    if (!outbox_flush(&session->outbox)) {
+    if (x->rework.chain) {
+        if (!rework_on(x))
+            return;
+    } else if (!outbox_flush(&session->outbox)) {
         session_close(session, true);
         return;
     }
@@ -1593,7 +1735,7 @@ static void relay_on(struct exchange *x, struct span rest)
         response_is_done(x, rest.size > 0);
         return;
     }
-    if (!x->downloads_by_splice && x->status && outbox_is_empty(&session->outbox)) {
+    if (!x->downloads_by_splice && x->status && !x->rework.chain && outbox_is_empty(&session->outbox)) {
         uint64_t left = http1_raw_left(x->outgoing->parser);
         if (left == UINT64_MAX && x->response_bytes < SPLICE_FROM_BYTES)
             left = 0;
@@ -1608,7 +1750,7 @@ static void set_response_timer(struct exchange *x)
 {
     const struct config *config = x->settings->config;
 
-    if (!x->status)
+    if (!x->status && !x->rework.chain)
         return; // response_header_timeout goes on
     loop_timer_set(&x->outgoing->timer, x->is_event_stream ? config->tunnel_idle_timeout_ms
                                                            : config->idle_body_timeout_ms);
@@ -1757,7 +1899,8 @@ static void on_origin_timeout(void *owner)
         response_is_done(x, true);
         return;
     }
-    if (!outbox_is_empty(&x->session->outbox) || x->download.in_pipe) {
+    if (!outbox_is_empty(&x->session->outbox) || x->download.in_pipe ||
+        loop_task_is_queued(&x->working)) {
         set_response_timer(x); // it is the browser that we wait for
         return;
     }
@@ -1789,6 +1932,10 @@ void exchange_browser_writable(struct exchange *x)
         return;
     if (x->download.in_pipe) {
         splice_download(x, x->outgoing && !x->response_finished);
+        return;
+    }
+    if (x->rework.chain) {
+        on_working(x);
         return;
     }
     if (x->response_finished && !x->outgoing) {

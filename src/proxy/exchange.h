@@ -19,6 +19,7 @@
 #include "proxy/body.h"
 #include "proxy/judge.h"
 #include "proxy/outgoing.h"
+#include "proxy/rework.h"
 #include "proxy/session.h"
 
 enum exchange_action { // for counters and the log
@@ -69,6 +70,9 @@ struct exchange {
     bool is_event_stream;
     bool uploads_by_splice, downloads_by_splice;
     struct flow upload, download;
+    struct rework rework;     // of the response
+    struct loop_task working; // there is more for its chain to do
+    uint64_t reworked_bytes;  // of what came out of it
 
     struct exchange *next_free; // exchange.c only
     struct loop_grave grave;

@@ -76,6 +76,7 @@ struct config_ca { // ca { ... }: a company's own authority
 
 enum intercept_mode { INTERCEPT_ENROLLED, INTERCEPT_ALL, INTERCEPT_NONE };
 
+enum recode { RECODE_NONE, RECODE_GZIP, RECODE_ZSTD };
 enum access_log_format { ACCESS_LOG_OFF, ACCESS_LOG_COMBINED, ACCESS_LOG_JSON };
 
 struct config {
@@ -139,6 +140,10 @@ struct config {
     struct span rules_dir;        // path; empty: config_default_dir()
     struct span unfiltered_hosts; // path of the list of captive-portal hosts; empty: ours
     struct config_policy connect_policy, image_policy, cookie_policy;
+    enum recode recode;
+    size_t edit_size_mb, edit_held_kb; // of one response
+    uint64_t edit_time_ms;
+    size_t coding_memory_mb; // of a worker
     struct config_site *sites;
     size_t site_count;
     struct config_client *clients;

@@ -16,6 +16,7 @@
 #define IN(record, member) .offset = offsetof(struct config_##record, member)
 
 static const char *const access_logs[] = { "off", "combined", "json", NULL };
+static const char *const recodes[] = { "none", "gzip", "zstd", NULL };
 static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
 static const char *const intercept_modes[] = { "enrolled", "all", "none", NULL };
 static const char *const strips[] = { "hide", "hollow", "remove", NULL };
@@ -283,6 +284,49 @@ static const struct config_option top_options[] = {
       .most = 1000000,
       .standard = "500",
       .meaning = "Certificates that a worker may have signed at once, after a quiet time." },
+
+    { .name = "recode",
+      .kind = CONFIG_CHOICE,
+      AT(recode),
+      .choices = recodes,
+      .standard = "gzip",
+      .heading = "Changing what servers answer",
+      .meaning = "How a changed response is compressed for browsers on other machines; gzip in "
+                 "place of zstd for those that do not take it. Browsers on this machine get it "
+                 "uncompressed. What is not changed stays as the server compressed it." },
+    { .name = "edit_time",
+      .kind = CONFIG_DURATION,
+      AT(edit_time_ms),
+      .least = MS(1),
+      .most = MINUTES(10),
+      .standard = "2s",
+      .meaning = "Time that may be spent on changing one response. Past this limit, and the next "
+                 "two, the rest of it passes as it came, and a line in the log tells." },
+    { .name = "edit_size",
+      .kind = CONFIG_COUNT,
+      .unit = "MB",
+      AT(edit_size_mb),
+      .least = 1,
+      .most = 1000000,
+      .standard = "64",
+      .meaning = "How much of one response is looked at, uncompressed." },
+    { .name = "edit_held",
+      .kind = CONFIG_COUNT,
+      .unit = "kB",
+      AT(edit_held_kb),
+      .least = 64,
+      .most = 1000000,
+      .standard = "16384",
+      .meaning = "Memory that changing one response may take beside its compression." },
+    { .name = "coding_memory",
+      .kind = CONFIG_COUNT,
+      .unit = "MB",
+      AT(coding_memory_mb),
+      .least = 1,
+      .most = 1000000,
+      .standard = "256",
+      .meaning = "Memory for uncompressing and compressing, for each worker. While three quarters "
+                 "of it are in use, further responses pass unchanged." },
 
     { .name = "log_level",
       .kind = CONFIG_CHOICE,
