@@ -174,6 +174,7 @@ static void look(struct admin *admin, struct overview *out)
         lists_read(&out->lists, admin->state_dir);
     passbook_expire(admin->book, out->now_ms);
     out->passes = passbook_view(admin->book);
+    out->intercept = admin->config->intercept;
     out->learned = learner_counts(admin->learner);
     processes_read(&out->processes, admin->master);
 }

@@ -162,6 +162,14 @@ bool exposition_write(struct buffer *out, const struct overview *overview)
            put_state(out, &overview->state) &&
            plain(out, "dejunk_passes", "gauge", "Passes given and pauses in force",
                  overview->passes.count) &&
+           plain(out, "dejunk_enrolments", "gauge", "Enrolments in force",
+                 overview->learned.enrolments) &&
+           plain(out, "dejunk_enrolments_ended", "gauge", "Enrolments that were ended lately",
+                 overview->learned.ended) &&
+           plain(out, "dejunk_learned_tunnels", "gauge",
+                 "Programs and hosts whose HTTPS is passed through", overview->learned.tunnels) &&
+           plain(out, "dejunk_signing", "gauge", "There is an authority to open HTTPS with",
+                 overview->state.is_signing) &&
            seconds(out, "dejunk_pause_seconds", "gauge",
                    "How long nothing will be filtered for anybody", overview_pause_ms(overview)) &&
            put_lists(out, &overview->lists) && put_processes(out, overview);

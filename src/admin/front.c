@@ -49,7 +49,7 @@ static bool warning(struct buffer *out, const char *before, const char *text)
 static bool put_service(struct buffer *out, const struct overview *overview)
 {
     const struct overview_state *state = &overview->state;
-    char time[OVERVIEW_TIME_BYTES];
+    char time[OVERVIEW_TIME_BYTES], https[OVERVIEW_HTTPS_BYTES];
     uint64_t pause_ms = overview_pause_ms(overview);
     bool is_whole = true;
 
@@ -69,6 +69,9 @@ static bool put_service(struct buffer *out, const struct overview *overview)
            row(out, "Configuration in force, number", state->generation) &&
            row(out, "Reloads that failed", state->failed_reloads) &&
            row(out, "Passes given", overview->passes.count) &&
+           row_text(out, "HTTPS is opened", overview_https(overview, https)) &&
+           row(out, "Programs and hosts passed through", overview->learned.tunnels) &&
+           row(out, "Enrolments ended", overview->learned.ended) &&
            buffer_append(out, SPAN("</table>\n"));
 }
 

@@ -123,6 +123,36 @@ static bool write_requests(struct buffer *out, const struct overview *overview)
                          overview_size(counters[METRIC_BYTES_TO_BROWSER], sent));
 }
 
+const char *overview_https(const struct overview *overview, char *to)
+{
+    if (overview->intercept == INTERCEPT_NONE)
+        snprintf(to, OVERVIEW_HTTPS_BYTES, "for no client");
+    else if (!overview->state.is_signing)
+        snprintf(to, OVERVIEW_HTTPS_BYTES, "for no client: there is no authority");
+    else if (overview->intercept == INTERCEPT_ALL)
+        snprintf(to, OVERVIEW_HTTPS_BYTES, "for all clients");
+    else
+        snprintf(to, OVERVIEW_HTTPS_BYTES, "for %zu enrolled client%s",
+                 overview->learned.enrolments, overview->learned.enrolments == 1 ? "" : "s");
+    return to;
+}
+
+/* What a person may want to look into: dejunk ca enrolled, dejunk ca learned. */
+static bool write_https(struct buffer *out, const struct overview *overview)
+{
+    const struct learned_counts *learned = &overview->learned;
+    char text[OVERVIEW_HTTPS_BYTES];
+    bool is_whole =
+        buffer_printf(out, "%-13s opened %s", "https", overview_https(overview, text));
+
+    if (learned->tunnels > 0)
+        is_whole = is_whole && buffer_printf(out, ", %zu programs and hosts passed through",
+                                             learned->tunnels);
+    if (learned->ended > 0)
+        is_whole = is_whole && buffer_printf(out, ", %zu enrolments ended", learned->ended);
+    return is_whole && buffer_append(out, SPAN("\n"));
+}
+
 bool overview_write_text(struct buffer *out, const struct overview *overview)
 {
     const struct overview_state *state = &overview->state;
@@ -146,7 +176,8 @@ bool overview_write_text(struct buffer *out, const struct overview *overview)
                                              "paused", overview_duration(pause_ms, time));
     if (overview->passes.count > 0)
         is_whole = is_whole && buffer_printf(out, "%-13s %zu\n", "passes", overview->passes.count);
-    return is_whole && write_lists(out, overview) && write_requests(out, overview);
+    return is_whole && write_https(out, overview) && write_lists(out, overview) &&
+           write_requests(out, overview);
 }
 
 /* ---- JSON ---- */
@@ -219,6 +250,19 @@ static bool put_passes(struct buffer *out, const struct proxy_passes *passes)
     return is_whole && buffer_append(out, SPAN("]"));
 }
 
+static bool put_https(struct buffer *out, const struct overview *overview)
+{
+    static const char *const modes[] = { "enrolled", "all", "none" };
+    const struct learned_counts *learned = &overview->learned;
+
+    return buffer_printf(out,
+                         ",\"https\":{\"intercept\":\"%s\",\"authority\":%s,\"enrolled\":%zu"
+                         ",\"ended\":%zu,\"learned\":%zu}",
+                         modes[overview->intercept],
+                         overview->state.is_signing ? "true" : "false", learned->enrolments,
+                         learned->ended, learned->tunnels);
+}
+
 bool overview_write_json(struct buffer *out, const struct overview *overview)
 {
     const struct overview_state *state = &overview->state;
@@ -234,7 +278,7 @@ bool overview_write_json(struct buffer *out, const struct overview *overview)
         put_time(out, "last_reload", state->last_reload_ms) &&
         put_text(out, "problem", state->reload_problem) && buffer_append(out, SPAN("}")) &&
         put_lists(out, &overview->lists) && put_passes(out, &overview->passes) &&
-        buffer_append(out, SPAN(",\"requests\":{"));
+        put_https(out, overview) && buffer_append(out, SPAN(",\"requests\":{"));
 
     for (size_t i = 0; i < ACTION_ROWS && is_whole; i++)
         is_whole = buffer_printf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", actions[i].name,

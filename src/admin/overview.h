@@ -11,11 +11,13 @@
 #include "admin/passbook.h"
 #include "base/metrics.h"
 #include "proxy/learned.h"
+#include "state/config.h"
 
 enum { OVERVIEW_REASON_BYTES = 500 };
 
 struct overview_state { // what the master says
     bool is_known;   // it has said anything
+    bool is_signing; // the signer has an authority: https can be opened
     bool is_serving; // all workers came up, and this is the service (not one that takes over)
     uint64_t generation; // of the config in force
     uint64_t reloads, failed_reloads;
@@ -40,12 +42,16 @@ struct overview {
     uint64_t counters[METRICS_COUNT]; // of all workers
     struct lists lists;
     struct proxy_passes passes; // borrowed
+    enum intercept_mode intercept;
     struct learned_counts learned;
     struct overview_processes processes;
 };
 
 /* Requests of all kinds, and those stopped. */
 uint64_t overview_requests(const struct overview *overview);
+/* Whose https is opened: "for 2 enrolled clients", "for no client: there is no authority". */
+enum { OVERVIEW_HTTPS_BYTES = 64 };
+const char *overview_https(const struct overview *overview, char *to);
 /* How long every request is let through still: ms, 0 when there is no pause. */
 uint64_t overview_pause_ms(const struct overview *overview);
 

@@ -1,5 +1,6 @@
 /*
- * ca.c - `dejunk ca`: the authority of this installation, shown, handed out, renewed, trusted.
+ * ca.c - `dejunk ca`: the authority of this installation, shown, handed out, renewed, trusted; and
+ * by enrolment.h whose https it opens.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,16 +16,17 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/enrolment.h"
 #include "cli/say.h"
 #include "cli/secret.h"
-#include "cli/settings.h"
 #include "cli/stores.h"
 #include "daemon/charter.h"
 #include "trust/certificates.h"
 #include "trust/vault.h"
 
-struct request { // what was asked on the command line
-    struct settings settings;
+struct request {      // what was asked on the command line
+    struct talk talk; // its settings are everybody's
+    struct enrolment enrolment;
     char directory[PATH_MAX]; // of the vault
     const char *file;         // of export; NULL: standard output
     unsigned stores;
@@ -318,18 +320,27 @@ static int untrust(const struct request *request)
 
 static const struct {
     const char *name;
-    int most; // arguments behind it
-    int (*run)(const struct request *request);
+    int least, most;                           // arguments behind it
+    int (*run)(const struct request *request); // or, of the service:
+    int (*ask)(struct talk *talk, const struct enrolment *asked);
 } actions[] = {
-    { "show", 0, show },   { "export", 1, export },   { "rotate", 0, rotate },
-    { "trust", 0, trust }, { "untrust", 0, untrust },
+    { "show", 0, 0, show, NULL },
+    { "export", 0, 1, export, NULL },
+    { "rotate", 0, 0, rotate, NULL },
+    { "trust", 0, 0, trust, NULL },
+    { "untrust", 0, 0, untrust, NULL },
+    { "enrol", 1, 1, NULL, enrolment_enrol },
+    { "unenrol", 1, 1, NULL, enrolment_unenrol },
+    { "enrolled", 0, 0, NULL, enrolment_show_enrolled },
+    { "learned", 0, 0, NULL, enrolment_show_learned },
+    { "forget", 1, 1, NULL, enrolment_forget },
 };
 
 static int prepare(struct request *request)
 {
     struct config *config;
     struct error error;
-    enum error_kind kind = settings_load(&request->settings, &config, NULL, &error);
+    enum error_kind kind = settings_load(&request->talk.settings, &config, NULL, &error);
 
     if (kind)
         return complain(&error);
@@ -347,7 +358,13 @@ static int run(struct options *options)
 
     request = (struct request){ 0 };
     while ((letter = options_next(options)) > 0) {
-        settings_take(&request.settings, letter, options->value);
+        settings_take(&request.talk.settings, letter, options->value);
+        if (letter == 'S')
+            request.talk.socket = options->value;
+        else if (letter == 'F')
+            request.enrolment.family = options->value;
+        else if (letter == 'f')
+            request.enrolment.time = options->value;
         request.keeps_root |= letter == 'k';
         request.as_der |= letter == 'd';
         request.stores |= letter == 's' ? STORES_SYSTEM : letter == 'b' ? STORES_BROWSERS : 0;
@@ -359,13 +376,18 @@ static int run(struct options *options)
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
         if (strcmp(actions[i].name, options->argv[0]) != 0)
             continue;
-        if (!options_count(options, 1, 1 + actions[i].most))
+        if (!options_count(options, 1 + actions[i].least, 1 + actions[i].most))
             return options->exit_code;
-        request.file = options->argc > 1 ? options->argv[1] : NULL;
+        request.file = request.enrolment.what = options->argc > 1 ? options->argv[1] : NULL;
+        if (actions[i].ask)
+            return actions[i].ask(&request.talk, &request.enrolment);
         code = prepare(&request);
         return code ? code : actions[i].run(&request);
     }
-    say_error("ca: \"%s\" is none of show, export, rotate, trust, untrust", options->argv[0]);
+    say_error(
+        "ca: \"%s\" is none of show, export, rotate, trust, untrust, enrol, unenrol, enrolled, "
+        "learned, forget",
+        options->argv[0]);
     return EX_USAGE;
 }
 
@@ -374,13 +396,17 @@ static const struct option_row rows[] = {
     { 's', "system", NULL, "trust, untrust: only the system's store" },
     { 'd', "der", NULL, "export: binary, as some devices want it" },
     { 'k', "keep-root", NULL, "keep a new root's key, under a passphrase" },
+    { 'f', "for", "TIME", "enrol: end after this, such as 12h or 30d" },
+    { 'F', "family", "FAMILY",
+      "enrol, unenrol: only programs of this family, as the log names it" },
+    { 'S', "socket", "PATH", "the control socket of the service, wherever it is" },
     SETTINGS_ROWS,
     { 0 },
 };
 const struct command command_ca = {
     .name = "ca",
-    .help = "show, export, renew or trust the authority that signs for HTTPS",
-    .arguments = "show|export [FILE]|rotate|trust|untrust",
+    .help = "show, export, renew or trust the authority that signs for HTTPS; enrol clients",
+    .arguments = "ACTION [WHAT]",
     .about =
         "Each installation has an authority of its own, made when it is first needed. Its key "
         "never\n"
@@ -390,7 +416,15 @@ const struct command command_ca = {
         "  trust    put it into the system's store (as root) and into the databases of Firefox,\n"
         "           Chromium and others of this user (or of who called sudo)\n"
         "  untrust  take it out of them again, and those before it\n"
-        "  rotate   make a new one; with a root key that was kept, devices notice nothing",
+        "  rotate   make a new one; with a root key that was kept, devices notice nothing\n\n"
+        "Whose HTTPS the running service opens (intercept in proxy.conf), and what it passes "
+        "through:\n\n"
+        "  enrol ADDRESS|USER    a client whose programs trust the authority\n"
+        "  unenrol ADDRESS|USER  no longer\n"
+        "  enrolled              who is, since when, and whose enrolment was ended and why\n"
+        "  learned               hosts that a client's program will not have opened, and until "
+        "when\n"
+        "  forget HOST           try again with that host",
     .options = rows,
     .run = run,
 };

@@ -114,6 +114,7 @@ static void tell_state(struct master *master)
     state->passes_number = master->passes_taken;
     state->last_reload_ms = master->last_reload_ms;
     state->started_ms = master->started_ms;
+    state->is_signing = master->begin.authority.size_bytes > 0;
     state->is_serving = master->phase == SERVING && master->predecessor < 0;
     message_set_text(state->last_error, sizeof state->last_error, master->last_error);
     crew_tell_others(master->crew, &message);
@@ -267,6 +268,7 @@ static void use_authority(struct master *master, struct message *message)
     master->signer_mark = signing_mark(master->config); // it may have made its authority now
     crew_tell_workers(master->crew, message);
     keep_parcel(&master->begin.authority, message);
+    tell_state(master);
     start_workers(master);
 }
 

@@ -109,7 +109,7 @@ static bool fields_are_sound(const struct message *message)
     case MESSAGE_DRAIN:
         return message->drain.within_ms >= -1;
     case MESSAGE_STATE:
-        return message->state.is_serving <= 1 &&
+        return message->state.is_serving <= 1 && message->state.is_signing <= 1 &&
                is_text(message->state.last_error, sizeof message->state.last_error);
     case MESSAGE_NOTE:
         return message->note.size_bytes <= sizeof message->note.packet;

@@ -71,6 +71,7 @@ struct message_state { // STATE: what the master knows, for whoever shows it
     uint64_t passes_number;   // generation of the newest PASSES that all workers have
     uint64_t last_reload_ms;  // since 1970; 0: none yet
     uint64_t started_ms;      // since 1970
+    uint64_t is_signing;      // 1: the signer has an authority
     uint64_t is_serving;      // 1: all are up, and nobody else is the service
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
 };

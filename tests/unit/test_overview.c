@@ -35,6 +35,9 @@ static int fill(void **state)
                                                      .rules = 8, .cosmetic = 1, .unsupported = 2,
                                                      .bad = 3, .changed_ms = 1699996400000 };
     overview.passes = (struct proxy_passes){ passes, 2 };
+    overview.state.is_signing = true;
+    overview.intercept = INTERCEPT_ENROLLED;
+    overview.learned = (struct learned_counts){ .enrolments = 1, .ended = 2, .tunnels = 3 };
     return 0;
 }
 
@@ -71,6 +74,8 @@ static void status_as_text(void **state)
     has(text, "number 3 in force, 4 reloads, 2 failed\n");
     has(text, "of the last reload: x.conf:1: <b>&\"bad\"\n");
     has(text, "nothing is filtered for 5 s more\n");
+    has(text, "opened for 1 enrolled client, 3 programs and hosts passed through, 2 enrolments "
+              "ended\n");
     has(text, "8 in 1 lists\n");
     has(text, "8 rules, 2 unsupported, 3 bad, 1 h 0 min old\n");
     has(text, "passed 1000, blocked 1001");
@@ -87,7 +92,36 @@ static void status_as_json(void **state)
     has(text, "{\"name\":\"<i>\\\"q\\\\\\u00c3\\u00a4\",\"lines\":10,\"rules\":8");
     has(text, "{\"host\":\"a.example\",\"client\":\"*\",\"until\":null}");
     has(text, "{\"host\":\"*\",\"client\":\"*\",\"until\":1700000005.000}");
+    has(text, "\"https\":{\"intercept\":\"enrolled\",\"authority\":true,\"enrolled\":1,\"ended\":2,"
+              "\"learned\":3}");
     has(text, "\"requests\":{\"passed\":1000,");
+}
+
+static void whose_https_is_opened(void **state)
+{
+    static const struct {
+        enum intercept_mode mode;
+        bool is_signing;
+        size_t enrolments;
+        const char *want;
+    } cases[] = {
+        { INTERCEPT_NONE, false, 5, "for no client" },
+        { INTERCEPT_ALL, true, 0, "for all clients" },
+        { INTERCEPT_ALL, false, 0, "for no client: there is no authority" },
+        { INTERCEPT_ENROLLED, false, 1, "for no client: there is no authority" },
+        { INTERCEPT_ENROLLED, true, 0, "for 0 enrolled clients" },
+        { INTERCEPT_ENROLLED, true, 1, "for 1 enrolled client" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct overview of = { .intercept = cases[i].mode,
+                               .state.is_signing = cases[i].is_signing,
+                               .learned.enrolments = cases[i].enrolments };
+        char text[OVERVIEW_HTTPS_BYTES];
+
+        assert_string_equal(overview_https(&of, text), cases[i].want);
+    }
 }
 
 static void a_page_that_is_escaped(void **state)
@@ -198,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_as_text),
         cmocka_unit_test(status_as_json),
+        cmocka_unit_test(whose_https_is_opened),
         cmocka_unit_test(a_page_that_is_escaped),
         cmocka_unit_test(metrics_in_their_form),
         cmocka_unit_test(nothing_is_cut_in_silence),
