@@ -383,7 +383,7 @@ struct page *page_new(const struct page_setup *setup, const struct page_events *
     page->head_size = setup->head.size;
     page->connect = copy_text(setup->connect);
     page->connect_size = setup->connect.size;
-    page->base.limit_bytes = page->resolved.limit_bytes = 2 * PAGE_URL_BYTES;
+    page->base.limit_bytes = page->resolved.limit_bytes = PAGE_RESOLVED_BYTES;
     page->value.limit_bytes = page->made.limit_bytes = VALUE_BYTES;
     if (setup->sheet) {
         page->sheet = setup->sheet;

@@ -210,26 +210,36 @@ static size_t path_at(struct span url)
     return at;
 }
 
-/* Without the controls and spaces that the standard takes off or out. */
-static bool append_clean(struct buffer *to, struct span text, bool is_path)
+static bool is_line_break(char c)
 {
-    bool in_query = false, fits = true;
+    return c == '\t' || c == '\n' || c == '\r';
+}
 
-    for (size_t i = 0; i < text.size && fits; i++) {
+/* Up to a fragment, as it goes over the wire. */
+static bool append_clean(struct buffer *to, struct span text)
+{
+    bool in_query = false;
+    char *at;
+
+    text.size = span_find_byte(text, '#');
+    if (!buffer_reserve(to, text.size * 3)) // of each byte at most "%20"
+        return false;
+    at = to->at + to->size;
+    for (size_t i = 0; i < text.size; i++) {
         char c = text.at[i];
-        if (c == '\t' || c == '\n' || c == '\r')
-            continue;
-        if (c == '#')
-            break;
+
         in_query = in_query || c == '?';
-        if (c == '\\' && is_path && !in_query)
+        if (c == '\\' && !in_query)
             c = '/';
-        if (c == ' ' || c == '"' || c == '<' || c == '>')
-            fits = buffer_printf(to, "%%%02X", (unsigned char)c);
-        else
-            fits = buffer_append(to, span_of(&c, 1));
+        if (c == ' ' || c == '"' || c == '<' || c == '>') {
+            *at++ = '%';
+            *at++ = c == ' ' || c == '"' ? '2' : '3';
+            c = c == ' ' ? '0' : c == '"' ? '2' : c == '<' ? 'C' : 'E';
+        }
+        *at++ = c;
     }
-    return fits;
+    to->size = (size_t)(at - to->at);
+    return true;
 }
 
 /* "/a/./b/../c" is "/a/c", from `from` on up to the query. */
@@ -282,22 +292,15 @@ static bool append_relative(struct buffer *to, struct span base, struct span val
         if (slash == path)
             fits = fits && buffer_append(to, SPAN("/"));
     }
-    return fits && append_clean(to, value, true);
+    return fits && append_clean(to, value);
 }
 
-bool page_link_resolve(struct buffer *to, struct span base, struct span value)
+/* `value` has no controls and spaces at its ends, and no tabs or line ends. */
+static bool resolve(struct buffer *to, struct span base, struct span value)
 {
-    size_t scheme, slashes = 0;
+    size_t scheme = scheme_size(value), slashes = 0;
     bool fits;
 
-    while (value.size && (unsigned char)value.at[0] <= ' ')
-        value = span_from(value, 1);
-    while (value.size && (unsigned char)value.at[value.size - 1] <= ' ')
-        value.size--;
-    if (value.size == 0 || value.size > PAGE_URL_BYTES || value.at[0] == '#')
-        return false;
-    to->size = 0;
-    scheme = scheme_size(value);
     if (scheme && !span_equal_nocase(span_slice(value, 0, scheme), SPAN("http:")) &&
         !span_equal_nocase(span_slice(value, 0, scheme), SPAN("https:")))
         return false;
@@ -305,23 +308,43 @@ bool page_link_resolve(struct buffer *to, struct span base, struct span value)
         slashes++;
     if (scheme && slashes == 0 && span_starts_nocase(base, span_slice(value, 0, scheme)))
         value = span_from(value, scheme), scheme = 0; // "https:x.png" is "x.png" there
+    to->size = 0;
     if (scheme) {
-        for (size_t i = 0; i < scheme; i++) {
-            char c = ascii_lower(value.at[i]);
-            if (!buffer_append(to, span_of(&c, 1)))
-                return false;
-        }
-        fits = buffer_append(to, SPAN("//")) &&
-               append_clean(to, span_from(value, scheme + slashes), true);
+        fits = buffer_append(to, value.at[4] == ':' ? SPAN("http://") : SPAN("https://")) &&
+               append_clean(to, span_from(value, scheme + slashes));
     } else if (slashes >= 2) {
         fits = buffer_append(to, span_slice(base, 0, span_find_byte(base, ':') + 1)) &&
-               buffer_append(to, SPAN("//")) && append_clean(to, span_from(value, slashes), true);
+               buffer_append(to, SPAN("//")) && append_clean(to, span_from(value, slashes));
     } else {
         fits = append_relative(to, base, value);
     }
     if (fits)
         remove_dots(to, path_at(buffer_span(to)));
     return fits;
+}
+
+bool page_link_resolve(struct buffer *to, struct span base, struct span value)
+{
+    struct buffer clean = { .limit_bytes = PAGE_URL_BYTES };
+    bool is_url;
+
+    while (value.size && (unsigned char)value.at[0] <= ' ')
+        value = span_from(value, 1);
+    while (value.size && (unsigned char)value.at[value.size - 1] <= ' ')
+        value.size--;
+    if (value.size > PAGE_URL_BYTES)
+        return false;
+    for (size_t i = 0; i < value.size; i++) {
+        if (!is_line_break(value.at[i]) || !buffer_append(&clean, span_slice(value, 0, i)))
+            continue;
+        for (; i < value.size; i++)
+            if (!is_line_break(value.at[i]))
+                (void)buffer_append(&clean, span_slice(value, i, 1)); // shorter than before
+        value = buffer_span(&clean);
+    }
+    is_url = value.size > 0 && value.at[0] != '#' && resolve(to, base, value);
+    buffer_release(&clean);
+    return is_url;
 }
 
 static bool is_space(char c)

@@ -12,8 +12,9 @@
 #include "html/tokenizer.h"
 
 enum {
-    PAGE_LINKS = 4,            // of one element
-    PAGE_URL_BYTES = 64 << 10, // of one URL; longer ones are let alone
+    PAGE_LINKS = 4,                                // of one element
+    PAGE_URL_BYTES = 64 << 10,                     // of one URL; longer ones are let alone
+    PAGE_RESOLVED_BYTES = 4 * PAGE_URL_BYTES + 64, // room for it and what it is relative to
 };
 
 enum page_link_kind {
