@@ -464,11 +464,13 @@ static void note_accepted(struct learned *learned, const struct learned_event *e
 void learned_note(struct learned *learned, const struct learned_event *event, uint64_t now_ms,
                   struct learned_outcome *outcome)
 {
-    char room[LEARNED_CLIENT_BYTES + 1];
+    char room[LEARNED_CLIENT_BYTES + 1], spelled[LEARNED_CLIENT_BYTES + 1];
     const struct key key = key_of(&event->who, room);
 
     *outcome = (struct learned_outcome){ .has_changed = false };
-    if (key.client.size == 0 || !is_host(key.host) || key.family == LEARNED_ANY_FAMILY)
+    // A worker's word: what is noted must have a text that is taken again.
+    if (!learned_read_client(spelled, key.client) || !span_equal(span_text(spelled), key.client) ||
+        !is_host(key.host) || key.family == LEARNED_ANY_FAMILY)
         return;
     switch (event->kind) {
     case LEARNED_REFUSED:
