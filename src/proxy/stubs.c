@@ -91,7 +91,7 @@ static bool read_file(struct buffer *out, const char *directory, const char *nam
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return false;
-    out->limit_bytes = STUB_BYTES;
+    out->limit_bytes = STUB_BYTES + 4096; // room to see its end
     while (buffer_reserve(out, 4096)) {
         got = read(fd, out->at + out->size, 4096);
         if (got <= 0)
@@ -99,7 +99,7 @@ static bool read_file(struct buffer *out, const char *directory, const char *nam
         out->size += (size_t)got;
     }
     close(fd);
-    if (got == 0)
+    if (got == 0 && out->size <= STUB_BYTES)
         return true;
     buffer_release(out); // unreadable, or larger than any stub is
     return false;
