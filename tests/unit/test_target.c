@@ -254,9 +254,46 @@ static void a_full_arena_is_an_error(void **state)
     }
 }
 
+static void inside_of_tls_the_scheme_is_given(void **state)
+{
+    static const struct {
+        enum target_form form;
+        struct span target, host;
+        const char *want;
+    } cases[] = {
+        { TARGET_ORIGIN, SPAN("/a?b"), SPAN("a.example"), "s a.example 443 a.example /a?b" },
+        { TARGET_ORIGIN, SPAN("/"), SPAN("a.example:443"), "s a.example 443 a.example /" },
+        { TARGET_ORIGIN, SPAN("/"), SPAN("a.example:80"), "s a.example 80 a.example:80 /" },
+        { TARGET_ASTERISK, SPAN("*"), SPAN("[::1]:8443"), "s ::1(6) 8443 [::1]:8443 *" },
+        { TARGET_ABSOLUTE, SPAN("https://a.example/"), SPAN("a.example"),
+          "s a.example 443 a.example /" },
+        { TARGET_ABSOLUTE, SPAN("http://a.example/"), SPAN("a.example"),
+          "p a.example 80 a.example /" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char got[1024];
+        struct message message;
+        struct target target;
+        struct arena arena;
+
+        arena_init(&arena, 1 << 16);
+        message_init(&message, &arena, true);
+        message.target_form = cases[i].form;
+        message.method = METHOD_OPTIONS;
+        message.target = cases[i].target;
+        message_add(&message, SPAN("Host"), cases[i].host);
+        assert_int_equal(target_split_in(&target, &message, TARGET_HTTPS, NULL), ERROR_NONE);
+        assert_string_equal(describe(got, sizeof got, &target), cases[i].want);
+        arena_done(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inside_of_tls_the_scheme_is_given),
         cmocka_unit_test(absolute_forms_are_split), cmocka_unit_test(authorities_need_a_port),
         cmocka_unit_test(other_forms_go_by_host),   cmocka_unit_test(names_have_limits),
         cmocka_unit_test(a_full_arena_is_an_error),
