@@ -1615,23 +1615,32 @@ static void look_at_bound(void *owner)
 
 static const struct outgoing_events bound_events = { look_at_bound, drop_bound, drop_bound };
 
-/* What the chain has made goes to the browser; *state says what is next. False: the browser is
- * gone, and so is the exchange. */
-static bool put_reworked(struct exchange *x, enum chain_state state)
+/* What the chain has made goes to the browser, as far as it is taken; is_all: it makes no more.
+ * False: the browser is gone, and so is the exchange. */
+static bool put_reworked(struct exchange *x, bool is_all)
 {
     struct session *session = x->session;
-    struct span bytes = chain_output(x->rework.chain);
+    struct span bytes, rest;
+    bool ends;
 
-    if (bytes.size)
-        put_body(&session->outbox, x->response.framing, bytes);
-    if (state == CHAIN_FINISHED && x->response.framing == FRAMING_CHUNKED)
-        put_last_chunk(&session->outbox, &x->response);
-    if (!outbox_flush(&session->outbox)) {
-        session_close(session, true);
-        return false;
-    }
-    x->reworked_bytes += bytes.size;
-    chain_taken(x->rework.chain, bytes.size);
+    do {
+        rest = bytes = chain_output(x->rework.chain);
+        if (bytes.size > CHAIN_OUTPUT_BYTES)
+            bytes.size = CHAIN_OUTPUT_BYTES;
+        if (bytes.size)
+            put_body(&session->outbox, x->response.framing, bytes);
+        ends = is_all && bytes.size == rest.size;
+        if (ends && x->response.framing == FRAMING_CHUNKED)
+            put_last_chunk(&session->outbox, &x->response);
+        if (!outbox_flush(&session->outbox)) {
+            session_close(session, true);
+            return false;
+        }
+        x->reworked_bytes += bytes.size;
+        chain_taken(x->rework.chain, bytes.size);
+    } while (bytes.size < rest.size && outbox_is_empty(&session->outbox));
+    if (ends)
+        stop_rework(x);
     return true;
 }
 
@@ -1688,15 +1697,13 @@ static bool rework_on(struct exchange *x)
         }
     }
     state = chain_run(x->rework.chain, &error);
-    if (!put_reworked(x, state))
+    if (!put_reworked(x, state == CHAIN_FINISHED))
         return false;
     if (state == CHAIN_FAILED) {
         rework_failed(x, &error);
         return false;
     }
-    if (state == CHAIN_FINISHED)
-        stop_rework(x);
-    else if (state == CHAIN_BUSY && outbox_is_empty(&x->session->outbox))
+    if (state == CHAIN_BUSY && outbox_is_empty(&x->session->outbox))
         loop_later(x->proxy->loop, &x->working);
     return true;
 }
