@@ -12,9 +12,11 @@
 #include "filter/cosmetic_index.h"
 #include "filter/expressions.h"
 #include "filter/image.h"
+#include "filter/json_path.h"
 #include "filter/names.h"
 #include "filter/regex.h"
 #include "filter/window.h"
+#include "filter/xpath.h"
 
 enum {
     POPULAR_HOST = 8,      // rules of one host and book from which on windows are tried first
@@ -522,10 +524,7 @@ static enum rule_reason clean_value(struct compiler *compiler, const struct rule
 
         value = unescape(compiler, value, ",");
         for (size_t i = 0; i < value.size; i++)
-            at[i] = value.at[i];
-        for (size_t i = 0; i < value.size; i++)
-            if (at[i] == '|')
-                at[i] = ',';
+            at[i] = value.at[i] == '|' ? ',' : value.at[i];
         *out = span_of(at, value.size);
         return REASON_NONE;
     }
@@ -541,9 +540,11 @@ static enum rule_reason clean_value(struct compiler *compiler, const struct rule
         *out = with_own_expression(compiler, rule, *out);
         return REASON_NONE;
     case MODIFIER_JSONPRUNE:
+        *out = unescape(compiler, value, ",$");
+        return json_path_is_good(*out) ? REASON_NONE : REASON_VALUE;
     case MODIFIER_XMLPRUNE:
         *out = unescape(compiler, value, ",$");
-        return REASON_NONE;
+        return xpath_is_good(*out) ? REASON_NONE : REASON_VALUE;
     default:
         *out = unescape(compiler, value, ",");
         return REASON_NONE;

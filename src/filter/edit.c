@@ -1,6 +1,8 @@
 #include "filter/edit.h"
 
 #include "filter/expressions.h"
+#include "filter/json_path.h"
+#include "filter/xpath.h"
 
 /* ---- which bodies ------------------------------------------------------------------------------ */
 
@@ -72,6 +74,10 @@ static bool touches(enum directive_kind kind, enum edit_media media)
     switch (kind) {
     case DIRECTIVE_REPLACE:
         return media != EDIT_NONE;
+    case DIRECTIVE_JSONPRUNE: // servers call JSON by many names
+        return media == EDIT_JSON || media == EDIT_TEXT;
+    case DIRECTIVE_XMLPRUNE:
+        return media == EDIT_XML || media == EDIT_TEXT;
     default:
         return false;
     }
@@ -99,14 +105,25 @@ size_t edit_pick(const struct directive *directives, size_t count, enum edit_med
 
 /* ---- the work ---------------------------------------------------------------------------------- */
 
-static enum replace_result edit_once(struct amender *amender, const struct directive *edit,
-                                     struct span body, struct buffer *out)
+static enum prune_result edit_once(struct amender *amender, const struct directive *edit,
+                                   struct span body, struct buffer *out)
 {
     struct replacement replacement;
 
+    if (edit->kind == DIRECTIVE_JSONPRUNE)
+        return json_path_prune(edit->value, body, out);
+    if (edit->kind == DIRECTIVE_XMLPRUNE)
+        return xpath_prune(edit->value, body, out);
     if (!replacement_split(&replacement, edit->value))
-        return REPLACE_NOTHING;
-    return expressions_replace(amender_expressions(amender), &replacement, body, out);
+        return PRUNE_NOTHING;
+    switch (expressions_replace(amender_expressions(amender), &replacement, body, out)) {
+    case REPLACE_DONE:
+        return PRUNE_DONE;
+    case REPLACE_TOO_MUCH:
+        return PRUNE_TOO_MUCH;
+    default:
+        return PRUNE_NOTHING;
+    }
 }
 
 bool edit_body(struct amender *amender, const struct directive *edits, size_t count,
@@ -115,16 +132,16 @@ bool edit_body(struct amender *amender, const struct directive *edits, size_t co
     bool changed = false;
 
     *costly = 0;
-    if (body.size > EDIT_BODY_LIMIT)
+    if (!body.at || body.size > EDIT_BODY_LIMIT)
         return false;
     for (size_t i = 0; i < count; i++) {
         struct buffer next = { .limit_bytes = EDIT_RESULT_LIMIT };
-        enum replace_result result =
+        enum prune_result result =
             edit_once(amender, &edits[i], changed ? buffer_span(out) : body, &next);
 
-        if (result == REPLACE_TOO_MUCH && !*costly)
+        if (result == PRUNE_TOO_MUCH && !*costly)
             *costly = edits[i].rule;
-        if (result != REPLACE_DONE)
+        if (result != PRUNE_DONE)
             continue;
         if (changed)
             buffer_release(out);

@@ -1,8 +1,8 @@
 /*
  * edit.h - what directives do to the body of a response: a whole text in, a whole text out.
  *
- * `replace` for every kind of text, `jsonprune` for JSON (prune_json.h), `xmlprune` for XML
- * (prune_xml.h). The caller gathers the decoded body, up to EDIT_BODY_LIMIT; what is longer passes
+ * `replace` for every kind of text, `jsonprune` for JSON (json_path.h), `xmlprune` for XML
+ * (xpath.h). The caller gathers the decoded body, up to EDIT_BODY_LIMIT; what is longer passes
  * as it came. Knows nothing of HTTP but the name of a media type. Every step has limits; a directive
  * that runs into one changes nothing, and is named.
  */
@@ -34,7 +34,8 @@ size_t edit_pick(const struct directive *directives, size_t count, enum edit_med
                  struct directive *out, size_t limit);
 
 /* Does the picked directives' work on `body`, each on what the one before made of it. True: *out
- * (empty before) is the new body, to be released by the caller. *costly: the rule that first ran
+ * (empty before) is the new body, to be released by the caller. A body that is not there (.at NULL)
+ * stays so. *costly: the rule that first ran
  * into a limit, or 0. */
 bool edit_body(struct amender *amender, const struct directive *edits, size_t count,
                struct span body, struct buffer *out, rule_number *costly);

@@ -347,6 +347,8 @@ enum replace_result expressions_replace(struct expressions *it,
     enum replace_result result;
     bool is_global = span_find_byte(replacement->flags, 'g') < replacement->flags.size;
 
+    if (!text.at)
+        text = SPAN("");
     if (!make_key(it, replacement))
         return REPLACE_NOTHING;
     expression = expression_for(it, buffer_span(&it->key));
