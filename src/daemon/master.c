@@ -262,11 +262,15 @@ static void use_learned(struct master *master, struct message *message)
 
 static void start_workers(struct master *master);
 
-/* The signer says what it signs for: nothing, or the chain that is sent with its leaves. */
+/* The signer says what it signs for: nothing, or the chain that is sent with its leaves. One that
+ * was only replaced says the same as before, and workers keep their leaves. */
 static void use_authority(struct master *master, struct message *message)
 {
+    const struct parcel said = { message->fd, message->parcel.size_bytes };
+
     master->signer_mark = signing_mark(master->config); // it may have made its authority now
-    crew_tell_workers(master->crew, message);
+    if (!parcel_equal(&said, &master->begin.authority))
+        crew_tell_workers(master->crew, message);
     keep_parcel(&master->begin.authority, message);
     tell_state(master);
     start_workers(master);
