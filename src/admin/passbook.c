@@ -57,7 +57,7 @@ static bool take_host(char *to, struct span host)
 
     if (host.size > 0 && host.at[host.size - 1] == '.')
         host.size--;
-    if (host.size == 0 || host.size > PASSBOOK_HOST_BYTES)
+    if (host.size == 0 || host.size > PASSBOOK_HOST_BYTES || host.at[host.size - 1] == '.')
         return false;
     if (address_parse(&address, host, 0)) {
         address_text(&address, to);

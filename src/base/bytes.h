@@ -36,15 +36,16 @@ static inline struct span span_text(const char *text)
     return (struct span){ text, text ? strlen(text) : 0 };
 }
 
-/* What is left from `offset` (at most span.size). */
+/* What is left from `offset` (at most span.size). Nothing may be added to NULL, not even 0; to the
+ * machine it is one addition all the same, as in the next. */
 static inline struct span span_from(struct span span, size_t offset)
 {
-    return (struct span){ span.at + offset, span.size - offset };
+    return (struct span){ offset ? span.at + offset : span.at, span.size - offset };
 }
 
 static inline struct span span_slice(struct span span, size_t offset, size_t size)
 {
-    return (struct span){ span.at + offset, size };
+    return (struct span){ offset ? span.at + offset : span.at, size };
 }
 
 static inline bool span_equal(struct span a, struct span b)

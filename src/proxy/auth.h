@@ -29,7 +29,8 @@ struct auth_question { // lives inside its owner, who calls auth_cancel() before
 };
 
 /* `value` is that of Proxy-Authorization. AUTH_GOOD with *user (borrowed from settings) at once,
- * or AUTH_LATER and on_answer() comes from the loop; *user is filled in either way when good. */
+ * or AUTH_LATER and on_answer() comes from the loop. *user may be filled in whatever the answer
+ * is: until then it is only who they say they are. */
 enum auth_answer auth_ask(struct proxy *proxy, const struct settings *settings,
                           struct auth_question *question, struct span value, struct span *user);
 void auth_cancel(struct proxy *proxy, struct auth_question *question);

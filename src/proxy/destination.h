@@ -13,9 +13,10 @@
 #include "proxy/settings.h"
 
 struct destination {
-    struct span host; // lower case, without brackets
+    struct span host; // lower case, without brackets and the dot at the end
     uint16_t port;
     bool is_literal; // an address, not a name
+    bool is_rooted;  // a name with a dot at its end: no search domains
 };
 
 /* Ports first, before anything is resolved: CONNECT goes to connect_ports or an allowed range,

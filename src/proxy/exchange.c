@@ -507,10 +507,12 @@ static void on_password_checked(void *owner, bool is_good)
     struct session *session = x->session;
 
     let_body_go(x);
-    if (is_good)
+    if (is_good) {
+        x->user = x->claimed_user;
         after_admission(x);
-    else
+    } else {
         answer_login(x);
+    }
     if (session->state != SESSION_CLOSED)
         session_resume(session);
 }
@@ -548,8 +550,9 @@ static void start(struct exchange *x)
     }
     x->question.on_answer = on_password_checked;
     x->question.owner = x;
-    switch (auth_ask(x->proxy, x->settings, &x->question, value, &x->user)) {
+    switch (auth_ask(x->proxy, x->settings, &x->question, value, &x->claimed_user)) {
     case AUTH_GOOD:
+        x->user = x->claimed_user;
         after_admission(x);
         break;
     case AUTH_WRONG:
@@ -873,6 +876,7 @@ static bool become_intercept(struct exchange *x)
         .user = x->user,
         .port = x->target.port,
         .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6,
+        .is_rooted = x->target.is_rooted,
         .is_stopped = x->judgement.is_stopped,
         .is_our_name = is_own_name(x->target.host),
     };
@@ -924,6 +928,7 @@ static struct outgoing *take_bound(struct exchange *x, const struct outgoing_tar
 
     if (!bound || bound->origin->to.port != target->to.port ||
         bound->origin->settings != x->settings ||
+        bound->origin->to.is_rooted != target->to.is_rooted ||
         bound->origin->is_secure != (target->tls != NULL) ||
         !span_equal(bound->origin->to.host, target->to.host))
         return NULL;
@@ -956,12 +961,18 @@ static bool kept_may_be_used(struct exchange *x)
     return false;
 }
 
+static bool can_be_sent_again(const struct exchange *x)
+{
+    return x->request.framing == FRAMING_NONE && method_is_idempotent(x->request.method);
+}
+
 static void claim_connection(struct exchange *x, bool fresh_only)
 {
     struct outgoing_target target = {
         .to = { .host = x->target.host,
                 .port = x->target.port,
-                .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6 },
+                .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6,
+                .is_rooted = x->target.is_rooted },
         .settings = x->settings,
         .parent = x->settings->parent_count && !x->is_local
                       ? settings_parent_for(x->settings, x->target.host)
@@ -969,6 +980,7 @@ static void claim_connection(struct exchange *x, bool fresh_only)
         .is_local = x->is_local,
         .is_tunnel = x->request.method == METHOD_CONNECT,
         .fresh_only = fresh_only,
+        .is_once = !can_be_sent_again(x),
     };
     const struct scope *scope = x->session->scope;
     struct outgoing_tls tls;
@@ -979,6 +991,7 @@ static void claim_connection(struct exchange *x, bool fresh_only)
         target.tls = &tls;
         target.to.host = scope->to;
         target.to.is_literal = scope->to_is_literal;
+        target.to.is_rooted = scope->to_is_rooted;
     }
     if (x->is_local) // one place, by whatever name it was asked for
         target.to = (struct destination){ .host = SPAN("dejunk"), .port = 80 };
@@ -1206,8 +1219,7 @@ static void send_head(struct exchange *x)
 static bool may_retry(const struct exchange *x)
 {
     return !x->got_response && !x->was_retried &&
-           (x->outgoing->uses > 1 || !x->outgoing->is_fresh) &&
-           x->request.framing == FRAMING_NONE && method_is_idempotent(x->request.method);
+           (x->outgoing->uses > 1 || !x->outgoing->is_fresh) && can_be_sent_again(x);
 }
 
 /* The origin's side of the exchange has failed. */
@@ -1950,13 +1962,6 @@ void exchange_browser_writable(struct exchange *x)
         return;
     }
     update_outgoing(x);
-}
-
-void exchange_browser_finished(struct exchange *x)
-{
-    // In line for a connection nothing was asked of anybody yet: it has given up.
-    if (!x->outgoing && !x->response_finished)
-        session_close(x->session, false);
 }
 
 void exchange_timed_out(struct exchange *x)

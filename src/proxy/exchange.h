@@ -50,6 +50,7 @@ struct exchange {
     unsigned status;         // sent to the browser; 0: none yet
     enum exchange_action action;
     struct span user; // who said a good password
+    struct span claimed_user; // whose password is being checked
     struct auth_question question;
     struct judgement judgement; // once it was judged
     struct directives directives;
@@ -95,8 +96,7 @@ void exchange_splice_upload(struct exchange *x);
 
 /* The browser took bytes: the outbox may be empty now. */
 void exchange_browser_writable(struct exchange *x);
-/* The browser finished sending (half-close) or a time limit of the request ran out. */
-void exchange_browser_finished(struct exchange *x);
+/* A time limit of the request ran out. */
 void exchange_timed_out(struct exchange *x);
 /* The browser is gone: end everything. The session is closed by the caller. */
 void exchange_abort(struct exchange *x);

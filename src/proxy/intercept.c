@@ -26,7 +26,7 @@ struct intercept {
     struct loop_grave grave;
     enum state state;
     uint16_t port;
-    bool is_literal, is_stopped, is_our_name;
+    bool is_literal, is_rooted, is_stopped, is_our_name;
     bool speaks_http1; // by ALPN: the origin named it, and the browser did before
     struct span host, user;
     struct span name; // who the origin must be: the host, or SNI where CONNECT has an address
@@ -153,7 +153,10 @@ static void on_tunnel_failed(void *owner, const struct error *error)
 static struct outgoing_target target_of(const struct intercept *it)
 {
     return (struct outgoing_target){
-        .to = { .host = it->host, .port = it->port, .is_literal = it->is_literal },
+        .to = { .host = it->host,
+                .port = it->port,
+                .is_literal = it->is_literal,
+                .is_rooted = it->is_rooted },
         .settings = it->settings,
         .parent = it->settings->parent_count ? settings_parent_for(it->settings, it->host) : NULL,
     };
@@ -191,6 +194,7 @@ static void become_https(struct intercept *it)
                                .user = it->user,
                                .port = it->port,
                                .to_is_literal = it->is_literal,
+                               .to_is_rooted = it->is_rooted,
                                .is_stopped = it->is_stopped,
                                .hello = &it->collector.hello,
                                .failure = it->failure };
@@ -582,6 +586,7 @@ static struct intercept *intercept_new(struct session *session, const struct int
     it->note = plan->note;
     it->port = plan->port;
     it->is_literal = plan->is_literal;
+    it->is_rooted = plan->is_rooted;
     it->is_stopped = plan->is_stopped;
     it->is_our_name = plan->is_our_name;
     memcpy(it->text, plan->host.at, plan->host.size);

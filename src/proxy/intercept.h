@@ -35,7 +35,7 @@ struct intercept_plan { // what CONNECT said; copied
     struct span host; // lower case, no brackets
     struct span user;
     uint16_t port;
-    bool is_literal;
+    bool is_literal, is_rooted;
     bool is_stopped;          // by the rules: the origin is not asked
     bool is_our_name;         // nor is it for our own pages
     struct access_note *note; // taken over; may be NULL

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -37,9 +38,11 @@ static struct origin *origin_for(struct proxy *proxy, const struct outgoing_targ
     uint64_t hash;
     int size;
 
-    size = snprintf(text, sizeof text, "%s %.*s %u parent=%.*s policy=%llu",
-                    target->is_local ? "local" : tls ? "https" : "http",
-                    SPAN_PRINT(target->to.host), target->to.port,
+    size = snprintf(text, sizeof text, "%s %.*s%s %u parent=%.*s policy=%llu",
+                    target->is_local ? "local"
+                    : tls            ? "https"
+                                     : "http",
+                    SPAN_PRINT(target->to.host), target->to.is_rooted ? "." : "", target->to.port,
                     target->parent ? (int)target->parent->name.size : 0,
                     target->parent ? target->parent->name.at : "",
                     (unsigned long long)target->settings->number);
@@ -55,11 +58,12 @@ static struct origin *origin_for(struct proxy *proxy, const struct outgoing_targ
     if (origin)
         return origin;
 
-    origin = calloc(1, sizeof *origin + key.size + target->to.host.size + name.size);
+    origin = calloc(1, sizeof *origin + key.size + target->to.host.size + 1 + name.size);
     if (!origin)
         abort(); // out of memory ends the worker; the master starts another
     memcpy(origin->text, key.at, key.size);
     memcpy(origin->text + key.size, target->to.host.at, target->to.host.size);
+    origin->text[key.size + target->to.host.size] = '.'; // of no use but to a rooted name
     origin->key = span_of(origin->text, key.size);
     origin->to = target->to;
     origin->to.host = span_of(origin->text + key.size, target->to.host.size);
@@ -69,7 +73,7 @@ static struct origin *origin_for(struct proxy *proxy, const struct outgoing_targ
     origin->is_local = target->is_local;
     if (tls) {
         origin->is_secure = true;
-        origin->name = span_of(origin->to.host.at + origin->to.host.size, name.size);
+        origin->name = span_of(origin->to.host.at + origin->to.host.size + 1, name.size);
         memcpy((char *)origin->name.at, name.at, name.size);
         origin->roots = verify_roots_ref(tls->roots);
     }
@@ -77,6 +81,12 @@ static struct origin *origin_for(struct proxy *proxy, const struct outgoing_targ
     gate_init(&origin->gate, proxy->loop, target->settings->config->connections_per_origin);
     table_add(&proxy->origins, &origin->node, hash);
     return origin;
+}
+
+/* As it is resolved: a rooted name with its dot. */
+static struct span host_to_reach(const struct origin *origin)
+{
+    return span_of(origin->to.host.at, origin->to.host.size + origin->to.is_rooted);
 }
 
 static void origin_leave(struct proxy *proxy, struct origin *origin)
@@ -463,12 +473,12 @@ static void take_socket(struct outgoing *o, int fd)
     outbox_init(&o->outbox, &o->proxy->stage, &o->stream);
     count(o->proxy, METRIC_OUTGOING_OPENED);
     metrics_add(o->proxy->metrics, METRIC_OUTGOING_OPEN, 1);
-    if (parent && (parent->kind == PARENT_SOCKS5 || o->opening->is_tunnel ||
-                   o->origin->is_secure)) {
+    if (parent &&
+        (parent->kind == PARENT_SOCKS5 || o->opening->is_tunnel || o->origin->is_secure)) {
         uint64_t left = o->opening->deadline_ms > now ? o->opening->deadline_ms - now : 1;
         o->state = OUTGOING_TALKING;
         loop_timer_set(&o->timer, left);
-        parent_talk_init(&o->opening->talk, parent, o->origin->to.host, o->origin->to.port);
+        parent_talk_init(&o->opening->talk, parent, host_to_reach(o->origin), o->origin->to.port);
         o->opening->has_talk = true;
         talk_on(o);
         return;
@@ -547,7 +557,7 @@ static void connect_now(struct outgoing *o)
     struct proxy *proxy = o->proxy;
     uint64_t timeout_ms = origin->settings->config->connect_timeout_ms;
     struct connector *connector = &o->opening->connector;
-    struct span host = origin->parent ? origin->parent->host : origin->to.host;
+    struct span host = origin->parent ? origin->parent->host : host_to_reach(origin);
     uint16_t port = origin->parent ? origin->parent->port : origin->to.port;
     char literal[ADDRESS_TEXT_BYTES];
 
@@ -637,18 +647,39 @@ static struct outgoing *outgoing_new(struct proxy *proxy, struct origin *origin)
     return o;
 }
 
+/* Its end, or what nobody asked for, may have come since the loop last looked. */
+static bool is_quiet(const struct outgoing *o)
+{
+    char byte;
+
+    return recv(o->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* The idle connection to be used next; NULL when there is none. */
+static struct outgoing *find_idle(struct origin *origin, const struct outgoing_target *target)
+{
+    struct outgoing *o;
+
+    while ((o = origin->idle.last) != NULL && target->is_once && !is_quiet(o))
+        end(o, false);
+    return o;
+}
+
 struct outgoing *outgoing_claim(struct proxy *proxy, struct claim *claim,
                                 const struct outgoing_target *target)
 {
     struct origin *origin = origin_for(proxy, target);
-    struct outgoing *o = origin->idle.last;
+    struct outgoing *o;
 
     claim->failure = OUTGOING_UNREACHED;
     claim->tried = (struct address){ 0 };
     claim->takes_idle = !target->is_tunnel && !target->fresh_only;
     claim->granted.owner = claim;
     claim->granted.run = start_later;
-    if (claim->takes_idle && o && !origin->first_waiting) {
+    origin->users++; // stays, though its last connection may end here
+    o = claim->takes_idle && !origin->first_waiting ? find_idle(origin, target) : NULL;
+    origin->users--;
+    if (o) {
         idle_remove(o);
         loop_timer_stop(&o->timer);
         o->state = OUTGOING_HELD;

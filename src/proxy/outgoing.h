@@ -53,6 +53,8 @@ struct outgoing_target {
     bool is_local;               // dejunk's own name: proxy_seams.connect_local
     bool is_tunnel;              // a fresh connection that carries anything
     bool fresh_only;             // not one that was used before
+    bool is_once;                // the request cannot be sent a second time: a kept connection is
+                                 // looked at before it is taken
     const struct outgoing_tls *tls;    // NULL: in clear
     const struct address *only_at;     // this address and no other; NULL: what the name resolves to
 };

@@ -26,6 +26,7 @@ struct scope *scope_new(const struct scope_plan *plan)
     scope->user = keep(&at, plan->user);
     scope->port = plan->port;
     scope->to_is_literal = plan->to_is_literal;
+    scope->to_is_rooted = plan->to_is_rooted;
     scope->is_stopped = plan->is_stopped;
     if (plan->hello) {
         scope->is_secure = true;

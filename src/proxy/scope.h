@@ -15,7 +15,7 @@ struct scope {
     struct span to;   // where CONNECT leads: the same, or an address
     struct span user; // who said a good password
     uint16_t port;
-    bool to_is_literal;
+    bool to_is_literal, to_is_rooted;
     bool is_secure;            // inside of TLS
     bool is_stopped;           // by the rules, as a whole: requests have verdicts of their own
     bool has_asked;            // a request was read
@@ -28,7 +28,7 @@ struct scope {
 struct scope_plan {
     struct span host, to, user;
     uint16_t port;
-    bool to_is_literal, is_stopped;
+    bool to_is_literal, to_is_rooted, is_stopped;
     const struct hello *hello;   // copied; NULL: in clear
     const struct error *failure; // copied; may be NULL
 };

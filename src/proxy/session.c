@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "io/presence.h"
 #include "proxy/exchange.h"
 #include "proxy/intercept.h"
 #include "proxy/outgoing.h"
@@ -99,7 +100,8 @@ static void list_move(struct session *session, struct session_list *list)
     list->count++;
 }
 
-/* ---- state and time --------------------------------------------------------------------------- */
+/* ---- state and time ---------------------------------------------------------------------------
+ */
 
 static void wait_for(struct session *session, enum session_wait wait, uint64_t ms)
 {
@@ -217,8 +219,8 @@ void session_update(struct session *session)
     reads = !session->peer_finished;
     if (x && reads) {
         enum exchange_reads may = exchange_reads(x);
-        reads = may == READS_ON ||
-                (may == READS_EARLY && session->early.size < SESSION_EARLY_BYTES);
+        reads =
+            may == READS_ON || (may == READS_EARLY && session->early.size < SESSION_EARLY_BYTES);
     }
     stream_want(&session->stream, (reads ? STREAM_READ : 0) | (writes ? STREAM_WRITE : 0));
 
@@ -259,27 +261,29 @@ void session_note_upload(struct session *session, uint64_t bytes)
 }
 
 /* A browser that finished sending and waits may be gone: an interim response tells, because a
- * closed peer answers it with a reset. */
+ * closed peer answers it with a reset. HTTP/1.0 has none; there the kernel's probes must do. */
 static void probe(struct session *session)
 {
     struct exchange *x = session->exchange;
-    size_t got = 0;
-    char byte;
 
-    if (session->was_probed) {
-        if (stream_read(&session->stream, &byte, 1, &got) == STREAM_LOST)
-            session_close(session, true);
+    if (!x || x->status || !outbox_is_empty(&session->outbox))
         return;
+    if (!session->was_probed) {
+        session->was_probed = true;
+        session->look_ms = SESSION_LOOK_MS;
+        presence_ask(session->stream.fd);
+        if (x->request.version_minor > 0) {
+            outbox_put(&session->outbox, SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
+            outbox_flush(&session->outbox);
+        }
     }
-    if (!x || x->request.version_minor == 0 || x->status || !outbox_is_empty(&session->outbox))
-        return;
-    session->was_probed = true;
-    outbox_put(&session->outbox, SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
-    if (!outbox_flush(&session->outbox)) {
+    if (session->outbox.is_broken || presence_is_lost(session->stream.fd)) {
         session_close(session, true);
         return;
     }
-    wait_for(session, WAIT_PROBE, SESSION_PROBE_MS);
+    wait_for(session, WAIT_PROBE, session->look_ms);
+    if (session->look_ms < PRESENCE_LOOK_MS)
+        session->look_ms *= 2;
 }
 
 static void on_timer(void *owner)
@@ -310,7 +314,8 @@ static void on_timer(void *owner)
     }
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 /* Feeds exchange after exchange; returns how many bytes were taken. */
 static size_t feed(struct session *session, struct span bytes)
@@ -417,9 +422,6 @@ static void finished_sending(struct session *session)
         session_close(session, true);
         return;
     }
-    exchange_browser_finished(session->exchange);
-    if (session->state != SESSION_BUSY)
-        return;
     session_update(session);
     if (session->wait == WAIT_NOTHING)
         wait_for(session, WAIT_PROBE, SESSION_PROBE_MS);
@@ -491,7 +493,8 @@ void session_end_idle(struct proxy *proxy)
     }
 }
 
-/* ---- for exchanges and tunnels ------------------------------------------------------------------ */
+/* ---- for exchanges and tunnels ------------------------------------------------------------------
+ */
 
 void session_exchange_ended(struct session *session, bool close)
 {
@@ -530,7 +533,8 @@ void session_end_tunnel(struct session *session)
     session_resume(session);
 }
 
-/* ---- accepting ----------------------------------------------------------------------------------- */
+/* ---- accepting
+ * ----------------------------------------------------------------------------------- */
 
 void session_open(struct proxy *proxy, int fd, const struct address *peer)
 {

@@ -16,10 +16,11 @@
 #include "proxy/scope.h"
 
 enum {
-    SESSION_EARLY_BYTES = 16 * 1024, // read no further ahead than about this
+    SESSION_EARLY_BYTES = 16 * 1024,  // read no further ahead than about this
     SESSION_UPLOAD_STEP_BYTES = 1024, // progress that counts against the idle-body limit
-    SESSION_PROBE_MS = 1000,
-    SESSION_FIRST_MS = 1000, // for a first request, when we drain
+    SESSION_PROBE_MS = 1000,          // after which one that finished sending is asked for
+    SESSION_LOOK_MS = 10,             // the first look for its answer; then ever later
+    SESSION_FIRST_MS = 1000,          // for a first request, when we drain
 };
 
 enum session_state {
@@ -47,19 +48,20 @@ struct session {
     struct address peer;
     enum session_state state;
     enum session_wait wait;
-    struct exchange *exchange; // NULL between requests
-    struct tunnel *tunnel;     // SESSION_TUNNEL: who moves the bytes
+    struct exchange *exchange;   // NULL between requests
+    struct tunnel *tunnel;       // SESSION_TUNNEL: who moves the bytes
     struct intercept *intercept; // SESSION_TUNNEL: or who finds out what they are
-    struct access_note *note;  // on the way to the tunnel, for the log
-    struct outgoing *bound;    // an idle connection that belongs to this browser (NTLM)
-    struct scope *scope;       // inside a tunnel in which HTTP is spoken; NULL: there is none
-    struct buffer early; // read, not yet fed
-    bool peer_finished;  // it has finished sending
-    bool has_asked;     // at least once
-    bool may_close_at_once; // its last request asked for that and was read in full
+    struct access_note *note;    // on the way to the tunnel, for the log
+    struct outgoing *bound;      // an idle connection that belongs to this browser (NTLM)
+    struct scope *scope;         // inside a tunnel in which HTTP is spoken; NULL: there is none
+    struct buffer early;         // read, not yet fed
+    bool peer_finished;          // it has finished sending
+    bool has_asked;              // at least once
+    bool may_close_at_once;      // its last request asked for that and was read in full
 
     uint64_t upload_bytes; // session.c only, from here: since the timer was last set
     bool is_feeding, was_probed;
+    uint64_t look_ms;
     struct session_list *list;
     struct session *next, *previous;
     struct client *client; // counts the connections of this address; NULL: exempt

@@ -3,12 +3,17 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "io/presence.h"
 #include "io/stream_tls.h"
 #include "proxy/access_log.h"
 #include "proxy/body.h"
 #include "proxy/judge.h"
 
-enum { TURNS = 8 };
+enum {
+    TURNS = 8,
+    TLS_HANDSHAKE = 0x16, // the first byte of TLS
+    TLS_QUIET_LOOKS = 8,
+};
 
 struct direction {
     struct stream *from, *to;
@@ -26,8 +31,11 @@ struct tunnel {
     struct direction up, down;
     uint64_t idle_ms;
     uint64_t last_bytes;
-    bool sniffs;
-    struct scope *scope; // for HTTP inside; NULL: it is not looked for
+    struct loop_timer presence; // of a browser that finished sending
+    uint64_t seen_bytes;        // at the last look for it
+    unsigned quiet_looks;
+    bool sniffs, is_tls;
+    struct scope *scope;           // for HTTP inside; NULL: it is not looked for
     struct hello_collector *hello; // while it sniffs, of TLS
     struct loop_grave grave;
 };
@@ -51,6 +59,7 @@ static void bury(struct tunnel *tunnel)
     flow_done(tunnel->proxy, &tunnel->down.flow);
     scope_free(&tunnel->scope);
     forget_hello(tunnel);
+    loop_timer_stop(&tunnel->presence);
     tunnel->proxy->tunnels--;
     access_log_tunnel(tunnel->proxy, &tunnel->note, tunnel->up.bytes + tunnel->down.bytes);
     loop_bury(tunnel->proxy->loop, &tunnel->grave, dig);
@@ -91,8 +100,8 @@ static bool move(struct tunnel *tunnel, struct direction *d)
 
         if (d->splices) {
             uint64_t taken, put;
-            enum flow_outcome outcome = flow_splice(tunnel->proxy, &d->flow, d->from, d->to,
-                                                    UINT64_MAX, &taken, &put);
+            enum flow_outcome outcome =
+                flow_splice(tunnel->proxy, &d->flow, d->from, d->to, UINT64_MAX, &taken, &put);
             d->bytes += taken;
             if (outcome == FLOW_FROM_LOST || outcome == FLOW_TO_LOST)
                 return false;
@@ -135,6 +144,31 @@ static bool is_blocked(const struct direction *d)
     return !outbox_is_empty(d->outbox) || d->flow.in_pipe > 0;
 }
 
+/* An origin that neither says anything nor closes would keep the tunnel of a browser that has gone
+ * until tunnel_idle_timeout. Its kernel may answer for it, as Linux does for a minute; but who
+ * ended TLS wants no more answers than are on their way. */
+static void on_presence(void *owner)
+{
+    struct tunnel *tunnel = owner;
+    bool is_quiet = tunnel->down.bytes == tunnel->seen_bytes && !is_blocked(&tunnel->down);
+
+    tunnel->seen_bytes = tunnel->down.bytes;
+    tunnel->quiet_looks = is_quiet ? tunnel->quiet_looks + 1 : 0;
+    if (presence_is_lost(tunnel->session->stream.fd) ||
+        (tunnel->is_tls && tunnel->quiet_looks >= TLS_QUIET_LOOKS))
+        end(tunnel, true);
+    else
+        loop_timer_set(&tunnel->presence, PRESENCE_LOOK_MS);
+}
+
+static void watch_presence(struct tunnel *tunnel)
+{
+    if (loop_timer_is_set(&tunnel->presence))
+        return;
+    presence_ask(tunnel->session->stream.fd);
+    loop_timer_set(&tunnel->presence, PRESENCE_LOOK_MS);
+}
+
 static void settle(struct tunnel *tunnel)
 {
     struct direction *both[] = { &tunnel->up, &tunnel->down };
@@ -151,6 +185,8 @@ static void settle(struct tunnel *tunnel)
         end(tunnel, false);
         return;
     }
+    if (tunnel->up.has_ended)
+        watch_presence(tunnel);
     if (bytes != tunnel->last_bytes) {
         tunnel->last_bytes = bytes;
         loop_timer_set(&tunnel->outgoing->timer, tunnel->idle_ms);
@@ -172,7 +208,8 @@ static void go_on(struct tunnel *tunnel, struct direction *d)
     settle(tunnel);
 }
 
-/* ---- is it HTTP? ----------------------------------------------------------------------------------- */
+/* ---- is it HTTP?
+ * ----------------------------------------------------------------------------------- */
 
 enum sniffed { SNIFF_HTTP, SNIFF_TLS, SNIFF_OTHER, SNIFF_MORE };
 
@@ -230,6 +267,7 @@ static void stop_sniffing(struct tunnel *tunnel)
     tunnel->sniffs = false;
     forget_hello(tunnel);
     if (early->size) {
+        tunnel->is_tls = early->at[0] == TLS_HANDSHAKE;
         tunnel->up.bytes += early->size;
         outbox_put(tunnel->up.outbox, buffer_span(early));
         outbox_flush(tunnel->up.outbox);
@@ -328,7 +366,8 @@ static void read_first_bytes(struct tunnel *tunnel)
     settle(tunnel);
 }
 
-/* ---- events ------------------------------------------------------------------------------------------ */
+/* ---- events
+ * ------------------------------------------------------------------------------------------ */
 
 static void on_browser_readable(void *owner)
 {
@@ -403,6 +442,7 @@ void tunnel_start(struct session *session, struct outgoing *outgoing, struct spa
     outgoing->owner = tunnel;
     proxy->tunnels++;
     loop_timer_set(&outgoing->timer, idle_ms);
+    loop_timer_init(&tunnel->presence, proxy->loop, on_presence, tunnel);
 
     if (first.size) {
         tunnel->sniffs = false;

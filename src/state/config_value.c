@@ -232,6 +232,8 @@ bool config_is_parent(struct span text)
     }
     if (rest.size == 0)
         return false;
+    if (rest.at[rest.size - 1] == '/') // of an empty path
+        rest.size--;
     at = span_find_byte(rest, '@');
     if (at < rest.size) {
         struct span login = span_slice(rest, 0, at);

@@ -62,9 +62,10 @@ def connections(directory, origin):
         peers = [Peer(connect(proxy, HERE)) for _ in range(3)]
         for peer in peers:
             assert ask(proxy, url, peer=peer).status == 200
-        surplus = Peer(connect(proxy, HERE))
-        assert surplus.rest()[0] == b""
-        surplus.close()
+        with contextlib.suppress(ConnectionResetError):  # it may come that quickly
+            surplus = Peer(connect(proxy, HERE))
+            assert surplus.rest()[0] == b""
+            surplus.close()
         assert fetch(proxy, url, THERE).status == 200  # others are not concerned
         local = [Peer(proxy.connect()) for _ in range(5)]  # and loopback is exempt
         for peer in local:

@@ -130,6 +130,23 @@ def test_a_user_is_known_inside_of_a_tunnel(start_proxy, origin, tmp_path):
     assert [line.split()[2] for line in lines] == ["ann", "ann", "bob", "bob"]
 
 
+def test_the_log_knows_only_users_who_proved_it(start_proxy, origin, tmp_path):
+    log = tmp_path / "access.log"
+    proxy = start_proxy(user_section("ann", "secret"), access_log="combined",
+                        access_log_file=str(log))
+    for password, want in (("wrong", 407), ("secret", 200), ("wrong", 407), ("secret", 200)):
+        assert ask(proxy, origin.url + "/", headers=login("ann", password)).status == want
+    gone = Peer(proxy.connect())  # before its password is checked
+    gone.send(("GET %s/gone HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n" % (
+        (origin.url,) + login("ann", "also wrong")[0])).encode())
+    gone.reset()
+    assert ask(proxy, origin.url + "/").status == 407
+    proxy.stop()
+    lines = [line for line in log.read_text().splitlines() if "/gone" not in line]
+    assert [line.split()[2] for line in lines] == ["-", "ann", "-", "ann", "-"]
+    assert all(line.split()[2] == "-" for line in log.read_text().splitlines() if "/gone" in line)
+
+
 def test_a_changed_password_is_in_force_at_once(proxy, origin):
     good, new = login("ann", "pass: word"), login("ann", "new")
     assert ask(proxy, origin.url + "/", headers=good).status == 200

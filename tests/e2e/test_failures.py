@@ -1,13 +1,16 @@
 """What made the ancestor hang or die: long hashed URLs, answers without a length, every way in which
 an origin can fail. Each is answered as it should be, and the next request is not kept waiting."""
+import os
+import queue
 import random
+import signal
 import socket
 import threading
 import time
 
 import pytest
-from house import (SANITIZED, Closed, Peer, answering, ask, free_port, read_request, read_response,
-                   reply, wait_for)
+from house import (SANITIZED, Closed, Peer, answering, ask, free_port, process_tree, read_request,
+                   read_response, reply, wait_for)
 
 QUICK_S = 0.5 if SANITIZED else 0.1
 
@@ -218,6 +221,42 @@ def test_browser_that_leaves_takes_its_request_along(house, start_origin):
     assert_serves_others(proxy, good)
 
 
+def test_browser_that_leaves_takes_its_tunnel_along(start_proxy, start_origin):
+    """Though the origin neither says anything nor closes; one that only finished sending stays."""
+    ended = queue.Queue()
+    go_on = threading.Event()
+
+    def script(_, peer):
+        ended.put((peer, peer.rest()))
+        assert go_on.wait(60)
+        peer.send(b"answer")
+    origin = start_origin(script)
+    proxy = start_proxy(workers=1)
+    tunnels = []
+    for question in b"\0stays", b"\x16leaves":
+        tunnel = Peer(proxy.connect())
+        tunnel.send(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % origin.port + question)
+        assert b" 200 " in tunnel.until(b"\r\n\r\n")
+        tunnels.append(tunnel)
+    tunnels[0].sock.shutdown(socket.SHUT_WR)
+    stays, got = ended.get(timeout=10)
+    assert got == (b"\0stays", True)
+    tunnels[1].sock.close()
+    leaves, got = ended.get(timeout=10)
+    assert got == (b"\x16leaves", True)
+
+    def is_closed(peer):
+        return peer.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x07"
+    begun = time.monotonic()
+    wait_for("end of the tunnel", lambda: is_closed(leaves), 20)
+    while time.monotonic() < begun + 12:  # it has answered more probes than it takes to be lost
+        assert not is_closed(stays)
+        time.sleep(0.1)
+    go_on.set()
+    assert tunnels[0].rest() == (b"answer", True)
+    tunnels[0].close()
+
+
 def test_request_is_tried_again_when_a_kept_connection_turns_out_dead(start_proxy, start_origin):
     """The origin closes its kept connection as the next request arrives: a GET is sent once more."""
     def script(origin, peer):
@@ -246,3 +285,33 @@ def test_post_is_not_sent_twice(start_proxy, start_origin):
     assert ask(proxy, origin.url + "/2", "POST", body=b"once").status in (200, 502)
     posts = [request for request in origin.requests if request.target == "/2"]
     assert len(posts) == 1
+
+
+def test_post_goes_on_no_connection_that_has_just_ended(start_proxy, start_origin):
+    """The end of the kept connection and the request are there at the same time."""
+    def script(origin, peer):
+        while True:
+            origin.seen(read_request(peer))
+            peer.send(reply(b"on %d\n" % peer.number))
+    origin = start_origin(script)
+    proxy = start_proxy(workers=1)
+    processes = process_tree(proxy.pid)
+    for number in range(1, 12, 2):
+        browser = Peer(proxy.connect())
+        assert ask(proxy, origin.url + "/", peer=browser).body == b"on %d\n" % number
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        kept = origin.peers[-1]
+        if number % 4 == 1:
+            kept.sock.shutdown(socket.SHUT_WR)
+        browser.send(("POST %s/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nonce"
+                      % origin.url).encode())
+        if number % 4 == 3:
+            kept.sock.shutdown(socket.SHUT_WR)
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+        response = read_response(browser)
+        assert (response.status, response.body) == (200, b"on %d\n" % (number + 1))
+        browser.close()
+        origin.peers[-1].close()  # the next round has one of its own
+        wait_for("end", lambda: not origin.open)

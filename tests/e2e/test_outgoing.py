@@ -168,6 +168,32 @@ def test_names_in_the_hosts_file(start_proxy, start_origin):
     assert response.body == b"alias.test:%d" % origin.port
 
 
+def test_a_dot_at_the_end_keeps_search_domains_away(start_proxy, start_origin, start_names):
+    close = [("Connection", "close")]
+    origin = start_origin(answering(lambda request: reply(b"lab\n", headers=close)))
+    start_origin(answering(lambda request: reply(b"top\n", headers=close)), address="127.0.0.2",
+                 port=origin.port)
+    names = start_names({"printer.lab.test": ["127.0.0.1"], "printer": ["127.0.0.2"],
+                         "scanner.lab.test": ["127.0.0.1"]})
+    proxy = start_proxy()
+    (proxy.directory / "resolv.conf").write_text("nameserver %s\nsearch lab.test\n" % names.at)
+
+    def body(host):
+        response = ask(proxy, "http://%s:%d/" % (host, origin.port))
+        return response.body if response.status == 200 else response.status
+    wait_for("name server", lambda: body("printer") == b"lab\n")
+    assert body("printer.") == b"top\n"
+    assert body("printer") == b"lab\n"
+    assert body("scanner") == b"lab\n"
+    assert body("scanner.") == 502
+    tunnel = Peer(proxy.connect())
+    tunnel.send(b"CONNECT printer.:%d HTTP/1.1\r\nHost: printer.\r\n\r\n" % origin.port)
+    assert b" 200 " in tunnel.until(b"\r\n\r\n")
+    tunnel.send(b"GET / HTTP/1.1\r\nHost: printer.:%d\r\n\r\n" % origin.port)
+    assert read_response(tunnel).body == b"top\n"
+    tunnel.close()
+
+
 # ---- addresses raced ------------------------------------------------------------------------------
 
 def can_have_a_network_of_its_own():

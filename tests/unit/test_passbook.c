@@ -41,6 +41,7 @@ static void hosts_and_clients_are_checked(void **state)
         { "..", "", NULL },
         { ".a", "", NULL },
         { "a..b", "", NULL },
+        { "a..", "", NULL },
         { "a b", "", NULL },
         { "a\n", "", NULL },
         { "a/", "", NULL },

@@ -87,7 +87,11 @@ static const struct {
     const char *url, *want; // "kind host port user password authorization", or NULL: refused
 } parents[] = {
     { "http://proxy.example:3128", "http proxy.example 3128 - - -" },
-    { "http://proxy.example:3128/", NULL },
+    { "http://proxy.example:3128/", "http proxy.example 3128 - - -" },
+    { "socks5://u:p@[::1]:9050/", "socks5 ::1 9050 u p Basic dTpw" },
+    { "http://proxy.example:3128//", NULL },
+    { "http://proxy.example:3128/a", NULL },
+    { "http:///", NULL },
     { "socks5://127.0.0.1:9050", "socks5 127.0.0.1 9050 - - -" },
     { "SOCKS5://[::1]:9050", "socks5 ::1 9050 - - -" },
     { "http://u:p@h:1", "http h 1 u p Basic dTpw" },
