@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 from browser import PROGRAM, Browser
-from house import free_port, wait_for
+from house import answering, free_port, reply, wait_for
 from intercept_house import Authority, hello, own_root, secure
 from test_browser import PAGE, UPLOAD_BYTES, live_script, png
+from test_news_page import NGINX, PIXEL, POLICY, RULES, SCRIPT, STYLE, compress, look, page
 
 pytestmark = pytest.mark.skipif(not PROGRAM or not shutil.which("certutil"),
                                 reason="no chromium or certutil here")
@@ -90,9 +91,42 @@ def test_page_with_everything_over_https(house):
     assert "is passed through" not in proxy.log()
 
 
+@pytest.mark.parametrize("kind", ["plain", "zip"])
+def test_a_news_page_is_edited_over_https(tmp_path, start_proxy, start_nginx, start_origin, kind):
+    """As in test_news_page.py."""
+    origins = Authority(tmp_path / "origins")
+    ads = start_origin(secure(origins.server("DNS:ads.example"), answering(lambda _: reply(b"ad"))))
+    leaf, port, www = origins.leaf("DNS:news.example"), free_port(), tmp_path / "nginx0" / "www"
+    nginx = start_nginx("listen 127.0.0.1:%d ssl; ssl_certificate %s; ssl_certificate_key %s;" % (
+        port, leaf, leaf) + NGINX % {"www": www, "policy": POLICY.replace("http:", "https:")})
+    for folder in ("plain", "latin", "br", "zip", "banners"):
+        (www / folder).mkdir()
+    for name, data in (("style.css", STYLE.encode()), ("late.js", SCRIPT.encode()), ("icon.png", PIXEL),
+                       ("banners/ad.png", PIXEL)):
+        (www / name).write_bytes(data)
+    for name, with_ads in (("ads.html", True), ("clean.html", False)):
+        text = (page(ads.port, with_ads) % {"charset": ""}).replace("http:", "https:").encode()
+        (nginx.www / kind / name).write_bytes(compress(text, "gzip") if kind == "zip" else text)
+    (tmp_path / "rules.d").mkdir()
+    (tmp_path / "rules.d" / "own.txt").write_text(RULES)
+    (tmp_path / "hosts").write_text("127.0.0.1 news.example ads.example\n")
+    proxy = start_proxy(intercept="all", extra_ca=[str(origins.root)],
+                        hosts_file=str(tmp_path / "hosts"), rules_dir=str(tmp_path / "rules.d"))
+    browser = Browser(tmp_path / "browser", proxy, trusts=own_root(proxy))
+    try:
+        base = "https://news.example:%d/%s/" % (port, kind)
+        want = look(browser, base + "clean.html")
+        assert look(browser, base + "ads.html") == want
+        assert ads.requests == [] and browser.console == []
+        assert not any("/banners/" in url for url, *_ in browser.requests.values())
+    finally:
+        browser.stop()
+
+
 def test_ads_on_other_hosts_are_answered_inside(house):
     (house.nginx.www / "index.html").write_text(ADS % {"port": house.ads.port})
-    proxy = house.start("||ads.test^\n||ads.test^$script,redirect=noop.js\n")
+    proxy = house.start("||ads.test^\n||ads.test^$script,redirect=noop.js\n",
+                        remove_blocked=False)  # so that the browser asks
     browser = house.browse(proxy)
     try:
         assert browser.visit(house.page + "/index.html") is None
