@@ -1642,6 +1642,8 @@ static bool put_reworked(struct exchange *x, bool is_all)
         if (bytes.size)
             put_body(&session->outbox, x->response.framing, bytes);
         ends = is_all && bytes.size == rest.size;
+        if (ends)
+            rework_trailers(&x->rework);
         if (ends && x->response.framing == FRAMING_CHUNKED)
             put_last_chunk(&session->outbox, &x->response);
         if (!outbox_flush(&session->outbox)) {

@@ -489,6 +489,13 @@ enum rework_decision rework_decide(struct rework *r)
 /* ---- its end
  * ---------------------------------------------------------------------------------------- */
 
+void rework_trailers(struct rework *r)
+{
+    for (size_t i = 0; i < r->response->trailer_count; i++)
+        if (is_digest(r->response->trailers[i].name))
+            r->response->trailers[i].is_dropped = true;
+}
+
 void rework_done(struct rework *r)
 {
     struct chain_counts counts;

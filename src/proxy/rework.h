@@ -65,6 +65,9 @@ enum rework_decision {
 };
 enum rework_decision rework_decide(struct rework *rework);
 
+/* At the end of a body that was changed: trailers stay true, too. */
+void rework_trailers(struct rework *rework);
+
 /* Harmless when nothing was begun. */
 void rework_done(struct rework *rework);
 
