@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/fetch_job.h"
 #include "cli/fetch_report.h"
+#include "cli/fetch_show.h"
 #include "cli/say.h"
 #include "cli/settings.h"
 #include "daemon/installation.h"
@@ -74,6 +75,7 @@ struct fetch_command {
     struct fetch_input input;
     struct fetch_report report;
     struct fetch_jobs jobs;
+    struct fetch_show show;
     ev_signal interrupts[3];
     bool was_interrupted;
 };
@@ -351,6 +353,21 @@ static void on_more_urls(void *owner)
     fetch_jobs_more(&c->jobs);
 }
 
+/* Something else is written to the terminal that the display is on. */
+static void before_writing(void *owner)
+{
+    struct fetch_command *c = owner;
+    if (c->report.is_terminal)
+        fetch_show_erase(&c->show);
+}
+
+static void after_writing(void *owner)
+{
+    struct fetch_command *c = owner;
+    if (c->report.is_terminal)
+        fetch_show_redraw(&c->show);
+}
+
 /* Where the dejunk of this configuration can be reached from here. */
 static bool find_running(struct fetch_command *c)
 {
@@ -433,8 +450,9 @@ static void adapt_config(struct fetch_command *c)
         config->connect_timeout_ms = c->timeout_ms;
     config->parent_count = 0;
     if (c->goes_through) {
-        c->parent =
-            (struct config_parent){ .name = SPAN("--through"), .url = span_text(c->through) };
+        c->parent = (struct config_parent){ .name = SPAN("--through"),
+                                            .url = span_text(c->through),
+                                            .asks_why = true };
         config->parents = &c->parent;
         config->parent_count = 1;
     }
@@ -494,6 +512,10 @@ static enum error_kind set_up(struct fetch_command *c, struct options *options, 
                      on_more_urls, c);
     fetch_jobs_init(&c->jobs, c->loop, c->fetcher, &c->plan, &c->input, &c->report, on_all_ended,
                     c);
+    fetch_show_init(&c->show, c->loop, &c->jobs, c->fetcher);
+    c->report.before_writing = before_writing;
+    c->report.after_writing = after_writing;
+    c->report.owner = c;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         ev_signal_init(&c->interrupts[i], on_interrupt, signals[i]);
         c->interrupts[i].data = c;
@@ -527,6 +549,7 @@ static int fetch_all(struct fetch_command *c)
 
     fetch_jobs_start(&c->jobs);
     loop_run(c->loop);
+    fetch_show_done(&c->show);
     fetch_report_summary(&c->report, counts, loop_now_ms(c->loop) - began);
     if (!fetch_report_done(&c->report) && !c->jobs.output_is_lost) {
         say_error("cannot write to standard output: %s", strerror(c->report.why));

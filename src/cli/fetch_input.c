@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { READ_BYTES = 32768 };
@@ -176,4 +177,22 @@ enum fetch_input_answer fetch_input_next(struct fetch_input *input, struct span 
             return FETCH_INPUT_FAILED;
         }
     }
+}
+
+double fetch_input_share(const struct fetch_input *input)
+{
+    size_t sources = (size_t)input->argument_count + input->file_count;
+    size_t begun = (size_t)input->argument_at + input->file_at;
+    double within = 0;
+
+    if (input->fd >= 0) {
+        struct stat about;
+        off_t at = lseek(input->fd, 0, SEEK_CUR);
+
+        if (at < 0 || fstat(input->fd, &about) < 0 || about.st_size <= 0)
+            return -1;
+        within = (double)(at - (off_t)(input->held.size - input->held_at)) / (double)about.st_size;
+        begun--;
+    }
+    return sources ? ((double)begun + within) / (double)sources : -1;
 }

@@ -43,4 +43,7 @@ void fetch_input_done(struct fetch_input *input);
 enum fetch_input_answer fetch_input_next(struct fetch_input *input, struct span *url,
                                          struct error *error);
 
+/* How much of all there is was taken, from 0 to 1; -1 where it cannot be told (a pipe). */
+double fetch_input_share(const struct fetch_input *input);
+
 #endif

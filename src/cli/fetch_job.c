@@ -11,6 +11,7 @@
 #include "cli/fetch_report.h"
 #include "cli/say.h"
 #include "proxy/place.h"
+#include "proxy/report.h"
 
 enum {
     REHASH_BYTES = 4 * 1024 * 1024, // of a part, in one go
@@ -560,6 +561,15 @@ static enum error_kind prepare_file(struct fetch_job *job, const struct fetch_he
     return fetch_file_note(&job->file, url, &part, error);
 }
 
+static void note_report(struct fetch_job *job, const struct message *response)
+{
+    const struct field *field = message_find_name(response, REPORT_FIELD);
+
+    job->dejunk[0] = '\0';
+    if (field)
+        snprintf(job->dejunk, sizeof job->dejunk, "%.*s", SPAN_PRINT(field->value));
+}
+
 static void on_headers(void *owner, const struct fetch_head *head)
 {
     struct fetch_job *job = owner;
@@ -573,6 +583,7 @@ static void on_headers(void *owner, const struct fetch_head *head)
     job->status = status;
     job->whole_bytes = head->whole_bytes;
     note_validators(job, head);
+    note_report(job, head->response);
     if (head->body_from == 0) {
         EVP_DigestInit_ex2(job->hash, job->jobs->sha256, NULL);
         job->bytes = job->first_byte = 0;

@@ -14,7 +14,10 @@
 #include "cli/fetch_input.h"
 #include "cli/fetch_plan.h"
 
-enum { FETCH_POUR_BYTES = 1024 * 1024 }; // waiting for standard output, of whose turn it is
+enum {
+    FETCH_POUR_BYTES = 1024 * 1024, // waiting for standard output, of whose turn it is
+    FETCH_DEJUNK_BYTES = 1024,      // of what is told of it
+};
 
 struct fetch_report;
 
@@ -29,6 +32,7 @@ struct fetch_job { // read by report and show; written by fetch_job.c
     uint64_t whole_bytes;        // UINT64_MAX: not known
     bool is_started, is_waiting; // has had a token; rests before another attempt
     unsigned status;
+    char dejunk[FETCH_DEJUNK_BYTES]; // what a dejunk on the way says that it did, or ""
 
     EVP_MD_CTX *hash;
     struct fetch_file file;

@@ -51,7 +51,7 @@ static void write_lines(struct fetch_report *report)
     struct buffer cut = { .limit_bytes = GATHERED_BYTES };
     struct span rest = buffer_span(&report->text);
 
-    if (!report->is_terminal || ioctl(report->fd, TIOCGWINSZ, &size) < 0 || size.ws_col < 4) {
+    if (!report->is_terminal || ioctl(report->fd, TIOCGWINSZ, &size) < 0 || size.ws_col < 8) {
         write_all(report, rest);
         return;
     }
@@ -59,8 +59,8 @@ static void write_lines(struct fetch_report *report)
         struct span line = span_slice(rest, 0, span_find_byte(rest, '\n'));
 
         rest = span_from(rest, line.size + (line.size < rest.size));
-        if (line.size > size.ws_col) {
-            line.size = size.ws_col - 3u;
+        if (line.size >= size.ws_col) { // the last column is left alone: some wrap behind it
+            line.size = size.ws_col - 4u;
             buffer_append(&cut, line);
             buffer_append(&cut, SPAN("...\n"));
         } else {
@@ -370,6 +370,8 @@ static void end_object(struct fetch_report *report, const struct fetch_job *job,
         put_key_string(report, "file", buffer_span(&path));
         buffer_release(&path);
     }
+    if (job->dejunk[0])
+        put_key_string(report, "dejunk", span_text(job->dejunk));
     PUT(report, ",\"seconds\":");
     put_seconds(report, result->duration_ms);
     put_key_number(report, "attempts", result->attempts);
@@ -388,11 +390,11 @@ void fetch_report_end(struct fetch_report *report, const struct fetch_job *job, 
         return;
     }
     begin_line(report, job);
-    if (report->plan->is_quiet) {
-        put_escaped(report, buffer_span(&job->url));
-        PUT(report, " ");
-    }
     put(report, span_text(end));
+    if (report->plan->is_quiet) {
+        PUT(report, " ");
+        put_escaped(report, buffer_span(&job->url));
+    }
     if (*why) {
         put(report, is_done || result->end != FETCH_CERTIFICATE ? SPAN(": ") : SPAN(" ("));
         put_escaped(report, span_text(why));
@@ -418,6 +420,10 @@ void fetch_report_end(struct fetch_report *report, const struct fetch_job *job, 
             PUT(report, ", ");
             put_file(report, job);
         }
+    }
+    if (job->dejunk[0]) {
+        PUT(report, ", dejunk: ");
+        put_escaped(report, span_text(job->dejunk));
     }
     end_line(report);
 }
@@ -460,7 +466,7 @@ void fetch_report_summary(struct fetch_report *report, const struct fetch_counts
         put_number(report, counts->interrupted);
         PUT(report, " interrupted");
     }
-    PUT(report, "; ");
+    PUT(report, "\n");
     put(report, span_text(fetch_amount_text(amount, counts->bytes)));
     PUT(report, " in ");
     put_seconds(report, duration_ms);

@@ -181,6 +181,22 @@ struct answer {
     bool close;
 };
 
+/* The extra lines of an answer, with what was done where the client asks for it. */
+static struct span add_report(struct exchange *x, const struct answer *what)
+{
+    bool is_stopped = what->action == ACTION_BLOCKED || what->action == ACTION_REDIRECTED;
+    char reason[JUDGE_REASON_BYTES];
+    struct span value, by = SPAN_NONE;
+
+    if (!x->report.is_wanted)
+        return what->extra;
+    if (is_stopped)
+        by = span_text(judge_reason(x->proxy->judge, &x->judgement, reason));
+    value = report_value(&x->report, &x->arena, by);
+    return arena_printf(&x->arena, "Proxy-Dejunk: %.*s\r\n%.*s", SPAN_PRINT(value),
+                        SPAN_PRINT(what->extra));
+}
+
 static void answer(struct exchange *x, const struct answer *what)
 {
     struct session *session = x->session;
@@ -202,6 +218,7 @@ static void answer(struct exchange *x, const struct answer *what)
     assert(x->status == 0);
     x->status = what->status;
     x->action = what->action;
+    page.extra = add_report(x, what);
     if (what->close || !x->request.keep_alive || x->request.version_minor == 0 ||
         !(x->request_finished || (x->head_finished && x->request.framing == FRAMING_NONE)))
         x->close_browser = true;
@@ -523,6 +540,7 @@ static void start(struct exchange *x)
     struct error error;
     struct span value;
 
+    report_begin(&x->report, &x->request, &x->session->peer);
     switch (settings_admit(x->settings, &x->session->peer)) {
     case ADMISSION_FREE:
         after_admission(x);
@@ -823,12 +841,15 @@ static bool amend(struct exchange *x, const struct case_file *file)
     if (x->directives.count == 0)
         return true;
     x->rules = database_ref(judge_database(x->proxy->judge));
-    if (amend_request(amender, &x->directives, &x->request))
+    if (amend_request(amender, &x->directives, &x->request)) {
         x->action = ACTION_MODIFIED;
+        report_note_dropped(&x->report, &x->arena, &x->request);
+    }
     url = amendment_url(amender, &x->directives, file->url, is_visit, &x->arena);
     if (!url.at)
         return true;
     x->action = ACTION_MODIFIED;
+    report_note(&x->report, &x->arena, "url", url);
     if (is_visit) {
         answer(x, &(struct answer){
                       .status = 307,
@@ -1457,6 +1478,13 @@ static void put_response_head(struct exchange *x)
     struct buffer *head;
     size_t from;
 
+    if (x->report.is_wanted) {
+        if (x->rework.chain)
+            report_note(&x->report, &x->arena, "body", SPAN("edited"));
+        else if (x->action == ACTION_MODIFIED && x->report.changes.size == 0)
+            report_note(&x->report, &x->arena, "more", SPAN("headers"));
+        message_add(response, REPORT_FIELD, report_value(&x->report, &x->arena, SPAN_NONE));
+    }
     x->status = response->status;
     if (response->framing == FRAMING_CHUNKED && x->request.version_minor == 0)
         response->framing = FRAMING_UNTIL_CLOSE;
@@ -1488,8 +1516,10 @@ static void on_response_headers(void *owner)
         origin_failed(x, &error);
         return;
     }
+    report_strip(response);
     if (!x->is_local && !judge_answer(x))
         return;
+    report_note_dropped(&x->report, &x->arena, response);
     note_authentication(x);
     x->is_event_stream = span_starts_nocase(message_value(response, FIELD_CONTENT_TYPE),
                                             SPAN("text/event-stream"));

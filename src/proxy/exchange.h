@@ -19,6 +19,7 @@
 #include "proxy/body.h"
 #include "proxy/judge.h"
 #include "proxy/outgoing.h"
+#include "proxy/report.h"
 #include "proxy/rework.h"
 #include "proxy/session.h"
 
@@ -55,6 +56,7 @@ struct exchange {
     struct judgement judgement; // once it was judged
     struct directives directives;
     struct database *rules; // that they were found in, referenced
+    struct report report;   // for a client that asks
 
     bool is_local;         // for our own name, asked of proxy_seams.connect_local
     bool is_over;          // buried: whatever still comes is not heard

@@ -8,6 +8,7 @@
 #include "proxy/outgoing.h"
 #include "proxy/patience.h"
 #include "proxy/place.h"
+#include "proxy/report.h"
 
 enum {
     HOP_BYTES = 1024 * 1024,      // request and response of one hop
@@ -770,6 +771,8 @@ static void send_head(struct fetch *f)
         if (parent->authorization.at)
             good = good &&
                    message_add(&f->request, SPAN("Proxy-Authorization"), parent->authorization);
+        if (parent->asks_why)
+            good = good && message_add(&f->request, REPORT_ASK, SPAN("1"));
     }
     decoder_free(&f->decoder);
     f->got_response = f->head_is_in = f->response_finished = f->has_failed = false;

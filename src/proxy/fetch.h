@@ -93,7 +93,6 @@ struct fetch_order { // what its spans point to lives until the fetch has ended,
     bool takes_codings; // gzip, br and zstd may be used on the way, and are undone here
     bool can_restart;   // its owner can take a body again from its beginning
     bool may_downgrade; // from https to http by a redirect
-    bool tells_explain; // asks a dejunk on the way what it does, see proxy/report.h
     unsigned max_redirects;
     unsigned retries;     // new attempts at what may be attempted again
     uint64_t max_bytes;   // of the body, decoded; 0: no limit

@@ -1,6 +1,7 @@
 #include "proxy/parent.h"
 
 #include "io/address.h"
+#include "proxy/report.h"
 
 enum { SOCKS_VERSION = 5, SOCKS_NO_LOGIN = 0, SOCKS_USER_PASSWORD = 2, SOCKS_CONNECT = 1 };
 
@@ -21,6 +22,8 @@ static void send_http_connect(struct parent_talk *talk)
     if (talk->parent->authorization.at)
         buffer_printf(&talk->out, "Proxy-Authorization: %.*s\r\n",
                       SPAN_PRINT(talk->parent->authorization));
+    if (talk->parent->asks_why)
+        buffer_printf(&talk->out, "%s: 1\r\n", REPORT_ASK.at);
     buffer_append(&talk->out, SPAN("\r\n"));
 }
 
@@ -70,6 +73,22 @@ void parent_talk_done(struct parent_talk *talk)
     buffer_release(&talk->answer);
 }
 
+/* What a dejunk says in its answer's head of why; printable ASCII, or nothing. */
+static struct span find_report(struct span head)
+{
+    size_t at = span_find(head, SPAN("\r\nProxy-Dejunk: "));
+    struct span why;
+
+    if (at == head.size)
+        return SPAN_NONE;
+    why = span_from(head, at + 16);
+    why.size = span_find_byte(why, '\r');
+    for (size_t i = 0; i < why.size; i++)
+        if (why.at[i] < 0x20 || why.at[i] > 0x7e)
+            return SPAN_NONE;
+    return why;
+}
+
 static enum error_kind feed_http(struct parent_talk *talk, struct error *error)
 {
     struct span answer = buffer_span(&talk->answer);
@@ -82,9 +101,12 @@ static enum error_kind feed_http(struct parent_talk *talk, struct error *error)
         !span_to_u64(span_slice(answer, 9, 3), &status) || status < 200)
         return error_set(error, ERROR_SYNTAX, "parent %.*s does not answer in HTTP",
                          SPAN_PRINT(talk->parent->name));
-    if (status >= 300)
-        return error_set(error, ERROR_REFUSED, "parent %.*s refused the tunnel with %u",
-                         SPAN_PRINT(talk->parent->name), (unsigned)status);
+    if (status >= 300) {
+        struct span why = find_report(span_slice(answer, 0, end + 2));
+        return error_set(error, ERROR_REFUSED, "parent %.*s refused the tunnel with %u%s%.*s",
+                         SPAN_PRINT(talk->parent->name), (unsigned)status, why.size ? ": " : "",
+                         SPAN_PRINT(why));
+    }
     buffer_consume(&talk->answer, end + 4);
     talk->step = PARENT_DONE;
     return ERROR_NONE;

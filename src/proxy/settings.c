@@ -127,6 +127,7 @@ static enum error_kind parse_parent(struct settings *settings, const struct conf
     to->name = from->name;
     to->for_hosts = &from->for_hosts;
     to->except_hosts = &from->except_hosts;
+    to->asks_why = from->asks_why;
     if (span_starts_nocase(rest, SPAN("http://"))) {
         to->kind = PARENT_HTTP;
         rest = span_from(rest, 7);

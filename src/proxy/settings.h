@@ -24,6 +24,7 @@ struct parent {
     struct span user, password; // decoded; .at is NULL: none
     struct span authorization;  // PARENT_HTTP: "Basic ..." ready to send; .at is NULL: none
     const struct config_texts *for_hosts, *except_hosts;
+    bool asks_why; // what it does to requests, proxy/report.h
 };
 
 struct settings {

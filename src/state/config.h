@@ -27,6 +27,7 @@ struct config_parent {
     struct span url;               // http://[user:pass@]host:port or socks5://...
     struct config_texts for_hosts; // wildcards; empty: all
     struct config_texts except_hosts;
+    bool asks_why; // no option: a dejunk is asked what it does (proxy/report.h)
 };
 
 struct config_user {
