@@ -19,7 +19,8 @@ static void on_problem(void *owner, const char *file, uint32_t line, struct span
     char shown[200];
 
     (void)owner;
-    if (!rule_reason_is_idle(reason) || reason == REASON_UNTRUSTED || shows_idle)
+    if (!rule_reason_is_idle(reason) || reason == REASON_UNTRUSTED || reason == REASON_PART ||
+        shows_idle)
         printf("%s:%u: %s: %s\n", file, line, rule_reason_text(reason),
                log_text(shown, sizeof shown, text));
 }
@@ -35,7 +36,9 @@ static void show_summary(const char *file, const struct list_summary *summary)
     for (int reason = REASON_NONE + 1; reason < RULE_REASONS; reason++)
         if (summary->by_reason[reason])
             printf("  %6u %s: %s\n", summary->by_reason[reason],
-                   rule_reason_is_idle((enum rule_reason)reason) ? "idle" : "bad",
+                   reason == REASON_PART                           ? "partly"
+                   : rule_reason_is_idle((enum rule_reason)reason) ? "idle"
+                                                                   : "bad",
                    rule_reason_text((enum rule_reason)reason));
     if (rules + summary->idle + summary->bad > 0)
         printf("  %.2f %% accepted\n",

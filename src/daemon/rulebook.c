@@ -131,6 +131,11 @@ static void on_rule(void *owner, const struct rule *rule, uint32_t line)
 
     if (reason == REASON_NONE)
         return;
+    if (reason == REASON_PART) { // a rule all the same
+        summary->by_reason[reason]++;
+        on_problem(owner, rule->text, reason, line);
+        return;
+    }
     if (rule->kind == RULE_HOSTS)
         summary->hosts--;
     else if (rule->kind == RULE_COSMETIC)

@@ -330,8 +330,8 @@ static struct span unescape(struct compiler *compiler, struct span text, const c
     return span_of(at, size);
 }
 
-/* Reads a list of domains. False when nothing in it can ever hold. */
-static bool add_set(struct compiler *compiler, struct set *set, struct span list)
+/* Reads a list of domains. False when nothing in it can ever hold; *is_part: something was left out. */
+static bool add_set(struct compiler *compiler, struct set *set, struct span list, bool *is_part)
 {
     struct span written;
     bool is_not, lost = false;
@@ -380,6 +380,7 @@ static bool add_set(struct compiler *compiler, struct set *set, struct span list
         *VECTOR_ADD(compiler->items, struct item) = item;
         set->count++;
     }
+    *is_part = *is_part || lost;
     return set->count > 0 && (set->has_with || !lost) && set->count <= IMAGE_SET_COUNT;
 }
 
@@ -565,6 +566,7 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         .is_right_anchored = rule->is_right_anchored, .is_host = rule->is_host,
     };
     enum rule_reason reason;
+    bool is_part = false;
 
     if (rule->pattern.size > PATTERN_LIMIT || rule->text.size > UINT16_MAX)
         return REASON_TOO_LONG;
@@ -590,9 +592,9 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         return REASON_REGEX;
     if (draft.value.size > UINT16_MAX)
         return REASON_TOO_LONG;
-    if (!add_set(compiler, &draft.domains, rule->domains) ||
-        !add_set(compiler, &draft.to, rule->to) ||
-        !add_set(compiler, &draft.denyallow, rule->denyallow))
+    if (!add_set(compiler, &draft.domains, rule->domains, &is_part) ||
+        !add_set(compiler, &draft.to, rule->to, &is_part) ||
+        !add_set(compiler, &draft.denyallow, rule->denyallow, &is_part))
         return REASON_VALUE;
     draft.is_everything = rule->is_host && rule->types == TYPES_ALL && !rule->has_types &&
                           rule->modifier == MODIFIER_NONE && rule->party == 0 &&
@@ -601,7 +603,7 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
                           !rule->header.at && !rule->request_header.at && !rule->is_cname;
     draft.identity = identity_of(rule);
     *VECTOR_ADD(compiler->drafts, struct draft) = draft;
-    return REASON_NONE;
+    return is_part ? REASON_PART : REASON_NONE;
 }
 
 /* The names in front of a cosmetic rule. False: one of them is wrong. */

@@ -36,7 +36,8 @@ void compiler_add_suffixes(struct compiler *compiler, struct span text);
 bool compiler_begin_list(struct compiler *compiler, struct span name);
 
 /* Takes a network, hosts or cosmetic rule (others are passed over). The texts it points to must live until
- * the compiler is freed. What comes back is why it cannot be used, or REASON_NONE. */
+ * the compiler is freed. What comes back is why it cannot be used, or REASON_NONE, or REASON_PART:
+ * it was taken, but some names of its lists are none. */
 enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule, uint32_t line);
 
 /* The image, in memory of the compiler (aligned to 64 bytes, gone with it). To be called once.

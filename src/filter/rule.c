@@ -13,6 +13,7 @@ static const struct {
     [REASON_EXTENSION] = { "about the blocker in a browser or an app", true },
     [REASON_NOTHING] = { "matches nothing by its own words", true },
     [REASON_SCRIPTLET] = { "a proxy runs no scripts in pages", true },
+    [REASON_PART] = { "one of its names is no host; the rest is in force", true },
     [REASON_OPTION] = { "unknown option", false },
     [REASON_VALUE] = { "option with a missing or wrong value", false },
     [REASON_CONFLICT] = { "options that exclude each other", false },

@@ -40,6 +40,7 @@ enum rule_reason {
     REASON_NOTHING,   // matches nothing by its own words
     REASON_UNTRUSTED, // needs a trusted list
     REASON_SCRIPTLET, // waits for an engine inside of the page
+    REASON_PART,      // in force, but for a name in it: see compiler_add()
     // bad
     REASON_OPTION,    // an option that is not known
     REASON_VALUE,     // an option without the value it needs, or with a wrong one

@@ -51,6 +51,10 @@ LINES = [
     ('element hiding', '##.ad', None),
     ('a field of the response', 'page.example##^responseheader(refresh)', None),
     ('... that protects', 'page.example##^responseheader(x-frame-options)', 'needs a trusted list'),
+    ('a name that is none', '||ads.example^$domain=a.example|b c.example', 'one of its names is no '
+     'host; the rest is in force'),
+    ('no name but one that is none', '||ads.example^$domain=b c.example',
+     'option with a missing or wrong value'),
     ('an unknown preprocessor line', '!#endif', 'unknown or unbalanced preprocessor line'),
     ('an included file that is not there', '!#include none.txt', 'included file that is not there, '
      'or too much of it'),
