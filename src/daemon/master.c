@@ -402,8 +402,8 @@ static void use_plan(struct master *master, struct plan *plan)
     if (names_set_paths(master->names, master->config->resolv_conf, master->config->hosts_file))
         send_names(master);
     tell_listeners(master, &old_listeners);
+    listeners_trim(&master->listeners, workers); // first: the worker then holds it alone
     crew_set_size(master->crew, workers);
-    listeners_trim(&master->listeners, workers);
     master->awaits_config = master->awaits_rules = true;
     rules_build(master->rules, master->config);
 }

@@ -140,6 +140,20 @@ void acceptor_resume(struct acceptor *acceptor)
     ev_io_start(acceptor->loop->ev, &acceptor->watch);
 }
 
+void acceptor_empty(struct acceptor *acceptor)
+{
+    for (unsigned left = LISTENER_BACKLOG; left > 0 && acceptor->is_started; left--) {
+        struct address peer = { 0 };
+        socklen_t size = sizeof peer;
+        int fd = accept4(acceptor->watch.fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0)
+            acceptor->events->on_accepted(acceptor->owner, fd, &peer);
+        else if (errno != ECONNABORTED && errno != EINTR)
+            return;
+    }
+}
+
 void acceptor_stop(struct acceptor *acceptor)
 {
     if (!acceptor->is_started)

@@ -46,6 +46,9 @@ void acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd,
                     const struct acceptor_events *events, void *owner, unsigned per_wake_up);
 /* Goes on before the pause is over. Harmless when it is not pausing. */
 void acceptor_resume(struct acceptor *acceptor);
+/* Accepts all that wait in line, as far as descriptors reach: before a socket is closed whose line
+ * nobody else has. At most LISTENER_BACKLOG. */
+void acceptor_empty(struct acceptor *acceptor);
 /* Also from inside its events. Harmless on a zeroed or stopped acceptor. */
 void acceptor_stop(struct acceptor *acceptor);
 

@@ -114,6 +114,8 @@ static void stop_listening(struct proxy *proxy, int fd)
             continue;
         }
         *link = listener->next;
+        if (!proxy->is_draining)
+            acceptor_empty(&listener->acceptor);
         acceptor_stop(&listener->acceptor);
         free(listener);
     }

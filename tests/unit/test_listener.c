@@ -139,6 +139,19 @@ static void stopped_inside_its_event_takes_no_more(void **state)
     go_away(10);
 }
 
+static void emptied_leaves_nobody_in_line(void **state)
+{
+    (void)state;
+    assert_true(open_at("127.0.0.1"));
+    come(CLIENTS);
+    acceptor_start(&acceptor, loop, listening, &events, NULL, 3);
+    acceptor_empty(&acceptor);
+    assert_int_equal(count, CLIENTS);
+    acceptor_stop(&acceptor);
+    acceptor_empty(&acceptor); // harmless
+    go_away(CLIENTS);
+}
+
 static struct loop_timer stop_timer;
 
 static void stop_loop(void *owner)
@@ -215,6 +228,7 @@ int main(void)
         cmocka_unit_test(connections_come_with_their_flags),
         cmocka_unit_test(a_few_are_taken_per_round),
         cmocka_unit_test(stopped_inside_its_event_takes_no_more),
+        cmocka_unit_test(emptied_leaves_nobody_in_line),
         cmocka_unit_test(without_descriptors_it_waits_and_goes_on),
         cmocka_unit_test(bad_addresses_say_so),
         cmocka_unit_test(ports_are_shared_when_asked),
