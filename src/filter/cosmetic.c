@@ -8,8 +8,8 @@
 
 /* ---- what a rule says ---- */
 
-/* Where the parenthesis that opens at `open` closes, or text.size. Quotes and expressions between
- * slashes are passed over as they are: lists write both without care. */
+/* Where the parenthesis that opens at `open` closes, or text.size. What is quoted or escaped does
+ * not count. */
 static size_t closing(struct span text, size_t open)
 {
     size_t depth = 0;

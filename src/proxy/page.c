@@ -431,28 +431,33 @@ static void feed(struct page *page, struct span bytes)
         page->events->on_output(page->owner, bytes);
 }
 
-/* By its first bytes: a page in UTF-16 passes. */
-static void begin(struct page *page, struct span start)
+/* As far as its first byte says. */
+static bool may_be_mark(const struct page *page)
 {
-    struct span mark = charset_mark(start);
+    return (unsigned char)page->mark[0] == 0xef || (unsigned char)page->mark[0] >= 0xfe;
+}
+
+/* By its first bytes: a page in UTF-16 passes; a mark is no text, which would begin the body. */
+static void begin(struct page *page)
+{
+    struct span start = span_of(page->mark, page->mark_size), mark = charset_mark(start);
 
     page->is_begun = true;
     if (mark.at && charset_kind(mark) == CHARSET_UNREADABLE)
         rewrite_free(&page->rewrite);
-    feed(page, span_of(page->mark, page->mark_size));
+    if (mark.at && page->rewrite)
+        page->events->on_output(page->owner, start);
+    else
+        feed(page, start);
 }
 
 void page_feed(struct page *page, struct span bytes)
 {
     while (!page->is_begun && bytes.size) {
-        if (page->mark_size == 0 && bytes.size >= MARK_BYTES) {
-            begin(page, span_slice(bytes, 0, MARK_BYTES));
-            break;
-        }
         page->mark[page->mark_size++] = bytes.at[0];
         bytes = span_from(bytes, 1);
-        if (page->mark_size == MARK_BYTES)
-            begin(page, span_of(page->mark, MARK_BYTES));
+        if (page->mark_size == MARK_BYTES || !may_be_mark(page))
+            begin(page);
     }
     feed(page, bytes);
 }
@@ -460,7 +465,7 @@ void page_feed(struct page *page, struct span bytes)
 void page_finish(struct page *page)
 {
     if (!page->is_begun)
-        begin(page, span_of(page->mark, page->mark_size));
+        begin(page);
     if (page->rewrite)
         rewrite_finish(page->rewrite);
 }
@@ -468,7 +473,7 @@ void page_finish(struct page *page)
 rule_number page_stop(struct page *page)
 {
     if (!page->is_begun)
-        begin(page, span_of(page->mark, page->mark_size));
+        begin(page);
     if (page->rewrite)
         rewrite_stop(page->rewrite);
     return page->costly.rule;

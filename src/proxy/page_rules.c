@@ -516,10 +516,21 @@ static void write_page_only(struct making *making)
     }
 }
 
+/* May an element be hidden that no selector in the style names, or be hollowed? */
+static bool hides_by_attribute(const struct making *making)
+{
+    bool hides = making->sheet->has_generics;
+
+    for (size_t i = 0; i < making->made.count && !hides; i++)
+        hides = VECTOR_AT(making->made, struct page_rule, i).action == PAGE_HIDE;
+    return hides;
+}
+
 static struct page_sheet *make_sheet(struct page_rules *rules, struct span host, unsigned flags)
 {
     struct page_sheet *sheet = calloc(1, sizeof *sheet);
     struct making making = { .rules = rules, .sheet = sheet };
+    const size_t first_line = sizeof PAGE_HIDDEN_STYLE - 1;
 
     if (!sheet)
         abort();
@@ -541,13 +552,12 @@ static struct page_sheet *make_sheet(struct page_rules *rules, struct span host,
     sheet->excluded = making.excluded.at;
     sheet->excluded_count = making.excluded.count;
     sheet->set = selector_set_new();
-    if (!(flags & PAGE_ELEMHIDE))
-        (void)buffer_append(&sheet->style, SPAN(PAGE_HIDDEN_STYLE));
+    (void)buffer_append(&sheet->style, SPAN(PAGE_HIDDEN_STYLE));
     take_rules(&making);
     if (sheet->has_generics)
         write_page_only(&making);
-    else if (making.made.count == 0 && sheet->style.size == sizeof PAGE_HIDDEN_STYLE - 1)
-        sheet->style.size = 0; // nothing to hide
+    if (!hides_by_attribute(&making))
+        buffer_consume(&sheet->style, first_line);
     sheet->rules = making.made.at;
     sheet->rule_count = making.made.count;
     if (sheet->rule_count)

@@ -1,0 +1,378 @@
+/* Pages edited by rules, by rows; each whole, byte by byte, and cut at random. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "../streams.h"
+#include "base/url.h"
+#include "daemon/rulebook.h"
+#include "filter/match.h"
+#include "proxy/page.h"
+#include "proxy/page_late.h"
+
+#define PAGE_URL "http://www.news.example/dir/page.html"
+#define HIDDEN "[hidden=\"-\"]{display:none!important}\n"
+
+static struct rulebook *book;
+static struct database *database;
+static struct matcher *matcher;
+static struct page_rules *rules;
+static struct buffer output;
+
+static void open_rules(const char *text)
+{
+    struct list_summary summary;
+    struct compile_counts counts;
+    struct error error;
+    struct span image;
+
+    book = rulebook_new(NULL, NULL);
+    (void)rulebook_add_suffixes(book, NULL, &error);
+    assert_int_equal(rulebook_add_text(book, span_text(text), "list", true, &summary, &error), 0);
+    assert_int_equal(rulebook_compile(book, &image, &counts, &error), 0);
+    assert_int_equal(database_open(&database, image, &error), 0);
+    matcher = matcher_new(database);
+    rules = page_rules_new(database);
+}
+
+static void close_rules(void)
+{
+    page_rules_unref(&rules);
+    matcher_free(&matcher);
+    database_unref(&database);
+    rulebook_free(&book);
+}
+
+static void on_output(void *owner, struct span bytes)
+{
+    (void)owner;
+    assert_true(buffer_append(&output, bytes));
+}
+
+static void on_gave_up(void *owner, const char *why, rule_number rule)
+{
+    (void)owner;
+    (void)rule;
+    fail_msg("gave up: %s", why);
+}
+
+static bool is_stopped(void *owner, struct span url, enum request_type type, bool is_host_only,
+                       rule_number *rule)
+{
+    struct request request = { .url = url, .source = SPAN(PAGE_URL), .type = type };
+    struct verdict verdict;
+
+    (void)owner;
+    if (is_host_only)
+        matcher_connect(matcher, url_find_host(url), &verdict);
+    else
+        matcher_ask(matcher, &request, &verdict);
+    *rule = verdict.rule;
+    return verdict.action == VERDICT_BLOCK;
+}
+
+static const struct page_events events = {
+    .on_output = on_output,
+    .on_gave_up = on_gave_up,
+    .is_stopped = is_stopped,
+};
+
+static void run_through(const char *text, enum page_strip strip, struct span connect, unsigned cut)
+{
+    struct page_setup setup = {
+        .url = SPAN(PAGE_URL), .strip = strip, .removes_blocked = true, .connect = connect
+    };
+    struct stream stream = stream_of(span_text(text), cut);
+    struct page *page;
+    struct span piece;
+
+    setup.sheet = page_rules_sheet(rules, SPAN("www.news.example"), 0);
+    output.size = 0;
+    output.limit_bytes = 1 << 20;
+    page = page_new(&setup, &events, NULL);
+    page_sheet_unref(&setup.sheet);
+    while (stream_next(&stream, &piece))
+        page_feed(page, piece);
+    page_finish(page);
+    page_free(&page);
+}
+
+#define ADS "||ads.example^\n@@||ok.ads.example^\n||stub.example^$script,redirect=noopjs\n"
+
+static const struct {
+    enum page_strip strip;
+    const char *rules, *page, *want;
+} cases[] = {
+    // what is fetched
+    { PAGE_STRIP_HIDE, ADS, "a<img src=http://ads.example/x>b", "ab" },
+    { PAGE_STRIP_HIDE, ADS, "<img src='//ADS.example/x'>", "" },
+    { PAGE_STRIP_HIDE, ADS, "<img src=' http&#58;//ads.example/x\n'>", "" },
+    { PAGE_STRIP_HIDE, ADS, "<img src=http://ok.ads.example/x>",
+      "<img src=http://ok.ads.example/x>" },
+    { PAGE_STRIP_HIDE, ADS, "<img src=x>", "<img src=x>" },
+    { PAGE_STRIP_HIDE, ADS, "<base href=http://ads.example/><img src=x>",
+      "<base href=http://ads.example/>" },
+    { PAGE_STRIP_HIDE, ADS, "<base><base href=//x.example/><base href=//ads.example/><img src=x>",
+      "<base><base href=//x.example/><base href=//ads.example/><img src=x>" },
+    { PAGE_STRIP_HIDE, ADS, "<script src=http://ads.example/x>text</script>b", "b" },
+    { PAGE_STRIP_HIDE, ADS, "<script src=http://stub.example/x></script>",
+      "<script src=http://stub.example/x></script>" },
+    { PAGE_STRIP_HIDE, ADS, "<iframe src=//ads.example/>text</iframe>b", "b" },
+    { PAGE_STRIP_HIDE, ADS, "<object data=//ads.example/>text</object>", "<object >text</object>" },
+    { PAGE_STRIP_HIDE, ADS, "<video poster=//ads.example/ src=a>text</video>",
+      "<video  src=a>text</video>" },
+    { PAGE_STRIP_HIDE, ADS, "<img srcset='a 1x, //ads.example/b 2x' src=c>",
+      "<img srcset=\"a 1x\" src=c>" },
+    { PAGE_STRIP_HIDE, ADS, "<img srcset='//ads.example/b 2x' src=c>", "<img  src=c>" },
+    { PAGE_STRIP_HIDE, ADS, "<img srcset='//ads.example/b 2x, c?a&amp;b 1x' src=//ads.example/>",
+      "<img srcset=\"c?a&amp;b 1x\" >" },
+    { PAGE_STRIP_HIDE, ADS, "<img srcset='//ads.example/b 2x' src=//ads.example/>", "" },
+    { PAGE_STRIP_HIDE, ADS, "<picture><source srcset=//ads.example/b><img src=c></picture>",
+      "<picture><img src=c></picture>" },
+    { PAGE_STRIP_HIDE, ADS, "<input type=image src=//ads.example/ value=x>",
+      "<input type=image  value=x>" },
+    { PAGE_STRIP_HIDE, ADS, "<link rel=preconnect href=//ads.example>", "" },
+    { PAGE_STRIP_HIDE, ADS, "<a href=//ads.example/>x</a>", "<a href=//ads.example/>x</a>" },
+    { PAGE_STRIP_HIDE, "/only.png$image", "<img src=/only.png><script src=/only.png></script>",
+      "<script src=/only.png></script>" },
+    { PAGE_STRIP_HIDE, ADS, "<svg><image href=//ads.example/x /></svg>",
+      "<svg><image href=//ads.example/x /></svg>" },
+    // cosmetic rules
+    { PAGE_STRIP_HIDE, "##.ad", "<p class=ad>x</p>", "<p hidden=\"-\" class=ad>x</p>" },
+    { PAGE_STRIP_HIDE, "news.example##.ad", "<p class=ad>x</p>", "<p class=ad>x</p>" },
+    { PAGE_STRIP_HOLLOW, "##.ad", "<p class=ad>x</p>", "<p hidden=\"-\" class=ad></p>" },
+    { PAGE_STRIP_HOLLOW, "##.ad", "<p class=ad>x<script>y</script></p>",
+      "<p hidden=\"-\" class=ad><script>y</script></p>" },
+    { PAGE_STRIP_HOLLOW, ADS "##.ad", "<p class=ad><script src=//ads.example/>y</script></p>",
+      "<p hidden=\"-\" class=ad></p>" },
+    { PAGE_STRIP_HOLLOW, "##.ad", "<iframe class=ad src=x>y</iframe>",
+      "<iframe hidden=\"-\" class=ad ></iframe>" },
+    { PAGE_STRIP_REMOVE, "##.ad", "a<p class=ad>x</p>b", "ab" },
+    { PAGE_STRIP_REMOVE, "##.ad\n#@#.ad", "<p class=ad>x</p>", "<p class=ad>x</p>" },
+    { PAGE_STRIP_REMOVE, "##.ad\nnews.example#@#.ad", "<p class=ad>x</p>", "<p class=ad>x</p>" },
+    { PAGE_STRIP_REMOVE, "##.ad\nother.example#@#.ad", "<p class=ad>x</p>", "" },
+    { PAGE_STRIP_REMOVE, "news.example##.ad\nwww.news.example#@#.ad", "<p class=ad>x</p>",
+      "<p class=ad>x</p>" },
+    { PAGE_STRIP_REMOVE, "~news.example##.ad", "<p class=ad>x</p>", "<p class=ad>x</p>" },
+    { PAGE_STRIP_REMOVE, "news.*##.ad", "<p class=ad>x</p>", "" },
+    { PAGE_STRIP_HIDE, "news.example##.ad:remove()", "<p class=ad>x</p>", "" },
+    { PAGE_STRIP_HIDE, "news.example#$#.ad { remove: true; }", "<p class=ad>x</p>", "" },
+    { PAGE_STRIP_REMOVE, "news.example##.ad:style(color: red)", "<p class=ad>x</p>",
+      "<p class=ad>x</p>" },
+    { PAGE_STRIP_HIDE, "news.example##^script:has-text(bad)",
+      "<script>bad</script><script>good</script>", "<script>good</script>" },
+    { PAGE_STRIP_HIDE, "news.example##^script:has-text(/B.D/i)",
+      "<script>bad</script><script>good</script>", "<script>good</script>" },
+    { PAGE_STRIP_HIDE, "news.example##^script:has-text(bad)\nnews.example#@#^script:has-text(bad)",
+      "<script>bad</script>", "<script>bad</script>" },
+    { PAGE_STRIP_HIDE, "news.example$$script[tag-content=\"bad\"][min-length=\"4\"]",
+      "<script>bad</script><script>badly</script>", "<script>bad</script>" },
+    { PAGE_STRIP_HIDE, "news.example$$script[wildcard=\"*a*c*\"]",
+      "<script>xaxcx</script><script>xcxax</script>", "<script>xcxax</script>" },
+    { PAGE_STRIP_HIDE, "news.example##^meta[name=\"x\"]", "<meta name=x><meta name=y>",
+      "<meta name=y>" },
+    { PAGE_STRIP_REMOVE, "##html\n##body\n##.ad", "<html><body class=ad>x",
+      "<html><body class=ad>x" },
+    // charsets
+    { PAGE_STRIP_REMOVE, "##.ad", "\xef\xbb\xbf<p class=ad>x</p>y", "\xef\xbb\xbf<body>y" },
+    { PAGE_STRIP_HIDE, "##.ad", "\xef\xbb\xbf<!doctype html><p>a<table><td class=ad>",
+      "\xef\xbb\xbf<!doctype html><p>a<table><td hidden=\"-\" class=ad>" },
+    { PAGE_STRIP_REMOVE, "##.ad", "\xef\xbbx", "\xef\xbbx" },
+    { PAGE_STRIP_REMOVE, "##.ad", "\xef", "\xef" },
+    { PAGE_STRIP_REMOVE, "##.ad", "\xff\xfe<p class=ad>x</p>y", "\xff\xfe<p class=ad>x</p>y" },
+    { PAGE_STRIP_REMOVE, "##.ad", "x", "x" },
+    { PAGE_STRIP_REMOVE, "##.ad", "", "" },
+};
+
+static void pages_come_out_as_wanted(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        open_rules(cases[i].rules);
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            struct buffer page = { .limit_bytes = 10000 }, want = { .limit_bytes = 10000 };
+            bool has_mark = (unsigned char)cases[i].page[0] >= 0x80 || strlen(cases[i].page) < 2;
+
+            (void)buffer_printf(&page, "%s%s", has_mark ? "" : "<!doctype html><body>",
+                                cases[i].page);
+            (void)buffer_printf(&want, "%s%s", has_mark ? "" : "<!doctype html><body>",
+                                cases[i].want);
+            run_through(page.at, cases[i].strip, SPAN_NONE, cut);
+            if (!span_equal(buffer_span(&output), buffer_span(&want)))
+                fail_msg("%s, %s, cut %u: %.*s", cases[i].rules, cases[i].page, cut,
+                         SPAN_PRINT(buffer_span(&output)));
+            buffer_release(&page);
+            buffer_release(&want);
+        }
+        close_rules();
+    }
+}
+
+static void a_policy_in_the_page_lets_the_script_ask(void **state)
+{
+    (void)state;
+    open_rules("##.ad");
+    run_through("<meta http-equiv=content-security-policy content=\"connect-src 'none'\">",
+                PAGE_STRIP_HIDE, SPAN("http://a/b/"), 0);
+    assert_true(span_equal(
+        buffer_span(&output),
+        SPAN("<meta http-equiv=content-security-policy content=\"connect-src http://a/b/\">")));
+    run_through("<meta http-equiv=refresh content=\"connect-src 'none'\">", PAGE_STRIP_HIDE,
+                SPAN("http://a/b/"), 0);
+    assert_true(span_equal(buffer_span(&output),
+                           SPAN("<meta http-equiv=refresh content=\"connect-src 'none'\">")));
+    close_rules();
+}
+
+/* ---- sheets ---- */
+
+static const struct {
+    const char *rules, *host;
+    unsigned flags;
+    const char *style; // NULL: no sheet
+} sheets[] = {
+    { "", "a.example", 0, NULL },
+    { "a.example##.x", "a.example", 0, HIDDEN ".x{display:none!important}\n" },
+    { "a.example##.x", "b.example", 0, NULL },
+    { "a.example##.x", "a.example", PAGE_SPECIFICHIDE, NULL },
+    { "a.example##.x", "a.example", PAGE_ELEMHIDE, NULL },
+    { "a.example##.x", "a.example", PAGE_GENERICHIDE, HIDDEN ".x{display:none!important}\n" },
+    { "##.x", "a.example", 0, HIDDEN },
+    { "##.x", "a.example", PAGE_GENERICHIDE, NULL },
+    { "##.x:has(b)", "a.example", 0, HIDDEN ".x:has(b){display:none!important}\n" },
+    { "##.x:has(b)\na.example#@#.x:has(b)", "a.example", 0, HIDDEN },
+    { "a.example##.x:has-text(b)", "a.example", 0, NULL },
+    { "a.example##.x:style(color:red)", "a.example", 0, ".x{color:red}\n" },
+    { "a.example##.caf\xc3\xa9", "a.example", 0, HIDDEN ".caf\\e9 {display:none!important}\n" },
+    { "a.example##[x=\"</style>\"]", "a.example", 0,
+      HIDDEN "[x=\"\\3c /style>\"]{display:none!important}\n" },
+    { "a.example##^script", "a.example", PAGE_ELEMHIDE, "" },
+};
+
+static void sheets_say_what_holds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof sheets / sizeof *sheets; i++) {
+        struct page_sheet *sheet, *again;
+
+        open_rules(sheets[i].rules);
+        sheet = page_rules_sheet(rules, span_text(sheets[i].host), sheets[i].flags);
+        again = page_rules_sheet(rules, span_text(sheets[i].host), sheets[i].flags);
+        assert_ptr_equal(sheet, again);
+        if ((sheet != NULL) != (sheets[i].style != NULL) ||
+            (sheet && !span_equal(buffer_span(&sheet->style), span_text(sheets[i].style))))
+            fail_msg("%s, %u: %.*s", sheets[i].rules, sheets[i].flags,
+                     sheet ? (int)sheet->style.size : 0, sheet ? sheet->style.at : "");
+        close_rules(); // a sheet outlives its rules' owner
+        page_sheet_unref(&sheet);
+        page_sheet_unref(&again);
+    }
+}
+
+static void sheets_of_many_hosts_come_and_go(void **state)
+{
+    char host[32];
+
+    (void)state;
+    open_rules("example##.x\n##.y");
+    for (int i = 0; i < 3 * PAGE_SHEETS; i++) {
+        struct page_sheet *sheet;
+        snprintf(host, sizeof host, "h%d.example", i);
+        sheet = page_rules_sheet(rules, span_text(host), 0);
+        assert_non_null(sheet);
+        assert_int_equal(sheet->rule_count, 1);
+        page_sheet_unref(&sheet);
+    }
+    close_rules();
+}
+
+/* ---- elements that come later ---- */
+
+static void later_elements_have_rules(void **state)
+{
+    struct buffer got = { .limit_bytes = 1000 }, path = { .limit_bytes = 1000 };
+    char room[PAGE_LATE_PATH_BYTES];
+    struct span base;
+    static const struct {
+        const char *query;
+        const char *names[3]; // instead of the query
+        const char *want;
+    } asked[] = {
+        { "?g", { NULL }, "[href^=\"x\"]{display:none!important}\n" },
+        { NULL, { ".ad" }, ".ad{display:none!important}\ndiv .ad{display:none!important}\n" },
+        { NULL, { "#top", ".nothing" }, "#top > p{display:none!important}\n" },
+        { NULL, { ".off" }, "" },
+        { "?0", { NULL }, "" },
+        { "?.", { NULL }, "" },
+        { "?zzzzzzzz", { NULL }, "" },
+        { "?1.2.3.", { NULL }, "" },
+        { "?A", { NULL }, "" },
+        { "", { NULL }, "" },
+    };
+
+    (void)state;
+    open_rules(
+        "##.ad\n##div .ad\n###top > p\n##[href^=\"x\"]\n##.off\na.example#@#.off\n##.h:has(b)");
+    base = page_late_path(room, SPAN("me"), SPAN("a.example"), rules);
+    assert_true(page_late_may_be(base));
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        path.size = got.size = 0;
+        (void)buffer_printf(&path, "%.*s%s", SPAN_PRINT(base),
+                            asked[i].query ? asked[i].query : "?");
+        for (int k = 0; k < 3 && asked[i].names[k]; k++) {
+            uint32_t number = page_rules_late_name(span_text(asked[i].names[k]));
+            char digits[8], *at = digits + sizeof digits;
+
+            for (; number; number /= 36)
+                *--at = "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36];
+            (void)buffer_printf(&path, "%s%.*s", k ? "." : "", (int)(digits + sizeof digits - at),
+                                at);
+        }
+        assert_true(
+            page_late_answer(rules, SPAN("me"), SPAN("A.example"), buffer_span(&path), &got));
+        if (!span_equal(buffer_span(&got), span_text(asked[i].want)))
+            fail_msg("%.*s: %.*s", SPAN_PRINT(buffer_span(&path)), SPAN_PRINT(buffer_span(&got)));
+    }
+    assert_false(page_late_answer(rules, SPAN("me"), SPAN("b.example"), buffer_span(&path), &got));
+    assert_false(page_late_answer(rules, SPAN("you"), SPAN("a.example"), buffer_span(&path), &got));
+    assert_false(page_late_may_be(SPAN("/.well-known/other")));
+    buffer_release(&got);
+    buffer_release(&path);
+    close_rules();
+}
+
+static void the_script_is_small_and_ascii(void **state)
+{
+    struct buffer script = { .limit_bytes = 4096 };
+
+    (void)state;
+    assert_true(page_late_script(&script, SPAN("/.well-known/dejunk/x/y/")));
+    for (size_t i = 0; i < script.size; i++)
+        assert_true(script.at[i] >= ' ' && script.at[i] < 0x7f);
+    assert_int_equal(span_find(buffer_span(&script), SPAN("</")), script.size);
+    assert_int_equal(span_find(buffer_span(&script), SPAN("<!--")), script.size);
+    buffer_release(&script);
+}
+
+static int release(void **state)
+{
+    (void)state;
+    buffer_release(&output);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_come_out_as_wanted),
+        cmocka_unit_test(a_policy_in_the_page_lets_the_script_ask),
+        cmocka_unit_test(sheets_say_what_holds),
+        cmocka_unit_test(sheets_of_many_hosts_come_and_go),
+        cmocka_unit_test(later_elements_have_rules),
+        cmocka_unit_test(the_script_is_small_and_ascii),
+    };
+    return cmocka_run_group_tests(tests, NULL, release);
+}
