@@ -10,6 +10,8 @@
 #include "cli/commands.h"
 #include "cli/say.h"
 #include "cli/settings.h"
+#include "daemon/signing.h"
+#include "daemon/supply.h"
 #include "proxy/proxy.h"
 
 static void show_texts(const char *label, const char *first, const struct config_texts *texts)
@@ -37,6 +39,13 @@ static void show_parents(const struct config *config)
             printf("%s%.*s", j ? ", " : "", SPAN_PRINT(parent->for_hosts.items[j]));
         printf("\n");
     }
+}
+
+static void show_https(const struct config *config)
+{
+    static const char *const whose[] = { "enrolled clients", "all clients", "nobody" };
+
+    printf("  %-12s %s\n", "opens https", whose[config->intercept]);
 }
 
 static void show_lists(const struct config *config)
@@ -72,9 +81,25 @@ static void show(const struct settings *settings, const struct config_sources *s
     else
         show_texts("serves", config->user_count == 1 ? "1 user" : "users", &config->allow);
     show_parents(config);
+    show_https(config);
     show_lists(config);
     if (!config->filter)
         printf("  %-12s off\n", "filter");
+}
+
+/* The files that it names for https. What only the service may read is no mistake, but told. */
+static enum error_kind check_https(const struct config *config, struct error *error)
+{
+    struct parcel trust = { .fd = -1 };
+    enum error_kind kind = supply_pack_trust(&trust, config, error);
+    struct error why;
+
+    if (kind)
+        return kind;
+    close(trust.fd);
+    if (signing_check(config, &why))
+        say_warning("no https would be opened: %s", why.text);
+    return ERROR_NONE;
 }
 
 static int run(struct options *options)
@@ -95,6 +120,8 @@ static int run(struct options *options)
         return EX_CONFIG;
     }
     kind = proxy_check_config(config, &error);
+    if (!kind)
+        kind = check_https(config, &error);
     if (kind)
         say_error("%s", error.text);
     else

@@ -142,6 +142,23 @@ static struct authority *load(const struct config *config)
     return authority;
 }
 
+enum error_kind signing_check(const struct config *config, struct error *error)
+{
+    char directory[PATH_MAX];
+    struct authority *authority = NULL;
+    enum error_kind kind = ERROR_NONE;
+
+    if (config->intercept == INTERCEPT_NONE)
+        return ERROR_NONE;
+    if (config->ca.certificate.size > 0)
+        kind = load_own(&authority, &config->ca, error);
+    else if (charter_directory(directory, sizeof directory, config, error) == ERROR_NONE &&
+             vault_exists(directory))
+        kind = vault_load(&authority, directory, error);
+    authority_free(&authority);
+    return kind;
+}
+
 static void mix_file(uint64_t *mark, const char *path)
 {
     struct stat status;

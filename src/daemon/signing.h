@@ -15,6 +15,9 @@
 /* For a crew_role. */
 int signing_run(const struct crew_start *start);
 
+/* Would a signer find its authority? Makes nothing; for a check of the config. */
+enum error_kind signing_check(const struct config *config, struct error *error);
+
 /* The same as long as a signer that was begun now would have the same authority as one before. For
  * the master, which looks at names, sizes and times and opens nothing. */
 uint64_t signing_mark(const struct config *config);

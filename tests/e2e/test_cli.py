@@ -74,10 +74,30 @@ def test_check_shows_what_a_config_comes_to(tmp_path):
         "  listens on   127.0.0.1:3128, 192.168.1.2:3128",
         "  serves       loopback, 192.168.1.0/24",
         "  parents      tor: socks5://127.0.0.1:9050 for *.onion",
+        "  opens https  enrolled clients",
         "  lists        mine: %s/mine.txt, trusted" % tmp_path,
         "               gone: /nonexistent/list, off",
         "  filter       off",
     ]
+
+
+@pytest.mark.parametrize("text, error", [
+    ('extra_ca = {"/nonexistent/a.pem"}',
+     "extra_ca: cannot open /nonexistent/a.pem: No such file or directory"),
+    ('site "*.x" { extra_ca = {"/etc/hostname"} }', "extra_ca /etc/hostname: "),
+    ('no_intercept = "/nonexistent/list"',
+     "no_intercept: cannot open /nonexistent/list: No such file or directory"),
+])
+def test_check_looks_into_the_files_for_https(text, error):
+    code, out, err = dejunk("check", "-c", "/dev/stdin", stdin=text)
+    assert (code, out) == (78, "") and "dejunk: " + error in err
+
+
+def test_check_warns_of_an_authority_that_is_not_there():
+    code, out, err = dejunk("check", "-c", "/dev/stdin",
+                            stdin='ca { certificate = "/nonexistent/a" key = "/nonexistent/b" }')
+    assert code == 0 and "opens https  enrolled clients" in out
+    assert err.startswith("dejunk: warning: no https would be opened: ca: cannot open /nonexistent/a")
 
 
 def test_check_warns_of_a_list_that_is_not_there():
