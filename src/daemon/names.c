@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "io/resolve_files.h"
 
 enum {
     FILES = 2, // resolv.conf, hosts
@@ -42,6 +43,7 @@ struct watch {
 struct names {
     struct loop *loop;
     struct file files[FILES];
+    struct buffer numbered; // resolv.conf as workers get it
     int inotify_fd; // -1: only the look each second is left
     ev_io events;
     struct watch watches[WATCHES];
@@ -219,6 +221,28 @@ static void watch_path(struct names *names, const char *from)
     }
 }
 
+/* Links come and go, so this is done anew each second where there is a scope. True when the text is
+ * another than before. */
+static bool number_scopes(struct names *names)
+{
+    struct buffer text = { .limit_bytes = NAMES_RESOLV_CONF_BYTES };
+    struct span from = buffer_span(&names->files[0].text);
+    bool is_other;
+
+    if (!resolve_conf_number_scopes(&text, from)) { // by a few bytes too long
+        text.size = 0;
+        buffer_append(&text, from);
+    }
+    is_other = !span_equal(buffer_span(&text), buffer_span(&names->numbered));
+    if (is_other) {
+        struct buffer old = names->numbered;
+        names->numbered = text;
+        text = old;
+    }
+    buffer_release(&text);
+    return is_other;
+}
+
 static void stop_watching(struct names *names)
 {
     if (names->inotify_fd < 0)
@@ -246,8 +270,9 @@ static bool watch_and_read(struct names *names)
         names->events.data = names;
         ev_io_start(names->loop->ev, &names->events);
     }
-    for (size_t i = 0; i < FILES; i++)
-        has_changed |= read_file(&names->files[i]);
+    read_file(&names->files[0]);
+    has_changed |= number_scopes(names);
+    has_changed |= read_file(&names->files[1]);
     return has_changed;
 }
 
@@ -324,6 +349,8 @@ static void on_look(void *owner)
         if (!looks_equal(&now, &names->files[i].looks) && !names->is_changing)
             see_sign(names);
     }
+    if (!names->is_changing && number_scopes(names))
+        names->on_changed(names->owner);
 }
 
 /* Absolute, so that each step of it can be watched. */
@@ -382,12 +409,13 @@ void names_free(struct names **names)
     loop_timer_stop(&old->look);
     for (size_t i = 0; i < FILES; i++)
         buffer_release(&old->files[i].text);
+    buffer_release(&old->numbered);
     free(old);
     *names = NULL;
 }
 
 struct names_texts names_texts(const struct names *names)
 {
-    return (struct names_texts){ buffer_span(&names->files[0].text),
+    return (struct names_texts){ buffer_span(&names->numbered),
                                  buffer_span(&names->files[1].text) };
 }

@@ -1,6 +1,7 @@
 #include "io/resolve_files.h"
 
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { DNS_PORT = 53, HOSTS_ARENA_BYTES = 1024 * 1024 * 1024 };
@@ -76,7 +77,50 @@ static unsigned scope_number(struct span scope)
         return 0;
     memcpy(name, scope.at, scope.size);
     name[scope.size] = '\0';
-    return if_nametoindex(name); // fails in a jail; who hands the text in may put the number there
+    return if_nametoindex(name); // fails in a jail, see resolve_conf_number_scopes()
+}
+
+/* Of "nameserver ADDRESS%SCOPE" or "nameserver [ADDRESS%SCOPE]:PORT"; empty: there is none. */
+static struct span scope_of_line(struct span line)
+{
+    struct span word, scope;
+
+    if (!next_word(&line, &word) || !span_equal(word, SPAN("nameserver")) ||
+        !next_word(&line, &word))
+        return SPAN_NONE;
+    scope = span_from(word, span_find_byte(word, '%'));
+    if (scope.size == 0)
+        return SPAN_NONE;
+    scope = span_from(scope, 1);
+    return span_slice(scope, 0, span_find_byte(scope, ']'));
+}
+
+bool resolve_conf_number_scopes(struct buffer *to, struct span text)
+{
+    struct span line, scope;
+    const char *end = span_from(text, text.size).at;
+
+    while (next_line(&text, &line)) {
+        unsigned number = 0;
+
+        scope = scope_of_line(line);
+        if (scope.size > 0)
+            number = scope_number(scope);
+        if (number > 0) {
+            size_t from = (size_t)(scope.at - line.at);
+            char digits[12];
+            snprintf(digits, sizeof digits, "%u", number);
+            if (!buffer_append(to, span_slice(line, 0, from)) ||
+                !buffer_append(to, span_text(digits)))
+                return false;
+            line = span_from(line, from + scope.size);
+        }
+        if (line.at + line.size < end)
+            line.size++; // the end of the line
+        if (!buffer_append(to, line))
+            return false;
+    }
+    return true;
 }
 
 /* "1.2.3.4", "1.2.3.4:53", "fe80::1%2", "[::1]:53", "[fe80::1%2]:53" */

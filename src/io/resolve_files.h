@@ -9,6 +9,7 @@
 #define DEJUNK_IO_RESOLVE_FILES_H
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/table.h"
 #include "io/address.h"
 
@@ -42,6 +43,10 @@ struct resolve_conf {
 /* nameserver ADDRESS, ADDRESS%SCOPE, IPV4:PORT, [ADDRESS]:PORT; search; domain (the last of both
  * counts); options ndots timeout attempts rotate. ERROR_LIMIT past RESOLVE_CONF_BYTES. */
 enum error_kind resolve_conf_parse(struct resolve_conf *out, struct span text, struct error *error);
+
+/* The same text with a number for each scope's name, as far as there is such a link now: a jailed
+ * process cannot ask for it. False when it does not fit into the buffer. */
+bool resolve_conf_number_scopes(struct buffer *to, struct span text);
 
 struct hosts { // lives inside its owner; resolve_files.c only
     struct arena arena;

@@ -265,6 +265,24 @@ static void a_removed_file_is_an_empty_one(void **state)
     end(&watcher);
 }
 
+/* Workers cannot ask which link is which. */
+static void scopes_are_told_as_numbers(void **state)
+{
+    struct watcher watcher;
+
+    (void)state;
+    begin(&watcher);
+    put(&watcher, "resolv.conf", "nameserver fe80::1%lo\n");
+    watch_now(&watcher, "resolv.conf");
+    assert_true(says(&watcher, "nameserver fe80::1%1\n"));
+    put(&watcher, "resolv.conf", "nameserver fe80::2%lo\nsearch a.example\n");
+    assert_true(is_told(&watcher, 900));
+    assert_true(says(&watcher, "nameserver fe80::2%1\nsearch a.example\n"));
+    put(&watcher, "resolv.conf", "nameserver fe80::2%1\nsearch a.example\n");
+    assert_false(is_told(&watcher, 600)); // to workers the same
+    end(&watcher);
+}
+
 static void the_same_text_again_is_no_change(void **state)
 {
     struct watcher watcher;
@@ -400,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_change_is_told_soon),
         cmocka_unit_test(a_removed_file_is_an_empty_one),
+        cmocka_unit_test(scopes_are_told_as_numbers),
         cmocka_unit_test(the_same_text_again_is_no_change),
         cmocka_unit_test(steady_writing_is_told_in_time),
         cmocka_unit_test(files_have_a_limit),

@@ -93,6 +93,39 @@ static void confs_say_what_they_say(void **state)
     }
 }
 
+static void scopes_get_numbers(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        { "", "" },
+        { "nameserver fe80::1%lo", "nameserver fe80::1%1" },
+        { "nameserver fe80::1%lo\n", "nameserver fe80::1%1\n" },
+        { "  nameserver\t[fe80::1%lo]:54 # %lo\r\n\n#%lo\nsearch a%lo",
+          "  nameserver\t[fe80::1%1]:54 # %lo\r\n\n#%lo\nsearch a%lo" },
+        { "nameserver fe80::1%3\nnameserver fe80::2%lo\n",
+          "nameserver fe80::1%3\nnameserver fe80::2%1\n" },
+        { "nameserver fe80::1%no-such-link\n", "nameserver fe80::1%no-such-link\n" },
+        { "nameserver fe80::1%\n", "nameserver fe80::1%\n" },
+        { "nameserver", "nameserver" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buffer got = { .limit_bytes = 1000 };
+        if (!resolve_conf_number_scopes(&got, span_text(cases[i].text)) ||
+            !span_equal(buffer_span(&got), span_text(cases[i].want)))
+            fail_msg("%s: %.*s", cases[i].text, SPAN_PRINT(buffer_span(&got)));
+        buffer_release(&got);
+    }
+    for (size_t limit = 18; limit <= 21; limit++) { // "nameserver fe80::1%1" has 20
+        struct buffer got = { .limit_bytes = limit };
+        assert_int_equal(resolve_conf_number_scopes(&got, SPAN("nameserver fe80::1%lo")),
+                         limit >= 20);
+        buffer_release(&got);
+    }
+}
+
 static void confs_have_limits(void **state)
 {
     static char text[RESOLVE_CONF_BYTES + 1];
@@ -245,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(confs_say_what_they_say),
+        cmocka_unit_test(scopes_get_numbers),
         cmocka_unit_test(confs_have_limits),
         cmocka_unit_test(names_fold_within_their_limits),
         cmocka_unit_test(hosts_say_what_they_say),
