@@ -614,7 +614,10 @@ static void claim_connection(struct fetch *f, bool fresh_only)
     struct proxy *proxy = f->fetcher->proxy;
     const struct target *target = &f->place.target;
     struct outgoing_target to = {
-        .to = { target->host, target->port, target->is_literal_v4 || target->is_literal_v6 },
+        .to = { .host = target->host,
+                .port = target->port,
+                .is_literal = target->is_literal_v4 || target->is_literal_v6,
+                .is_rooted = target->is_rooted },
         .settings = proxy->settings,
         .parent = settings_parent_for(proxy->settings, target->host),
         .fresh_only = fresh_only,
