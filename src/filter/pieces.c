@@ -85,20 +85,29 @@ void pieces_index_init(struct pieces_index *index)
         }
 }
 
+/* Up to eight bytes; behind the end of the text there are NULs, which no piece has. */
+static uint64_t bytes_at(struct span text, size_t at)
+{
+    uint64_t bytes = 0;
+
+    memcpy(&bytes, text.at + at, text.size - at < sizeof bytes ? text.size - at : sizeof bytes);
+    return bytes;
+}
+
 size_t pieces_pack_host(const struct pieces_index *index, struct span name, uint8_t *to)
 {
     size_t size = 0, at = 0;
 
     while (at < name.size) {
         const struct pieces_row *row = &index->host[(uint8_t)name.at[at]];
+        uint64_t have = bytes_at(name, at), want;
         unsigned i = 0;
 
-        while (i < row->count) {
+        for (; i < row->count; i++) {
             const struct host_piece *piece = &pieces_host[row->codes[i]];
-            if (piece->size <= name.size - at &&
-                memcmp(piece->text, name.at + at, piece->size) == 0)
+            memcpy(&want, piece->text, sizeof want);
+            if (!((have ^ want) << piece->shift))
                 break;
-            i++;
         }
         if (i == row->count)
             return 0;
@@ -120,18 +129,28 @@ size_t pieces_unpack_host(const uint8_t *codes, size_t count, char *to)
     return size;
 }
 
+/* Does a piece of text stand there? `have`: the first bytes there. */
+static bool is_text_piece(unsigned code, uint64_t have, struct span rest)
+{
+    size_t size = text_pieces[code].size;
+    uint64_t want;
+
+    memcpy(&want, text_pieces[code].text, sizeof want);
+    if ((have ^ want) << (size < 8 ? 64 - 8 * size : 0))
+        return false;
+    return size <= 8 || (size <= rest.size && memcmp(text_pieces[code].text, rest.at, size) == 0);
+}
+
 size_t pieces_pack_text(const struct pieces_index *index, struct span text, uint8_t *to)
 {
     size_t size = 0, at = 0;
 
     while (at < text.size) {
         const struct pieces_row *row = &index->text[(uint8_t)text.at[at]];
+        uint64_t have = bytes_at(text, at);
         unsigned i = 0;
 
-        while (i < row->count &&
-               !(text_pieces[row->codes[i]].size <= text.size - at &&
-                 memcmp(text_pieces[row->codes[i]].text, text.at + at,
-                        text_pieces[row->codes[i]].size) == 0))
+        while (i < row->count && !is_text_piece(row->codes[i], have, span_from(text, at)))
             i++;
         if (i < row->count) {
             to[size++] = row->codes[i];
