@@ -317,7 +317,7 @@ static struct span unescape(struct compiler *compiler, struct span text, const c
     size_t size = 0;
     char *at;
 
-    if (span_find_byte(text, '\\') == text.size)
+    if (text.size == 0 || span_find_byte(text, '\\') == text.size)
         return text;
     at = keep(compiler, text.size);
     for (size_t i = 0; i < text.size; i++) {
@@ -556,8 +556,11 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
                                   uint32_t place)
 {
     struct draft draft = {
-        .text = rule->text, .written = rule->pattern, .client = rule->client, .address = rule->address,
-        .header = rule->header, .request_header = rule->request_header, .value = rule->value,
+        .text = rule->text, .written = rule->pattern, .value = rule->value,
+        .client = unescape(compiler, rule->client, ","),
+        .address = unescape(compiler, rule->address, ","),
+        .header = unescape(compiler, rule->header, ","),
+        .request_header = unescape(compiler, rule->request_header, ","),
         .place = place, .page_flags = rule->page_flags, .types = rule->types,
         .methods = rule->methods, .party = rule->party, .anchor = (uint8_t)rule->anchor,
         .modifier = (uint8_t)rule->modifier, .is_exception = rule->is_exception,
@@ -587,8 +590,8 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
     reason = clean_value(compiler, rule, &draft.value);
     if (reason != REASON_NONE)
         return reason;
-    if (!are_good_items(rule->address) || !are_good_items(rule->client) ||
-        !is_good_field(rule->header) || !is_good_field(rule->request_header))
+    if (!are_good_items(draft.address) || !are_good_items(draft.client) ||
+        !is_good_field(draft.header) || !is_good_field(draft.request_header))
         return REASON_REGEX;
     if (draft.value.size > UINT16_MAX)
         return REASON_TOO_LONG;

@@ -850,21 +850,27 @@ static bool amend(struct exchange *x, const struct case_file *file)
         return true;
     x->action = ACTION_MODIFIED;
     report_note(&x->report, &x->arena, "url", url);
-    if (is_visit) {
-        answer(x, &(struct answer){
-                      .status = 307,
-                      .action = ACTION_MODIFIED,
-                      .text = SPAN("A filter rule leads to another address."),
-                      .extra = arena_printf(&x->arena, "Location: %.*s\r\n", SPAN_PRINT(url)),
-                  });
-        return false;
+    if (!is_visit) {
+        struct span written = x->request.target;
+        enum target_form form = x->request.target_form;
+
+        x->request.target = url;
+        x->request.target_form = TARGET_ABSOLUTE;
+        if (target_split(&target, &x->request, NULL) == ERROR_NONE &&
+            span_equal(target.authority, x->target.authority)) {
+            x->target = target;
+            return true;
+        }
+        x->request.target = written; // to another server the browser has to go itself
+        x->request.target_form = form;
     }
-    x->request.target = url;
-    x->request.target_form = TARGET_ABSOLUTE;
-    if (target_split(&target, &x->request, NULL) == ERROR_NONE &&
-        span_equal(target.authority, x->target.authority))
-        x->target = target;
-    return true;
+    answer(x, &(struct answer){
+                  .status = 307,
+                  .action = ACTION_MODIFIED,
+                  .text = SPAN("A filter rule leads to another address."),
+                  .extra = arena_printf(&x->arena, "Location: %.*s\r\n", SPAN_PRINT(url)),
+              });
+    return false;
 }
 
 /* The address, and the names that led to it, are asked of the rules too. */

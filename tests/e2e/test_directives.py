@@ -60,9 +60,22 @@ def test_urlskip_and_uritransform_only_from_trusted_lists(start, origin):
     assert origin.requests[-1].target == "/new.js"
 
 
+def test_uritransform_with_the_rules_own_expression(start, origin):
+    proxy = start("/^(http:\\/\\/)ok\\.example(.*)\\/a\\/(.*)/$script,uritransform=//$1ok.example$2\\/b\\/$3/\n"
+                  "||img.example^$uritransform=/^http:\\/\\/img\\.example(:\\d+)/http:\\/\\/ok.example$1/\n",
+                  trusted=True)
+    ask(proxy, url_of(origin, "ok.example", "/a/x.js?y"), *SCRIPT)
+    assert origin.requests[-1].target == "/b/x.js?y"
+    got = ask(proxy, url_of(origin, "img.example", "/x.js"), *SCRIPT)  # another server
+    assert got.status == 307 and got.fields["location"] == url_of(origin, "ok.example", "/x.js")
+    assert len(origin.requests) == 1
+
+
 def test_csp_permissions_and_referrerpolicy_for_pages(start, origin):
     proxy = start("||ok.example^$csp=script-src 'none'\n||ok.example^$permissions=camera=()\n"
-                  "||ok.example^$referrerpolicy=no-referrer\n||news.example^$inline-script\n")
+                  "||ok.example^$referrerpolicy=no-referrer\n||news.example^$inline-script\n"
+                  "||ok.example^$csp=script-src 'none',3p\n$csp=script-src 'none',domain=ok.example\n"
+                  "||img.example^$permissions=camera=()|microphone=()\n||img.example^$inline-font\n")
     got = ask(proxy, url_of(origin, "ok.example", "/page"), *PAGE)
     assert got.fields["content-security-policy"] == "img-src *, script-src 'none'"
     assert got.fields.get("permissions-policy") == "camera=()"
@@ -70,6 +83,9 @@ def test_csp_permissions_and_referrerpolicy_for_pages(start, origin):
     assert got.fields["content-security-policy"] == "img-src *"
     got = ask(proxy, url_of(origin, "news.example", "/page"), *PAGE)
     assert "script-src" in got.fields["content-security-policy"]
+    got = ask(proxy, url_of(origin, "img.example", "/page"), *PAGE)
+    assert got.fields.get("permissions-policy") == "camera=(),microphone=()"
+    assert "font-src" in got.fields["content-security-policy"]
 
 
 def test_removeheader_both_ways(start, origin):
@@ -77,6 +93,26 @@ def test_removeheader_both_ways(start, origin):
     got = ask(proxy, url_of(origin, "ok.example", "/x.js"), "X-Client: 1", *SCRIPT)
     assert "refresh" not in got.fields and got.fields["x-junk"] == "track=1"
     assert "x-client" not in origin.requests[-1].fields
+
+
+RISKY = ("||ok.example^$removeheader=x-junk:/^track/\n||news.example^$removeheader=x-junk:/^other/\n"
+         "||ok.example^$removeheader=content-security-policy\n")
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_removeheader_by_value_and_of_what_protects_needs_trust(start, origin, trusted):
+    proxy = start(RISKY, trusted=trusted)
+    got = ask(proxy, url_of(origin, "ok.example", "/x.js"), *SCRIPT)
+    assert ("x-junk" in got.fields) is not trusted
+    assert ("content-security-policy" in got.fields) is not trusted
+    assert "x-junk" in ask(proxy, url_of(origin, "news.example", "/x.js"), *SCRIPT).fields
+
+
+def test_responseheader_is_for_pages(start, origin):
+    proxy = start("ok.example##^responseheader(refresh)\n")
+    assert "refresh" not in ask(proxy, url_of(origin, "ok.example", "/page"), *PAGE).fields
+    assert "refresh" in ask(proxy, url_of(origin, "ok.example", "/x.js"), *SCRIPT).fields
+    assert "refresh" in ask(proxy, url_of(origin, "news.example", "/page"), *PAGE).fields
 
 
 def test_cookies_are_taken_out_both_ways(start, origin):
@@ -106,7 +142,8 @@ def test_redirect_answers_with_a_stub(start, origin):
 def test_conditions_of_requests(start, origin):
     proxy = start("||ads.example^*/method/$method=post\n||ads.example^*/to/$to=ads.example\n"
                   "/deny/$denyallow=ok.example\n||ads.example^*/head/$header=x-junk:track=1\n"
-                  "||ads.example^*/client/$client=127.0.0.1\n||ads.example^*/ip/$ipaddress=127.0.0.1\n")
+                  "||ads.example^*/client/$client=127.0.0.1\n||ads.example^*/ip/$ipaddress=127.0.0.1\n"
+                  "||ads.example^*/asks/$requestheader=accept:*/*\n||ads.example^*/comma/$header=x-junk:/k{1\\,2}=1/\n")
 
     def stopped(host, path, **how):
         got = ask(proxy, url_of(origin, host, path), "Content-Length: 0", *SCRIPT, **how)
@@ -116,6 +153,7 @@ def test_conditions_of_requests(start, origin):
     assert stopped("ads.example", "/deny/") and not stopped("ok.example", "/deny/")
     assert stopped("ads.example", "/head/")
     assert stopped("ads.example", "/client/")
+    assert stopped("ads.example", "/asks/") and stopped("ads.example", "/comma/")
     assert stopped("ads.example", "/ip/")
     assert not stopped("ads.example", "/other/")
     assert stopped("ads.example", "/ip/")  # on a kept connection as well
