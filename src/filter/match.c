@@ -350,7 +350,7 @@ static bool more_holds(struct ask *ask, const struct image_rule *rule, size_t st
             return false;
     }
     if (!(flags & RULE_ANYWHERE)) {
-        if (!rest_holds(ask, rule, start))
+        if (start > ask->url.size || !rest_holds(ask, rule, start)) // it would begin before the URL
             return false;
     } else if (flags & (RULE_CONTAINS | RULE_ENDS) && !literal_holds(&ask->url, rule)) {
         return false;
