@@ -449,6 +449,7 @@ static void adapt_config(struct fetch_command *c)
     if (config->connect_timeout_ms > c->timeout_ms)
         config->connect_timeout_ms = c->timeout_ms;
     config->parent_count = 0;
+    c->plan.is_through = c->goes_through;
     if (c->goes_through) {
         c->parent = (struct config_parent){ .name = SPAN("--through"),
                                             .url = span_text(c->through),

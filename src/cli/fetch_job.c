@@ -548,7 +548,7 @@ static enum error_kind prepare_file(struct fetch_job *job, const struct fetch_he
 
     if (job->file.fd < 0)
         kind = fetch_file_begin(&job->file, plan->directory_fd, job->name, url, plan->mode, error);
-    if (!kind && (job->file.size != head->body_from || job->file.state == FETCH_FILE_WHOLE))
+    if (!kind && (job->file.size || head->body_from || job->file.state == FETCH_FILE_WHOLE))
         kind = fetch_file_resume(&job->file, head->body_from, error);
     if (kind || !head->is_plain || !head->validator.size || job->file.state == FETCH_FILE_WHOLE ||
         !(is_long || plan->mode == FETCH_FILE_CONTINUE))
@@ -563,7 +563,8 @@ static enum error_kind prepare_file(struct fetch_job *job, const struct fetch_he
 
 static void note_report(struct fetch_job *job, const struct message *response)
 {
-    const struct field *field = message_find_name(response, REPORT_FIELD);
+    const struct field *field =
+        job->jobs->plan->is_through ? message_find_name(response, REPORT_FIELD) : NULL;
 
     job->dejunk[0] = '\0';
     if (field)

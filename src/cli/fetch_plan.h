@@ -18,6 +18,7 @@ struct fetch_plan {
     const char *directory; // as it was given, for messages
     int directory_fd;
     bool in_json, is_quiet, minds_status;
+    bool is_through; // a proxy that is asked what it does
 };
 
 #endif
