@@ -103,6 +103,9 @@ $(BUILD)/dejunk: $(BUILD)/src/main.o $(BUILD)/libdejunk.a
 $(BUILD)/libdejunk.a: $(OBJECTS) $(LLHTTP) $(BUILD)/sources
 	$(Q)rm -f $@ && ar rcs $@ $(OBJECTS) $(LLHTTP)
 
+# A tenth faster, over every byte of every page.
+$(BUILD)/src/html/%.o: ALL_CFLAGS += $(if $(SAN),,-O3)
+
 $(BUILD)/src/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC    $<)
