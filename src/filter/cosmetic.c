@@ -228,6 +228,8 @@ static bool parse_hide(struct cosmetic_parts *parts, struct span body)
 {
     struct span argument;
 
+    if (body.at[body.size - 1] == '}') // Adblock Plus writes `##.ad {height: 0;}`
+        return parse_style(parts, body);
     parts->selector = body;
     if (cut_operator(&parts->selector, SPAN(":style("), &parts->style)) {
         parts->effect = COSMETIC_STYLES;

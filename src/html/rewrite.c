@@ -679,7 +679,8 @@ static void output_changed_tag(struct rewrite *rewrite, const struct token *toke
     for (size_t i = 0; i < rewrite->edit_count && !rewrite->edits_failed; i++) {
         const struct edit *edit = &rewrite->edits[i];
         output(rewrite, span_slice(token->bytes, done, edit->from - done));
-        output(rewrite, span_of(rewrite->edit_text.at + edit->at, edit->size));
+        if (edit->size) // where all is only left out there is no text
+            output(rewrite, span_of(rewrite->edit_text.at + edit->at, edit->size));
         done = edit->to;
     }
     output(rewrite, span_from(token->bytes, done));

@@ -117,10 +117,9 @@ static void on_gave_up(void *owner, const char *why, rule_number rule)
 static bool is_stopped(void *owner, struct span url, enum request_type type, bool is_host_only,
                        rule_number *rule)
 {
-    struct request request = { .url = url,
-                               .source = span_text(now->url),
-                               .type = type,
-                               .method = SPAN("GET") };
+    struct request request = {
+        .url = url, .source = span_text(now->url), .type = type, .method = SPAN("GET")
+    };
     struct verdict verdict;
 
     (void)owner;
