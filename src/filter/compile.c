@@ -23,7 +23,7 @@ enum {
     SOURCE_LIMIT = 1024,   // names of one rule that it may be entered under
     PATTERN_LIMIT = 16384, // bytes of a pattern
     LITERAL = 16,          // bytes of a pattern in its record
-    FILTER_BITS = 15,      // of the filter in front of a table of windows, at most: 32 kB
+    FILTER_BITS = 16,      // of the filter in front of a table of windows, at most: 64 kB
 };
 
 /* ---- what is collected ---- */
@@ -1097,27 +1097,31 @@ static int compare_words(const void *a, const void *b)
 static uint32_t write_set(struct compiler *compiler, struct set *set)
 {
     struct vector words = { 0 };
-    uint32_t *word;
+    uint32_t *head, *word, marks = 0;
     size_t kept = 0;
 
     if (set->words)
         return set->words;
-    word = vector_add(&words, sizeof *word, set->count + 1);
+    head = vector_add(&words, sizeof *head, set->count + IMAGE_SET_WORDS);
+    word = head + IMAGE_SET_WORDS;
     for (uint32_t i = 0; i < set->count; i++) {
         const struct item *item = &VECTOR_AT(compiler->items, struct item, set->first + i);
-        uint32_t number = item->is_regex ? item->number | IMAGE_SET_REGEX
-                                         : names_at(&compiler->names, item->number)->at;
-        word[1 + i] = number | (item->is_not ? IMAGE_SET_NOT : 0u);
+        const struct name *name = item->is_regex ? NULL : names_at(&compiler->names, item->number);
+
+        word[i] = (name ? name->at : item->number | IMAGE_SET_REGEX) |
+                  (item->is_not ? IMAGE_SET_NOT : 0u);
+        marks |= name ? image_set_mark(name->text, name->size) : 0;
     }
-    qsort(word + 1, set->count, sizeof *word, compare_words);
-    for (uint32_t i = 1; i <= set->count; i++) // the same name twice: once
-        if (kept == 0 || (word[kept] | IMAGE_SET_NOT) != (word[i] | IMAGE_SET_NOT))
-            word[++kept] = word[i];
-    word[0] = (uint32_t)kept | (set->has_with ? IMAGE_SET_HAS_WITH : 0) |
+    qsort(word, set->count, sizeof *word, compare_words);
+    for (uint32_t i = 0; i < set->count; i++) // the same name twice: once
+        if (kept == 0 || (word[kept - 1] | IMAGE_SET_NOT) != (word[i] | IMAGE_SET_NOT))
+            word[kept++] = word[i];
+    head[0] = (uint32_t)kept | (set->has_with ? IMAGE_SET_HAS_WITH : 0) |
               (set->has_entities ? IMAGE_SET_HAS_ENTITIES : 0) |
               (set->has_regexes ? IMAGE_SET_HAS_REGEXES : 0) |
               (set->has_singles ? IMAGE_SET_HAS_SINGLES : 0);
-    set->words = add_words(&compiler->sets, &compiler->known_sets, word, kept + 1);
+    head[1] = set->has_entities || set->has_regexes || set->has_singles ? UINT32_MAX : marks;
+    set->words = add_words(&compiler->sets, &compiler->known_sets, head, kept + IMAGE_SET_WORDS);
     vector_done(&words);
     return set->words;
 }

@@ -176,14 +176,14 @@ static uint32_t set_size(const struct image_view *view, uint32_t at)
 {
     uint32_t count = view->sets[at] & IMAGE_SET_COUNT;
 
-    if (!is_range(at + 1, count, view->set_words))
+    if (!is_range(at + 1, count + IMAGE_SET_WORDS - 1, view->set_words))
         return 0;
-    for (uint32_t i = 1; i <= count; i++) {
-        uint32_t word = view->sets[at + i];
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t word = view->sets[at + IMAGE_SET_WORDS + i];
         if (word & IMAGE_SET_REGEX && (word & IMAGE_SET_NUMBER) >= view->regex_count)
             return 0;
     }
-    return count + 1;
+    return count + IMAGE_SET_WORDS;
 }
 
 static uint32_t extra_size(const struct image_view *view, uint32_t at)

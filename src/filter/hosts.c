@@ -160,20 +160,39 @@ static const uint32_t *find_word(const uint32_t *words, uint32_t count, uint32_t
     return NULL;
 }
 
+/* The marks of all names that the host ends with, but for the last label alone. */
+static uint32_t marks_of(struct host *host)
+{
+    if (!host->marks) {
+        uint32_t first = host->count > 1;
+
+        for (uint32_t i = first; i < host->count; i++)
+            host->marks |= image_set_mark(host->at + host->starts[i], host->size - host->starts[i]);
+    }
+    return host->marks;
+}
+
 bool host_in_set(const struct image_view *view, uint32_t set, struct host *host,
                  bool (*regex_hits)(void *owner, uint32_t regex, struct span subject), void *owner)
 {
     uint32_t head = view->sets[set], count = head & IMAGE_SET_COUNT;
     uint32_t first = host->count > 1 && !(head & IMAGE_SET_HAS_SINGLES);
-    const uint32_t *words = &view->sets[set + 1], *found = NULL;
+    const uint32_t *words = &view->sets[set + IMAGE_SET_WORDS], *found = NULL;
 
+    if (!(view->sets[set + 1] & marks_of(host)))
+        return !(head & IMAGE_SET_HAS_WITH);
     if (head & IMAGE_SET_HAS_ENTITIES)
         find_entities(view, host);
     for (uint32_t i = host->count; i > first && !found; i--) {
-        uint32_t slot = host_slot(view, host, i - 1);
+        uint32_t slot = host->slots[i - 1];
 
-        if (slot)
-            found = find_word(words, count, slot_host(view, slot));
+        if (slot == IMAGE_SLOT_UNKNOWN)
+            slot = host->slots[i - 1] = guess_slot(view, host, i - 1, bucket_hits);
+        if (slot) {
+            found = find_word(words, count, slot_host(view, slot & ~IMAGE_SLOT_GUESS));
+            if (found && slot & IMAGE_SLOT_GUESS && !host_slot(view, host, i - 1))
+                found = NULL; // proved only when it matters
+        }
         if (!found && head & IMAGE_SET_HAS_ENTITIES && host->entities[i - 1])
             found = find_word(words, count, host->entities[i - 1]);
     }

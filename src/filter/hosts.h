@@ -24,6 +24,7 @@ struct host {
     uint32_t size;
     uint32_t count;         // labels
     uint32_t suffix_labels; // of its public suffix; 0: not looked up yet
+    uint32_t marks;         // for sets of domains; 0: not made yet
     bool has_entities;      // `entities` are filled in
     uint16_t starts[URL_LABELS + 1];
     uint64_t hashes[URL_LABELS + 1];
@@ -58,7 +59,7 @@ ALWAYS_INLINE void host_split(struct host *host, uint64_t seed, const char *at, 
 
     host->at = at;
     host->size = size;
-    host->suffix_labels = 0;
+    host->suffix_labels = host->marks = 0;
     host->has_entities = false;
     if (__builtin_expect(size < 64, 1)) {
         uint64_t starts = dots << 1 | 1; // bit i: a label starts at i

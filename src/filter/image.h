@@ -47,7 +47,7 @@
 #include "filter/request.h"
 
 #define IMAGE_MAGIC "dejunkdb"
-#define IMAGE_VERSION 2u
+#define IMAGE_VERSION 3u
 #define IMAGE_ORDER 0x01020304u
 #define IMAGE_LIMIT (1u << 29) // bytes
 #define IMAGE_ALIGN 64u
@@ -273,8 +273,9 @@ enum image_extra {
     EXTRA_ALL = 8191,
 };
 
-/* A set: a word with how many words follow and marks, then words: numbers of names in ascending
- * order, then indexes of regular expressions. */
+/* A set: a word with how many names and expressions are in it and marks, a word of image_set_mark()
+ * for all its names (all bits where that is not to be asked), then words: numbers of names in
+ * ascending order, then indexes of regular expressions. */
 #define IMAGE_SET_HAS_WITH 0x80000000u     // some are not negated
 #define IMAGE_SET_HAS_ENTITIES 0x40000000u // some are "name.*"
 #define IMAGE_SET_HAS_REGEXES 0x20000000u
@@ -283,6 +284,13 @@ enum image_extra {
 #define IMAGE_SET_NOT 0x80000000u // in a word of it: negated
 #define IMAGE_SET_REGEX 0x40000000u
 #define IMAGE_SET_NUMBER 0x3fffffffu
+#define IMAGE_SET_WORDS 2u // in front of the names
+
+/* The bit of a name in a set's marks: most hosts are in no set, and have none of its bits. */
+ALWAYS_INLINE uint32_t image_set_mark(const char *at, uint32_t size)
+{
+    return 1u << ((size + 5u * (uint8_t)*at) & 31);
+}
 
 struct image_regex {
     uint32_t text; // offset in TEXTS

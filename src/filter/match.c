@@ -22,6 +22,9 @@ enum {
  * host ends. */
 typedef uint64_t lead;
 #define LEAD_SIMPLE 0x80000000u // no chain, but a record in NAMES with IMAGE_NAME_SIMPLE
+#define LEAD_GUESS 0x40000000u  // the host's name is to be proved when a rule of it holds:
+#define LEAD_LABEL 24u          // its label stands here in the high half
+#define LEAD_AT 0xffffffu
 
 struct matcher {
     struct database *database;
@@ -118,9 +121,15 @@ ALWAYS_INLINE void split_source(struct ask *ask)
     host_split(&ask->source, ask->view->header->seed, name.at, name.size, name.dots);
 }
 
-static void need_source(struct ask *ask)
+static __attribute__((noinline)) void split_source_now(struct ask *ask)
 {
     split_source(ask);
+}
+
+static inline void need_source(struct ask *ask)
+{
+    if (!ask->has_source_split)
+        split_source_now(ask);
 }
 
 /* Finds out which of RULE_IS_... fail. */
@@ -248,11 +257,12 @@ static enum pattern_result general_holds(struct ask *ask, const struct image_rul
     bool to_end = rule->flags & RULE_AT_END;
 
     if (rule->flags & RULE_REGEX) {
-        struct span subject = as_it_came(ask);
-        if (subject.size > REGEX_SUBJECT)
-            subject.size = REGEX_SUBJECT;
-        return regex_hits(ask, image_part(record, EXTRA_REGEX), subject) ? PATTERN_YES
-                                                                        : PATTERN_NOWHERE;
+        uint32_t index = image_part(record, EXTRA_REGEX);
+        if (!(ask->view->regexes[index].flags & REGEX_NOCASE))
+            text = as_it_came(ask);
+        if (text.size > REGEX_SUBJECT)
+            text.size = REGEX_SUBJECT;
+        return regex_hits(ask, index, text) ? PATTERN_YES : PATTERN_NOWHERE;
     }
     pattern = image_text(ask->view, image_part(record, EXTRA_PATTERN));
     if (rule->flags & RULE_MATCH_CASE)
@@ -409,9 +419,16 @@ struct hit {
 /* Called for each rule that applies; true: enough. */
 typedef bool visit(struct ask *ask, const struct hit *hit, void *to);
 
-static bool walk_simple(struct ask *ask, const uint32_t *record, uint32_t want, visit *on_hit,
-                        void *to)
+/* Is the name that the lead was found by really the host's? */
+ALWAYS_INLINE bool is_proved(struct ask *ask, lead by)
 {
+    return !((uint32_t)by & LEAD_GUESS) ||
+           host_slot(ask->view, &ask->host, (uint32_t)(by >> 32) >> LEAD_LABEL) != 0;
+}
+
+static bool walk_simple(struct ask *ask, lead by, uint32_t want, visit *on_hit, void *to)
+{
+    const uint32_t *record = &ask->view->names[(uint32_t)by & ~(LEAD_SIMPLE | LEAD_GUESS)];
     struct hit hit = { .number = record[3],
                        .flags = (uint32_t)MODIFIER_NONE << RULE_MODIFIER_SHIFT };
 
@@ -422,7 +439,7 @@ static bool walk_simple(struct ask *ask, const uint32_t *record, uint32_t want, 
         if (ask->failing & (record[2] & IMAGE_SIMPLE_THIRD ? RULE_IS_THIRD : RULE_IS_FIRST))
             return false;
     }
-    return on_hit(ask, &hit, to);
+    return is_proved(ask, by) && on_hit(ask, &hit, to);
 }
 
 /* Visits every rule of the book under examination that applies and has none of the bits in `want`
@@ -437,13 +454,13 @@ ALWAYS_INLINE bool walk_with(struct ask *ask, uint32_t want,
                                              : IMAGE_CHAIN_BLOCK | IMAGE_CHAIN_AFTER | LEAD_SIMPLE;
 
     for (; next < end; next++) {
-        uint32_t chain = (uint32_t)*next, at = (uint32_t)(*next >> 32), flags;
+        uint32_t chain = (uint32_t)*next, at = (uint32_t)(*next >> 32) & LEAD_AT, flags;
         const struct image_rule *rule = &view->rules[chain & IMAGE_CHAIN];
 
         if (!(chain & parts))
             continue;
         if (__builtin_expect(chain & LEAD_SIMPLE, 0)) {
-            if (walk_simple(ask, &view->names[chain & ~LEAD_SIMPLE], want, on_hit, to))
+            if (walk_simple(ask, *next, want, on_hit, to))
                 return true;
             continue;
         }
@@ -452,6 +469,8 @@ ALWAYS_INLINE bool walk_with(struct ask *ask, uint32_t want,
             if (rule_holds(ask, rule, want, at)) {
                 struct hit hit = { .number = view->numbers[rule - view->rules], .flags = flags,
                                    .rule = rule };
+                if (!is_proved(ask, *next))
+                    break;
                 if (on_hit(ask, &hit, to))
                     return true;
             }
@@ -570,14 +589,17 @@ ALWAYS_INLINE lead *lead_by_host(struct ask *ask, enum image_book_name book, lea
         record = &view->names[slot & ~(IMAGE_SLOT_RECORD | IMAGE_SLOT_GUESS)];
         if (!(record[0] & IMAGE_NAME_PLAIN) && !(record[1] & (mark | IMAGE_NAME_SIMPLE)))
             continue;
-        if (!host_slot(view, host, i))
-            continue;
-        if (record[0] & IMAGE_NAME_PLAIN)
+        if (record[0] & IMAGE_NAME_PLAIN) {
+            if (!host_slot(view, host, i))
+                continue;
             ask->plain = (record[0] & ~IMAGE_NAME_PLAIN) | IMAGE_NUMBER_HOST;
+        }
         if (record[1] & mark)
-            *to++ = lead_of(chain_of(record, mark), ask->url.host_end);
+            *to++ = lead_of(chain_of(record, mark) | LEAD_GUESS,
+                            ask->url.host_end | i << LEAD_LABEL);
         else if (record[1] & IMAGE_NAME_SIMPLE && book == BOOK_MAIN)
-            *to++ = lead_of((uint32_t)(record - view->names) | LEAD_SIMPLE, 0);
+            *to++ = lead_of((uint32_t)(record - view->names) | LEAD_SIMPLE | LEAD_GUESS,
+                            i << LEAD_LABEL);
     }
     return to;
 }

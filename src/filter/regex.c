@@ -7,6 +7,7 @@
 
 struct slot {
     pcre2_code *code;
+    uint32_t least; // bytes that it needs
     bool is_bad, has_jit;
 };
 
@@ -71,6 +72,23 @@ static void prepare(struct regex_cache *cache)
     pcre2_set_heap_limit(cache->limits, REGEX_HEAP_LIMIT_KB);
 }
 
+/* False: it does not compile. */
+static __attribute__((noinline)) bool make(struct regex_cache *cache, struct slot *slot,
+                                           struct span text, unsigned flags)
+{
+    if (slot->is_bad)
+        return false;
+    prepare(cache);
+    slot->code = regex_compile(text, flags);
+    slot->is_bad = !slot->code;
+    if (slot->is_bad)
+        return false;
+    pcre2_pattern_info(slot->code, PCRE2_INFO_MINLENGTH, &slot->least);
+    // Where it fails (no memory may be executed): the interpreter.
+    slot->has_jit = pcre2_jit_compile(slot->code, PCRE2_JIT_COMPLETE) == 0;
+    return true;
+}
+
 bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsigned flags,
                 struct span subject)
 {
@@ -78,22 +96,11 @@ bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsi
 
     assert(number < cache->count);
     slot = &cache->slots[number];
-    if (slot->is_bad)
+    if ((!slot->code && !make(cache, slot, text, flags)) || subject.size < slot->least)
         return false;
-    if (!slot->code) {
-        prepare(cache);
-        slot->code = regex_compile(text, flags);
-        slot->is_bad = !slot->code;
-        if (slot->is_bad)
-            return false;
-        // Where it fails (no memory may be executed): the interpreter.
-        slot->has_jit = pcre2_jit_compile(slot->code, PCRE2_JIT_COMPLETE) == 0;
-    }
-    if (slot->has_jit)
-        return pcre2_jit_match(slot->code, (PCRE2_SPTR)subject.at, subject.size, 0, 0,
-                               cache->match, cache->limits) >= 0;
-    return pcre2_match(slot->code, (PCRE2_SPTR)subject.at, subject.size, 0, 0, cache->match,
-                       cache->limits) >= 0;
+    return (slot->has_jit ? pcre2_jit_match : pcre2_match)(
+               slot->code, (PCRE2_SPTR)subject.at, subject.size, 0, 0, cache->match,
+               cache->limits) >= 0;
 }
 
 bool regex_check(struct span text, unsigned flags)
