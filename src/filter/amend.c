@@ -132,7 +132,7 @@ static bool transform(struct amender *amender, struct span value, struct buffer 
 
         changed = buffer_append(&next, span_slice(whole, 0, start)) &&
                   buffer_append(&next, buffer_span(&made)) &&
-                  (start ? made.at[0] == '/' : is_web_url(buffer_span(&next)));
+                  (start ? made.size && made.at[0] == '/' : is_web_url(buffer_span(&next)));
         if (changed) {
             buffer_release(url);
             *url = next;
@@ -341,16 +341,18 @@ bool amend_skip(struct amender *amender, struct span url, struct span steps, str
 
 static struct span cookie_part(struct span value)
 {
-    // A regular expression may hold semicolons: it ends at its last slash.
-    if (is_expression(value)) {
-        size_t end = value.size;
-        size_t change = span_find(value, SPAN(";maxAge="));
-        size_t same = span_find(value, SPAN(";sameSite="));
-        end = change < end ? change : end;
-        end = same < end ? same : end;
-        return span_slice(value, 0, end);
+    size_t end = 0;
+
+    while (end < value.size) {
+        struct span rest = span_from(value, end);
+        // A regular expression may hold semicolons.
+        if (rest.at[0] == ';' &&
+            (!is_expression(value) || span_starts_nocase(rest, SPAN(";maxAge=")) ||
+             span_starts_nocase(rest, SPAN(";sameSite="))))
+            break;
+        end++;
     }
-    return span_slice(value, 0, span_find_byte(value, ';'));
+    return span_slice(value, 0, end);
 }
 
 bool amend_names_cookie(struct amender *amender, struct span value, struct span cookie_name)
