@@ -302,6 +302,7 @@ static void let_in(struct admin *admin, const struct web_request *request,
         log_notice("%.*s goes on to %.*s for 10 minutes", SPAN_PRINT(request->client),
                    SPAN_PRINT(host));
         answer->status = 303;
+        answer->held_until = admin->number; // else the browser may come to a worker without it
         if (span_starts(url, SPAN("http://")) || span_starts(url, SPAN("https://")))
             answer->location = arena_copy(&admin->answer_arena, url);
     }
@@ -438,6 +439,7 @@ static bool is_done(const struct admin *admin, const struct pending *pending)
 /* Those that need not wait any longer; with is_late also those that wait for workers. */
 static void answer_pending(struct admin *admin, bool is_late)
 {
+    web_let_go(admin->web, admin->state.passes_number);
     for (size_t i = admin->pending_count; i > 0; i--) {
         struct pending done = admin->pending[i - 1];
 

@@ -19,6 +19,7 @@ struct caller {
     bool takes_form;
     bool ends;    // after what is in `out`
     bool is_over;
+    uint64_t held_until; // what is in `out` waits for this; 0: for nothing
     struct caller *next, **link;
     struct loop_grave grave;
 };
@@ -70,6 +71,10 @@ static void await_request(struct caller *caller)
 
 static void flush(struct caller *caller)
 {
+    if (caller->held_until) {
+        stream_want(&caller->stream, 0); // one after the other
+        return;
+    }
     while (caller->out.size > 0) {
         struct iovec part = { caller->out.at, caller->out.size };
         size_t put = 0;
@@ -120,6 +125,8 @@ static void write_answer(struct caller *caller, const struct web_answer *answer,
         log_error("a page of our own is too long");
         caller->ends = true;
     }
+    if (answer->held_until)
+        caller->held_until = answer->held_until;
 }
 
 static void answer_error(struct caller *caller, unsigned status, const char *text)
@@ -260,6 +267,8 @@ static void on_readable(void *owner)
         return;
     case STREAM_OK:
         feed(caller, span_of(scratch, got));
+        if (caller->held_until)
+            loop_timer_set(&caller->timer, WEB_HELD_MS);
         flush(caller);
         return;
     }
@@ -272,9 +281,32 @@ static void on_writable(void *owner)
 
 static const struct stream_events stream_events = { on_readable, on_writable };
 
+static void go_on(struct caller *caller)
+{
+    caller->held_until = 0;
+    loop_timer_set(&caller->timer, WEB_IDLE_MS);
+    flush(caller);
+}
+
 static void on_late(void *owner)
 {
-    end(owner);
+    struct caller *caller = owner;
+
+    if (caller->held_until)
+        go_on(caller);
+    else
+        end(caller);
+}
+
+void web_let_go(struct web *web, uint64_t number)
+{
+    struct caller *caller = web->callers, *next;
+
+    for (; caller; caller = next) {
+        next = caller->next;
+        if (caller->held_until && caller->held_until <= number)
+            go_on(caller);
+    }
 }
 
 /* ---- forms ---- */

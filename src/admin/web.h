@@ -18,6 +18,7 @@ enum {
     WEB_REQUEST_MS = 10000, // for a request's head, from its first byte
     WEB_IDLE_MS = 60000,    // between requests: longer than workers keep a connection
     WEB_ANSWER_MS = 30000,  // for an answer to be taken
+    WEB_HELD_MS = 3000,     // an answer is held back no longer
     WEB_ARENA_BYTES = 256 * 1024,
     WEB_FORM_BYTES = 16 * 1024,
     WEB_ANSWER_BYTES = 4 * 1024 * 1024,
@@ -37,6 +38,7 @@ struct web_answer {
     const char *policy; // Content-Security-Policy; NULL: nothing is allowed
     struct span location; // to go on to; .at NULL: nowhere
     struct buffer body;
+    uint64_t held_until; // held back until web_let_go() of this number, or a greater one; 0: not
 };
 
 struct web_events {
@@ -51,6 +53,9 @@ struct web *web_new(struct loop *loop, const struct web_events *events, void *ow
 void web_free(struct web **web);
 /* Takes over a connected non-blocking stream socket. */
 void web_take(struct web *web, int fd);
+
+/* What an answer was held back for has come. */
+void web_let_go(struct web *web, uint64_t number);
 
 /* The value of a form's field, decoded into the arena; .at NULL when it is not there, or not well
  * encoded. */

@@ -35,7 +35,11 @@ static void on_request(void *owner, const struct web_request *request, struct we
     keep(test.host, sizeof test.host, request->host);
     keep(test.client, sizeof test.client, request->client);
     keep(test.user, sizeof test.user, request->user);
-    if (request->is_post) {
+    if (request->is_post && span_equal(request->path, SPAN("/held"))) {
+        answer->status = 303;
+        answer->location = SPAN("http://x/");
+        answer->held_until = 7;
+    } else if (request->is_post) {
         struct arena arena;
 
         arena_init(&arena, WEB_ARENA_BYTES);
@@ -122,8 +126,8 @@ static void requests_are_answered(void **state)
         { "HEAD", "HEAD / HTTP/1.1\r\nHost: dejunk\r\n\r\n", "200 OK", "", false },
         { "no page", "GET /x HTTP/1.1\r\nHost: dejunk\r\n\r\n", "404 Not Found",
           "There is no such page here.\n", false },
-        { "asked to close", "GET / HTTP/1.1\r\nHost: dejunk\r\nConnection: close\r\n\r\n",
-          "200 OK", "hello", true },
+        { "asked to close", "GET / HTTP/1.1\r\nHost: dejunk\r\nConnection: close\r\n\r\n", "200 OK",
+          "hello", true },
         { "HTTP/1.0", "GET / HTTP/1.0\r\nHost: dejunk\r\n\r\n", "200 OK", "hello", true },
         { "POST", "POST / HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 3\r\n\r\nabc",
           "405 Method Not Allowed", "Only GET, HEAD and small forms are served here.\n", true },
@@ -131,17 +135,22 @@ static void requests_are_answered(void **state)
           "Only GET, HEAD and small forms are served here.\n", false },
         { "GET with a body", "GET / HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 3\r\n\r\nabc",
           "400 Bad Request", "A request for a page has no body.\n", true },
-        { "absolute-form", "GET http://dejunk/ HTTP/1.1\r\nHost: dejunk\r\n\r\n",
-          "400 Bad Request", "Only paths are served here.\n", false },
-        { "a form", "POST /pass HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 9\r\nContent-Type: "
-          "application/x-www-form-urlencoded\r\n\r\na=%41+b&c", "200 OK", "A b", false },
-        { "a form and the end", "POST /pass HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 3\r\n"
+        { "absolute-form", "GET http://dejunk/ HTTP/1.1\r\nHost: dejunk\r\n\r\n", "400 Bad Request",
+          "Only paths are served here.\n", false },
+        { "a form",
+          "POST /pass HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 9\r\nContent-Type: "
+          "application/x-www-form-urlencoded\r\n\r\na=%41+b&c",
+          "200 OK", "A b", false },
+        { "a form and the end",
+          "POST /pass HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 3\r\n"
           "Connection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\na=1",
           "200 OK", "1", true },
-        { "the longest form", "POST / HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 16385\r\n"
+        { "the longest form",
+          "POST / HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 16385\r\n"
           "Content-Type: application/x-www-form-urlencoded\r\n\r\na=1",
           "405 Method Not Allowed", NULL, true },
-        { "a form in chunks", "POST / HTTP/1.1\r\nHost: dejunk\r\nTransfer-Encoding: chunked\r\n"
+        { "a form in chunks",
+          "POST / HTTP/1.1\r\nHost: dejunk\r\nTransfer-Encoding: chunked\r\n"
           "Content-Type: application/x-www-form-urlencoded\r\n\r\n3\r\na=1\r\n0\r\n\r\n",
           "405 Method Not Allowed", NULL, true },
         { "no HTTP", "\x16\x03\x01", "400 Bad Request", NULL, true },
@@ -169,20 +178,13 @@ static void forms_are_decoded(void **state)
     static const struct {
         const char *form, *want; // of "a"; NULL: not there
     } cases[] = {
-        { "a=1", "1" },
-        { "a=1&a=2", "1" },
-        { "b=1&a=2", "2" },
-        { "a=", "" },
-        { "a", NULL },
-        { "", NULL },
-        { "&&a=1&&", "1" },
-        { "aa=1", NULL },
-        { "a=b=c", "b=c" },
-        { "a=x+y%2Bz%2fz", "x y+z/z" },
-        { "a=%", NULL },
-        { "a=%4", NULL },
-        { "a=%4g", NULL },
-        { "a=%41", "A" },
+        { "a=1", "1" },     { "a=1&a=2", "1" },
+        { "b=1&a=2", "2" }, { "a=", "" },
+        { "a", NULL },      { "", NULL },
+        { "&&a=1&&", "1" }, { "aa=1", NULL },
+        { "a=b=c", "b=c" }, { "a=x+y%2Bz%2fz", "x y+z/z" },
+        { "a=%", NULL },    { "a=%4", NULL },
+        { "a=%4g", NULL },  { "a=%41", "A" },
     };
 
     (void)state;
@@ -205,7 +207,8 @@ static void who_asks_is_told(void **state)
 
     (void)state;
     talk(SPAN("GET /a?b HTTP/1.1\r\nHost: h:1\r\nx-dejunk-client: 10.0.0.1\r\n"
-              "X-Dejunk-User: ann\r\n\r\n"), 1000, &ended);
+              "X-Dejunk-User: ann\r\n\r\n"),
+         1000, &ended);
     assert_string_equal(test.path, "/a");
     assert_string_equal(test.host, "h:1");
     assert_string_equal(test.client, "10.0.0.1");
@@ -239,8 +242,10 @@ static void many_on_one_connection(void **state)
 static void every_answer_says_what_it_may_do(void **state)
 {
     static const char *const lines[] = {
-        "Content-Security-Policy: default-src 'none'\r\n", "X-Content-Type-Options: nosniff\r\n",
-        "Cache-Control: no-store\r\n", "Referrer-Policy: no-referrer\r\n",
+        "Content-Security-Policy: default-src 'none'\r\n",
+        "X-Content-Type-Options: nosniff\r\n",
+        "Cache-Control: no-store\r\n",
+        "Referrer-Policy: no-referrer\r\n",
         "Content-Type: text/plain; charset=utf-8\r\n",
     };
     bool ended;
@@ -269,6 +274,52 @@ static void a_big_answer_waits_for_its_reader(void **state)
             size += (size_t)more;
     }
     assert_true(size > BIG_BYTES);
+}
+
+static void an_answer_is_held_back_until_it_may_go(void **state)
+{
+    static const char form[] = "POST /held HTTP/1.1\r\nHost: dejunk\r\nContent-Length: 3\r\n"
+                               "Content-Type: application/x-www-form-urlencoded\r\n\r\na=1";
+    static const char page[] = "GET / HTTP/1.1\r\nHost: dejunk\r\n\r\n";
+    bool ended;
+
+    (void)state;
+    assert_string_equal(talk(SPAN(form), 1000, &ended), "");
+    web_let_go(test.web, 6); // of an earlier one
+    assert_string_equal(talk(SPAN(""), 1000, &ended), "");
+    web_let_go(test.web, 7);
+    assert_true(strncmp(talk(SPAN(""), 1000, &ended), "HTTP/1.1 303 ", 13) == 0);
+    assert_true(strncmp(talk(SPAN(page), 1000, &ended), "HTTP/1.1 200 ", 13) == 0);
+    assert_false(ended);
+
+    assert_string_equal(talk(SPAN(form), 1000, &ended), "");
+    talk(SPAN(page), 1000, &ended); // is not read meanwhile
+    web_let_go(test.web, 8);
+    assert_true(strncmp(talk(SPAN(""), 1000, &ended), "HTTP/1.1 303 ", 13) == 0);
+    assert_int_equal(test.requests, 4);
+}
+
+static void stop_loop(void *owner)
+{
+    loop_stop(owner);
+}
+
+static void an_answer_is_not_held_back_for_long(void **state)
+{
+    static const char form[] = "POST /held HTTP/1.0\r\nHost: dejunk\r\nContent-Length: 3\r\n"
+                               "Content-Type: application/x-www-form-urlencoded\r\n\r\na=1";
+    struct loop_timer limit;
+    uint64_t begun;
+    bool ended;
+
+    (void)state;
+    begun = loop_now_ms(test.loop);
+    assert_string_equal(talk(SPAN(form), 1000, &ended), "");
+    loop_timer_init(&limit, test.loop, stop_loop, test.loop);
+    loop_timer_set(&limit, WEB_HELD_MS + 50);
+    loop_run(test.loop);
+    assert_true(strncmp(talk(SPAN(""), 1000, &ended), "HTTP/1.1 303 ", 13) == 0);
+    assert_true(ended && loop_now_ms(test.loop) >= begun + WEB_HELD_MS);
 }
 
 static void no_more_callers_than_the_limit(void **state)
@@ -301,6 +352,8 @@ int main(void)
         TEST(many_on_one_connection),
         TEST(every_answer_says_what_it_may_do),
         TEST(a_big_answer_waits_for_its_reader),
+        TEST(an_answer_is_held_back_until_it_may_go),
+        TEST(an_answer_is_not_held_back_for_long),
         TEST(no_more_callers_than_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
