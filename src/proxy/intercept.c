@@ -425,6 +425,7 @@ static bool is_for_us(const struct intercept *it)
         return false;
     }
     return interception_is_ready(interception, it->settings, it->name) &&
+           browser_suits(hello) &&
            (hello->protocols.size == 0 || hello_offers(hello, SPAN("http/1.1")));
 }
 

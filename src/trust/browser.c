@@ -174,6 +174,34 @@ void browser_tls_set_chain(struct browser_tls *tls, STACK_OF(X509) *chain)
 
 /* ---- one handshake ---- */
 
+/* Is one of ours among these pairs of bytes? */
+static bool has_one_of(struct span offered, const uint16_t *ours, size_t count)
+{
+    for (size_t i = 0; i + 1 < offered.size; i += 2) {
+        unsigned one =
+            (unsigned)(unsigned char)offered.at[i] << 8 | (unsigned char)offered.at[i + 1];
+
+        for (size_t k = 0; k < count; k++)
+            if (ours[k] == one)
+                return true;
+    }
+    return false;
+}
+
+bool browser_suits(const struct hello *hello)
+{
+    // The numbers of what the texts above name, and of ecdsa_secp256r1_sha256.
+    static const uint16_t new_ones[] = { 0x1301, 0x1302, 0x1303 };
+    static const uint16_t old_ones[] = { 0xc02b, 0xc02c, 0xcca9 };
+    static const uint16_t curves[] = { 29, 23, 24 }, signature[] = { 0x0403 };
+
+    if (!has_one_of(hello->signatures, signature, 1) ||
+        (hello->groups.size && !has_one_of(hello->groups, curves, 3)))
+        return false;
+    return (hello->version >= TLS1_3_VERSION && has_one_of(hello->ciphers, new_ones, 3)) ||
+           (hello->version >= TLS1_2_VERSION && has_one_of(hello->ciphers, old_ones, 3));
+}
+
 SSL *browser_begin(struct browser_tls *tls, const struct leaf *leaf, EVP_PKEY *key,
                    struct span protocol, struct span host)
 {

@@ -10,6 +10,7 @@
 
 #include <openssl/ssl.h>
 
+#include "trust/hello.h"
 #include "trust/leaf.h"
 
 enum {
@@ -32,6 +33,9 @@ void browser_tls_set_chain(struct browser_tls *tls, STACK_OF(X509) *chain);
 /* The first is the one to give tickets with; at most BROWSER_TICKET_KEYS. None: no tickets. */
 void browser_tls_set_ticket_keys(struct browser_tls *tls, const struct browser_ticket_key *keys,
                                  size_t count);
+
+/* Does it offer what our side of the handshake can take: version, ciphers, groups and ECDSA? */
+bool browser_suits(const struct hello *hello);
 
 /* An SSL in server state. `protocol` is what ALPN shall choose, where the browser offers it: what
  * the origin has chosen; empty: none. `host` is that of the tunnel, for its sessions. */

@@ -322,6 +322,71 @@ def test_forbidden_places_are_forbidden_inside(start, good):
     assert good.accepted == 0
 
 
+# ---- beside the straight way -----------------------------------------------------------------------------------------
+
+def test_a_program_that_cannot_take_our_leaf_is_passed_through(start, start_origin, tmp_path):
+    """An old one that knows only RSA, and an origin for it."""
+    key, certificate = tmp_path / "rsa.key", tmp_path / "rsa.crt"
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=good.test",
+            "-addext", "subjectAltName=DNS:good.test", "-keyout", str(key), "-out", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(str(certificate), str(key))
+    origin = start_origin(secure(context, hello()))
+    proxy = start()
+
+    def old(context):
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    with raw(proxy, "good.test", origin.port) as tunnel:
+        tunnel.shake_hands(certificate, change=old)
+        assert tunnel.ask().status == 200
+    assert origin.accepted == 1  # nobody looked before
+
+
+def test_by_way_of_a_parent(start, good, start_proxy, tmp_path, origins):
+    (tmp_path / "hosts").write_text(HOSTS)
+    parent = start_proxy(hosts_file=str(tmp_path / "hosts"))
+    proxy = start(more='parent "above" { url = "%s" }' % parent.url)
+    for _ in range(2):
+        with raw(proxy, "good.test", good.port) as tunnel:
+            assert is_ours(tunnel.shake_hands(own_root(proxy)).certificate())
+            assert tunnel.ask().body == b"hello from the origin"
+    assert good.accepted == 1
+    with raw(proxy, "other.test", good.port) as tunnel:  # a certificate of others: passed through
+        assert not is_ours(tunnel.shake_hands().certificate())
+    with raw(proxy, "good.test", dead_port()) as tunnel:
+        assert tunnel.shake_hands(own_root(proxy)).ask().status == 502
+
+
+def test_names_behind_the_name_are_asked_of_the_rules(start, start_origin, start_names, origins, tmp_path):
+    origin = start_origin(secure(origins.server("DNS:www.cloaked.test"), hello()))
+    names = start_names({"www.cloaked.test": ["alias tracker.test", "127.0.0.1"]})
+    (tmp_path / "resolv.conf").write_text("nameserver %s\n" % names.at)
+    proxy = start("||tracker.test^\n", resolv_conf=str(tmp_path / "resolv.conf"))
+    with raw(proxy, "www.cloaked.test", origin.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        answer = tunnel.ask("/x.js", headers=[("Sec-Fetch-Dest", "script")])
+    assert answer.status == 403 and origin.requests == []
+
+
+def test_the_browser_may_finish_sending_first(start, good):
+    proxy = start()
+    with raw(proxy, "good.test", good.port) as tunnel:
+        inside = InMemory(tunnel, own_root(proxy))
+        inside.say()
+        inside.finish()
+        inside.inside.write(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % tunnel.authority.encode())
+        with pytest.raises(ssl.SSLError):
+            inside.inside.unwrap()
+        inside.say()
+        got = b""
+        while b"origin" not in got:
+            try:
+                got += inside.inside.read(65536)
+            except ssl.SSLWantReadError:
+                inside.incoming.write(tunnel.some(65536))
+
+
 # ---- requests inside ---------------------------------------------------------------------------------------------------
 
 def test_requests_inside_are_for_the_tunnels_host_alone(start, good):

@@ -661,6 +661,42 @@ static void tickets_are_good_in_all_workers(void **state)
     end();
 }
 
+static void knows_who_can_take_them(void **state)
+{
+    static const struct {
+        const char *name;
+        uint16_t version;
+        struct span ciphers, groups, signatures;
+        bool want;
+    } cases[] = {
+        { "new", 0x0304, SPAN("\x13\x01"), SPAN("\0\x1d"), SPAN("\4\3"), true },
+        { "new, others before", 0x0304, SPAN("\x0a\x0a\x13\x03"), SPAN("\x11\xec\0\x17"),
+          SPAN("\x08\x04\4\3"), true },
+        { "old", 0x0303, SPAN("\xc0\x2f\xc0\x2b"), SPAN("\0\x17"), SPAN("\4\3"), true },
+        { "old, groups unsaid", 0x0303, SPAN("\xc0\x2b"), SPAN(""), SPAN("\4\3"), true },
+        { "old, with a suite of the new", 0x0303, SPAN("\x13\x01"), SPAN("\0\x17"), SPAN("\4\3"),
+          false },
+        { "RSA alone", 0x0303, SPAN("\xc0\x2f"), SPAN("\0\x17"), SPAN("\4\3"), false },
+        { "RSA signatures alone", 0x0304, SPAN("\x13\x01"), SPAN("\0\x1d"), SPAN("\x08\x04"),
+          false },
+        { "signatures unsaid", 0x0303, SPAN("\xc0\x2b"), SPAN("\0\x17"), SPAN(""), false },
+        { "another curve alone", 0x0304, SPAN("\x13\x01"), SPAN("\0\x19"), SPAN("\4\3"), false },
+        { "before TLS 1.2", 0x0302, SPAN("\xc0\x2b"), SPAN("\0\x17"), SPAN("\4\3"), false },
+        { "half a number", 0x0304, SPAN("\x13"), SPAN("\0\x1d"), SPAN("\4\3"), false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct hello hello = { .version = cases[i].version,
+                               .ciphers = cases[i].ciphers,
+                               .groups = cases[i].groups,
+                               .signatures = cases[i].signatures };
+
+        if (browser_suits(&hello) != cases[i].want)
+            fail_msg("%s", cases[i].name);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -675,6 +711,7 @@ int main(void)
         cmocka_unit_test(the_cache_ends_at_its_limits),
         cmocka_unit_test(another_authority_forgets_all),
         cmocka_unit_test(browsers_take_them),
+        cmocka_unit_test(knows_who_can_take_them),
         cmocka_unit_test(tickets_are_good_in_all_workers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
