@@ -170,6 +170,7 @@ static void look(struct admin *admin, struct overview *out)
     out->now_ms = clock_ms();
     out->state = admin->state;
     admin->seams.read_counters(admin->seams.owner, out->counters);
+    admin->seams.read_hosts(admin->seams.owner, &out->hosts);
     if (admin->state_dir[0] != '\0')
         lists_read(&out->lists, admin->state_dir);
     passbook_expire(admin->book, out->now_ms);

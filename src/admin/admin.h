@@ -28,6 +28,8 @@ struct admin_seams {
      * -1: no longer. */
     void (*follow)(void *owner, int fd);
     void (*read_counters)(void *owner, uint64_t counters[METRICS_COUNT]);
+    /* Into empty totals, sorted. */
+    void (*read_hosts)(void *owner, struct host_totals *totals);
     void *owner;
 };
 

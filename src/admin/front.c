@@ -108,6 +108,46 @@ static bool put_requests(struct buffer *out, const struct overview *overview)
            buffer_append(out, SPAN("</table>\n"));
 }
 
+static bool put_host(struct buffer *out, const struct host_total *host)
+{
+    char fetched[OVERVIEW_TIME_BYTES], removed[OVERVIEW_TIME_BYTES];
+
+    overview_size(host->counts[HOST_BYTES_NOT_FETCHED], fetched);
+    overview_size(host->counts[HOST_BYTES_REMOVED], removed);
+    return buffer_append(out, SPAN("<tr><td>")) &&
+           page_append_escaped(out, span_text(host->name)) &&
+           buffer_printf(out, "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%s</td>"
+                         "<td class=\"n\">%" PRIu64 "</td><td class=\"n\">%s</td></tr>\n",
+                         host->counts[HOST_REQUESTS], fetched,
+                         host->counts[HOST_ELEMENTS_REMOVED], removed);
+}
+
+/* What browsers were spared, in all and by site. */
+static bool put_spared(struct buffer *out, const struct overview *overview)
+{
+    const uint64_t *counters = overview->counters;
+    size_t count = overview->hosts.count;
+    char size[OVERVIEW_TIME_BYTES];
+    bool is_whole =
+        buffer_append(out, SPAN("<h2>Spared</h2>\n<table>\n")) &&
+        row_text(out, "Not fetched, about",
+                 overview_size(counters[METRIC_BYTES_REMOVED_REQUEST], size)) &&
+        row(out, "Elements out of pages", counters[METRIC_ELEMENTS_REMOVED]) &&
+        row_text(out, "Out of pages", overview_size(counters[METRIC_BYTES_REMOVED_HTML], size)) &&
+        buffer_append(out, SPAN("</table>\n"));
+
+    if (count == 0)
+        return is_whole;
+    is_whole = is_whole &&
+               buffer_append(out, SPAN("<table>\n<tr><th>Site</th><th class=\"n\">Requests "
+                                       "stopped</th><th class=\"n\">Not fetched</th>"
+                                       "<th class=\"n\">Elements</th>"
+                                       "<th class=\"n\">Out of pages</th></tr>\n"));
+    for (size_t i = 0; i < count && i < OVERVIEW_HOSTS && is_whole; i++)
+        is_whole = put_host(out, &overview->hosts.items[i]);
+    return is_whole && buffer_append(out, SPAN("</table>\n"));
+}
+
 static bool put_list(struct buffer *out, const struct overview *overview,
                      const struct list_figures *list)
 {
@@ -152,7 +192,8 @@ bool front_write(struct buffer *out, const struct overview *overview, struct spa
            page_append_escaped(out, who) &&
            (user.size == 0 || (buffer_append(out, SPAN(" as ")) && page_append_escaped(out, user))) &&
            buffer_append(out, SPAN(".</p>\n")) && put_service(out, overview) &&
-           put_requests(out, overview) && put_lists(out, overview) &&
+           put_requests(out, overview) && put_spared(out, overview) &&
+           put_lists(out, overview) &&
            buffer_append(out, SPAN("<p class=\"by\"><a href=\"/metrics\">metrics</a> "
                                    "<a href=\"/healthz\">health</a> "
                                    "<a href=\"/proxy.pac\">proxy.pac</a></p>\n</body></html>\n"));

@@ -120,7 +120,11 @@ static bool write_requests(struct buffer *out, const struct overview *overview)
                          counters[METRIC_OUTGOING_OPEN], counters[METRIC_OUTGOING_IDLE]) &&
            buffer_printf(out, "%-13s %s from origins, %s to browsers\n", "bytes",
                          overview_size(counters[METRIC_BYTES_FROM_ORIGIN], in),
-                         overview_size(counters[METRIC_BYTES_TO_BROWSER], sent));
+                         overview_size(counters[METRIC_BYTES_TO_BROWSER], sent)) &&
+           buffer_printf(out, "%-13s %s not fetched, %s and %" PRIu64 " elements out of pages\n",
+                         "spared", overview_size(counters[METRIC_BYTES_REMOVED_REQUEST], in),
+                         overview_size(counters[METRIC_BYTES_REMOVED_HTML], sent),
+                         counters[METRIC_ELEMENTS_REMOVED]);
 }
 
 const char *overview_https(const struct overview *overview, char *to)
@@ -263,6 +267,26 @@ static bool put_https(struct buffer *out, const struct overview *overview)
                          learned->ended, learned->tunnels);
 }
 
+static bool put_hosts(struct buffer *out, const struct host_totals *hosts)
+{
+    size_t count = hosts->count < OVERVIEW_HOSTS ? hosts->count : OVERVIEW_HOSTS;
+    bool is_whole = buffer_append(out, SPAN(",\"hosts\":["));
+
+    for (size_t i = 0; i < count && is_whole; i++) {
+        const struct host_total *host = &hosts->items[i];
+
+        is_whole = buffer_printf(out, "%s{\"host\":", i > 0 ? "," : "") &&
+                   overview_put_json_string(out, span_text(host->name)) &&
+                   buffer_printf(out, ",\"requests\":%" PRIu64 ",\"bytes_not_fetched\":%" PRIu64
+                                 ",\"bytes_removed\":%" PRIu64 ",\"elements_removed\":%" PRIu64
+                                 "}", host->counts[HOST_REQUESTS],
+                                 host->counts[HOST_BYTES_NOT_FETCHED],
+                                 host->counts[HOST_BYTES_REMOVED],
+                                 host->counts[HOST_ELEMENTS_REMOVED]);
+    }
+    return is_whole && buffer_append(out, SPAN("]"));
+}
+
 bool overview_write_json(struct buffer *out, const struct overview *overview)
 {
     const struct overview_state *state = &overview->state;
@@ -288,7 +312,12 @@ bool overview_write_json(struct buffer *out, const struct overview *overview)
                          ",\"idle\":%" PRIu64 "}", counters[METRIC_BROWSER_OPEN],
                          counters[METRIC_OUTGOING_OPEN], counters[METRIC_OUTGOING_IDLE]) &&
            buffer_printf(out, ",\"bytes\":{\"from_browsers\":%" PRIu64 ",\"to_browsers\":%" PRIu64
-                         ",\"from_origins\":%" PRIu64 ",\"to_origins\":%" PRIu64 "}}\n",
+                         ",\"from_origins\":%" PRIu64 ",\"to_origins\":%" PRIu64 "}",
                          counters[METRIC_BYTES_FROM_BROWSER], counters[METRIC_BYTES_TO_BROWSER],
-                         counters[METRIC_BYTES_FROM_ORIGIN], counters[METRIC_BYTES_TO_ORIGIN]);
+                         counters[METRIC_BYTES_FROM_ORIGIN], counters[METRIC_BYTES_TO_ORIGIN]) &&
+           buffer_printf(out, ",\"spared\":{\"bytes_not_fetched\":%" PRIu64
+                         ",\"bytes_removed\":%" PRIu64 ",\"elements_removed\":%" PRIu64 "}",
+                         counters[METRIC_BYTES_REMOVED_REQUEST],
+                         counters[METRIC_BYTES_REMOVED_HTML], counters[METRIC_ELEMENTS_REMOVED]) &&
+           put_hosts(out, &overview->hosts) && buffer_append(out, SPAN("}\n"));
 }

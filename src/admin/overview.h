@@ -13,7 +13,7 @@
 #include "proxy/learned.h"
 #include "state/config.h"
 
-enum { OVERVIEW_REASON_BYTES = 500 };
+enum { OVERVIEW_REASON_BYTES = 500, OVERVIEW_HOSTS = 20 }; // so many hosts are shown
 
 struct overview_state { // what the master says
     bool is_known;   // it has said anything
@@ -40,6 +40,7 @@ struct overview {
     uint64_t now_ms; // since 1970
     struct overview_state state;
     uint64_t counters[METRICS_COUNT]; // of all workers
+    struct host_totals hosts;         // of all workers, the most first
     struct lists lists;
     struct proxy_passes passes; // borrowed
     enum intercept_mode intercept;

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/host_counts.h"
+
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
 
 /* id, kind, Prometheus name, labels, help */
@@ -68,7 +70,7 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     ROW(ELEMENTS_REMOVED, COUNTER, "dejunk_elements_removed_total", "", \
         "Elements removed from pages") \
     ROW(BYTES_REMOVED_HTML, COUNTER, "dejunk_bytes_removed_total", "reason=\"html\"", \
-        "Bytes that were not passed on") \
+        "Bytes that browsers were spared, of requests as many as such answers usually have") \
     ROW(BYTES_REMOVED_REQUEST, COUNTER, "dejunk_bytes_removed_total", "reason=\"request\"", "") \
     ROW(BUDGET_EXCEEDED, COUNTER, "dejunk_budget_exceeded_total", "", \
         "Responses passed on untouched because a limit was reached")
@@ -88,6 +90,7 @@ const struct metric_row *metric_row(enum metric metric);
 
 struct metrics { // one page; lives in shared memory made by the master
     _Atomic uint64_t values[METRICS_COUNT];
+    struct host_rows hosts;
 };
 
 /* Only the page's own worker writes, so a plain load and store is enough. */

@@ -95,6 +95,13 @@ static void read_counters(void *owner, uint64_t counters[METRICS_COUNT])
         counters[i] = shared_sum(it->begin->shared, (enum metric)i);
 }
 
+static void read_hosts(void *owner, struct host_totals *totals)
+{
+    const struct administrator *it = owner;
+
+    shared_hosts(it->begin->shared, totals);
+}
+
 /* ---- callers ---- */
 
 static void local_close(struct local *local)
@@ -288,7 +295,7 @@ int administrator_run(const struct crew_start *start)
         .state_dir = state_dir,
         .master = getppid(),
         .visit_secret = start->begin->visit_secret,
-        .seams = { reload, push_passes, push_learned, follow, read_counters, &it },
+        .seams = { reload, push_passes, push_learned, follow, read_counters, read_hosts, &it },
     };
     struct error error;
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    PAGE_BYTES = 4096,
+    PAGE_BYTES = 2 * 4096,
     ALL_BYTES = (SHARED_PAGES + 1) * PAGE_BYTES,
 };
 
@@ -20,8 +20,8 @@ struct head { // the first page
     _Atomic int32_t owners[SHARED_PAGES]; // pid of a master; 0: free
 };
 
-_Static_assert(sizeof(struct head) <= PAGE_BYTES, "the head is one page");
-_Static_assert(sizeof(struct metrics) <= PAGE_BYTES, "a worker's counters are one page");
+_Static_assert(sizeof(struct head) <= PAGE_BYTES, "the head fits");
+_Static_assert(sizeof(struct metrics) <= PAGE_BYTES, "a worker's counters fit");
 
 struct shared {
     int fd;
@@ -42,7 +42,7 @@ static uint64_t layout_now(void)
                 hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
         hash = (hash ^ (uint64_t)row->kind) * 0x100000001b3u;
     }
-    return hash;
+    return (hash ^ sizeof(struct metrics)) * 0x100000001b3u;
 }
 
 static struct head *head_of(const struct shared *shared)
@@ -189,4 +189,13 @@ uint64_t shared_sum(const struct shared *shared, enum metric metric)
         sum += metrics_get((const struct metrics *)(shared->at + (size_t)(i + 1) * PAGE_BYTES),
                            metric);
     return sum;
+}
+
+void shared_hosts(const struct shared *shared, struct host_totals *totals)
+{
+    for (int i = 0; i < SHARED_PAGES; i++) {
+        const char *at = shared->at + (size_t)(i + 1) * PAGE_BYTES;
+        host_totals_add(totals, &((const struct metrics *)(const void *)at)->hosts);
+    }
+    host_totals_sort(totals);
 }

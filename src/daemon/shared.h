@@ -37,5 +37,7 @@ struct metrics *shared_metrics(struct shared *shared, int page);
 void shared_keep_only(struct shared *shared, int page);
 /* One counter of all pages. */
 uint64_t shared_sum(const struct shared *shared, enum metric metric);
+/* What all workers kept from browsers, by site, into empty totals. */
+void shared_hosts(const struct shared *shared, struct host_totals *totals);
 
 #endif

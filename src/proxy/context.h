@@ -8,6 +8,7 @@
 #define DEJUNK_PROXY_CONTEXT_H
 
 #include "base/table.h"
+#include "filter/request.h"
 #include "http/coding.h"
 #include "io/gate.h"
 #include "io/pipes.h"
@@ -49,6 +50,10 @@ struct proxy_generation { // rework.c only: of what becomes of bodies, and what 
     uint64_t value, of_settings, of_rules;
 };
 
+struct proxy_sizes { // of bodies that passed, for one type of request
+    uint64_t count, bytes;
+};
+
 struct proxy {
     struct loop *loop;
     struct settings *settings; // for what begins from now on
@@ -62,6 +67,7 @@ struct proxy {
     struct pipe_pool pipes;
     struct coding_memory coding_memory; // for all bodies that are changed
     struct proxy_generation generation;
+    struct proxy_sizes sizes[REQUEST_TYPES]; // tally.c only
 
     struct session_list busy_sessions, idle_sessions;
     struct table clients; // address -> connections, proxy/session.c

@@ -15,6 +15,7 @@
 #include "proxy/page_late.h"
 #include "proxy/pages.h"
 #include "proxy/stubs.h"
+#include "proxy/tally.h"
 #include "proxy/passes.h"
 #include "proxy/tunnel.h"
 #include "proxy/visit.h"
@@ -117,6 +118,23 @@ static void stop_rework(struct exchange *x)
         x->action = ACTION_MODIFIED;
 }
 
+static void note_spared(struct exchange *x)
+{
+    if (x->is_local || x->request.method == METHOD_CONNECT)
+        return;
+    tally_note(x->proxy, &(struct tally_entry){
+                             .judgement = &x->judgement,
+                             .host = x->target.host,
+                             .has_size = x->judgement.is_stopped && x->response.has_length,
+                             .bytes = x->judgement.is_stopped ? x->response.body_bytes
+                                                              : x->response_bytes,
+                             .was_answered = x->status == 200 && x->response_finished &&
+                                             x->action != ACTION_ERROR,
+                             .removed_bytes = x->rework.counts.removed_bytes,
+                             .removed_elements = x->rework.counts.removed_elements,
+                         });
+}
+
 /* Lets go of everything; the session must not know it any more. */
 static void bury(struct exchange *x)
 {
@@ -131,6 +149,7 @@ static void bury(struct exchange *x)
     x->outgoing = NULL;
     if (x->head_finished) {
         count_action(x);
+        note_spared(x);
         access_log_exchange(x);
     }
     settings_unref(&x->settings);
@@ -1456,12 +1475,19 @@ static void note_authentication(struct exchange *x)
         }
 }
 
+/* Images also where the browser has them already, or asks for a part. */
+static bool may_be_dropped(const struct exchange *x)
+{
+    return x->response.status == 200 || x->response.status == 203 || x->response.status == 206 ||
+           (x->response.status == 304 && x->judgement.type == TYPE_IMAGE);
+}
+
 /* By what only the response tells. False: it is dropped, and answered in its place. */
 static bool judge_answer(struct exchange *x)
 {
     struct case_file file = case_file_of(x);
 
-    if (x->response.status == 200 &&
+    if (may_be_dropped(x) &&
         judge_response(x->proxy->judge, &file, &x->response, &x->judgement)) {
         answer_stopped(x);
         return false;

@@ -312,6 +312,7 @@ bool judge_response(struct judge *judge, const struct case_file *file,
     struct span content_type = message_value(response, FIELD_CONTENT_TYPE);
     char client[ADDRESS_TEXT_BYTES];
     struct request question;
+    bool is_image;
 
     if (!now->is_filtered)
         return false;
@@ -321,9 +322,7 @@ bool judge_response(struct judge *judge, const struct case_file *file,
         if (settle(judge, now))
             return true;
     }
-    if (!content_type.at)
-        return false;
-    if (now->type_is_guess) {
+    if (content_type.at && now->type_is_guess) {
         now->type = kind_of_response(content_type);
         now->type_is_guess = false;
         if (now->type != TYPE_OTHER) {
@@ -334,7 +333,9 @@ bool judge_response(struct judge *judge, const struct case_file *file,
                 return true;
         }
     }
-    if (span_starts_nocase(content_type, SPAN("image/")) &&
+    is_image = content_type.at ? span_starts_nocase(content_type, SPAN("image/"))
+                               : response->status == 304 && now->type == TYPE_IMAGE;
+    if (is_image &&
         policy_rejects(&file->settings->config->image_policy, file->target->host)) {
         now->type = TYPE_IMAGE;
         now->is_stopped = now->by_policy = now->by_image_policy = true;

@@ -503,6 +503,7 @@ void rework_done(struct rework *r)
     if (!r->chain)
         return;
     counts = chain_counts(r->chain);
+    r->counts = counts.edits;
     r->has_changed = counts.edits.removed_bytes || counts.edits.removed_elements ||
                      counts.put_bytes != counts.decoded_bytes;
     metrics_add(r->proxy->metrics, METRIC_BYTES_REMOVED_HTML, counts.edits.removed_bytes);

@@ -21,9 +21,10 @@
 enum { REWORK_PEEK_LIMIT_BYTES = LOOP_SCRATCH_BYTES }; // coded, in which the start must be
 
 struct rework {
-    struct chain *chain; // NULL: the body goes by
-    bool is_waiting;     // with the head, for rework_decide()
-    bool has_changed;    // once it is done: the browser got other bytes
+    struct chain *chain;            // NULL: the body goes by
+    bool is_waiting;                // with the head, for rework_decide()
+    bool has_changed;               // once it is done: the browser got other bytes,
+    struct body_edit_counts counts; // and without these
 
     struct proxy *proxy; // rework.c only, from here
     struct case_file file;

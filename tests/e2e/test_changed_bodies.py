@@ -9,6 +9,7 @@ import threading
 import zlib
 
 import pytest
+from admin_house import status, wait_for_control
 from daemon_house import reload, wait_for_log, workers
 from house import Growth, Peer, answering, ask, read_request, read_response, reply, wait_for
 
@@ -456,3 +457,44 @@ def test_no_memory_for_codings(start, start_origin):
     origin = start_origin(serving(by_br(HTML * 9, window=24), html_in("br")))
     got = page(proxy, origin)
     assert got.is_complete and (got.body == STRIPPED * 9 or got.fields["content-encoding"] == "br")
+
+
+# ---- what is shown of it -----------------------------------------------------------------------------------
+
+def test_what_was_spared_is_counted_by_site(start, start_origin):
+    proxy = start(RULES + "||plain.example^\n")
+    origin = start_origin(serving(HTML))
+    for _ in range(3):
+        page(proxy, origin)
+    script = [("Accept", "*/*"), ("Referer", "http://news.example/a?b")]
+    page(proxy, start_origin(serving(b"x" * 5000, [("Content-Type", "text/javascript")])), "/a.js", headers=script)
+    for _ in range(2):
+        assert ask(proxy, "http://plain.example:%d/a.js" % origin.port, headers=script).status == 403
+    wait_for_control(proxy)
+    shown = status(proxy)
+    assert shown["spared"] == {"bytes_not_fetched": 10000, "bytes_removed": 3 * len(AD), "elements_removed": 3}
+    assert shown["hosts"] == [{"host": "news.example", "requests": 2, "bytes_not_fetched": 10000,
+                               "bytes_removed": 3 * len(AD), "elements_removed": 3}]
+    front = ask(proxy, "http://dejunk/").body
+    assert b"<td>news.example</td>" in front and b"10.0 kB" in front
+    metrics = ask(proxy, "http://dejunk/metrics").body
+    assert b'dejunk_bytes_removed_total{reason="html"} %d\n' % (3 * len(AD)) in metrics
+    assert b"dejunk_elements_removed_total 3\n" in metrics and b"news.example" not in metrics
+
+
+def test_an_image_policy_is_kept_where_the_browser_has_it_already(start, start_origin):
+    proxy = start(more='policy "image" { reject = {"plain.example"} }')
+
+    def answer(request):
+        if "if-none-match" in request.fields:
+            return b'HTTP/1.1 304 Not Modified\r\nETag: "i"\r\n\r\n'
+        if "range" in request.fields:
+            return reply(b"NG", "206 Partial Content", [("Content-Type", "image/png"),
+                                                        ("Content-Range", "bytes 2-3/4")])
+        return reply(b"\x89PNG", headers=[("Content-Type", "image/png"), ("ETag", '"i"')])
+    origin = start_origin(answering(answer))
+    url = "http://%%s.example:%d/x" % origin.port
+    image = [("Accept", "image/avif,image/webp,*/*")]
+    for more in ([], [("If-None-Match", '"i"')], [("Range", "bytes=2-")]):
+        assert ask(proxy, url % "plain", headers=image + more).body.startswith(b"GIF89a"), more
+        assert not ask(proxy, url % "news", headers=image + more).body.startswith(b"GIF89a")
