@@ -102,6 +102,7 @@ static enum error_kind publish(struct admin *admin, bool is_kept, struct error *
     enum error_kind kind = ERROR_NONE;
     char path[PATH_MAX];
 
+    is_kept |= admin->state.is_succeeded; // the file is somebody else's now
     if (!passbook_write(admin->book, &text))
         abort(); // the limit is that of a full book
     if (!is_kept && !book_path(admin, path))
@@ -729,8 +730,11 @@ void admin_configure(struct admin *admin, struct config *config)
 void admin_use_state(struct admin *admin, const struct overview_state *state)
 {
     bool is_first = state->is_serving && !admin->state.is_serving;
+    bool is_last = state->is_succeeded && !admin->state.is_succeeded;
 
     admin->state = *state;
+    if (is_last)
+        learner_hand_over(admin->learner);
     if (is_first) {
         open_control(admin);
         read_book(admin); // who was the service until now may have changed it

@@ -123,6 +123,12 @@ void learner_read_again(struct learner *learner)
     push(learner);
 }
 
+void learner_hand_over(struct learner *learner)
+{
+    flush(learner);
+    learner->path[0] = '\0';
+}
+
 struct learner *learner_new(struct loop *loop, const char *state_dir,
                             void (*push_text)(void *owner, struct span text), void *owner)
 {

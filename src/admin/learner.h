@@ -20,6 +20,9 @@ struct learner *learner_new(struct loop *loop, const char *state_dir,
 /* Writes what is not on disk yet. */
 void learner_free(struct learner **learner);
 
+/* Writes what is not on disk yet, for the last time: somebody else keeps the file from now on. */
+void learner_hand_over(struct learner *learner);
+
 /* Reads the file again and pushes it: who was here before may have changed it. */
 void learner_read_again(struct learner *learner);
 

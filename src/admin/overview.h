@@ -19,6 +19,7 @@ struct overview_state { // what the master says
     bool is_known;   // it has said anything
     bool is_signing; // the signer has an authority: https can be opened
     bool is_serving; // all workers came up, and this is the service (not one that takes over)
+    bool is_succeeded; // another process is the service now
     uint64_t generation; // of the config in force
     uint64_t reloads, failed_reloads;
     uint64_t reload_number; // of the newest reload asked for by admin that is finished

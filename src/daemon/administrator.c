@@ -187,6 +187,7 @@ static void use_state(struct administrator *it, const struct message_state *from
     struct overview_state state = {
         .is_known = true,
         .is_serving = from->is_serving,
+        .is_succeeded = from->is_succeeded,
         .is_signing = from->is_signing,
         .generation = from->generation,
         .reloads = from->reloads,

@@ -59,7 +59,7 @@ struct master {
     bool awaits_signer; // and workers, which are started when it has said what it signs for
     bool awaits_config, awaits_rules; // of the reload that is under way
     bool is_reloading, reload_again; // again: asked for while it could not be, as the next
-    bool successor_wanted;
+    bool successor_wanted, is_succeeded;
     struct loop_timer reload_patience;
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
 
@@ -116,6 +116,7 @@ static void tell_state(struct master *master)
     state->started_ms = master->started_ms;
     state->is_signing = master->begin.authority.size_bytes > 0;
     state->is_serving = master->phase == SERVING && master->predecessor < 0;
+    state->is_succeeded = master->is_succeeded;
     message_set_text(state->last_error, sizeof state->last_error, master->last_error);
     crew_tell_others(master->crew, &message);
 }
@@ -581,6 +582,8 @@ static void on_successor_ready(void *owner, int pid)
     notify_main_pid(&master->notify, pid);
     notify_close(&master->notify);
     loop_timer_stop(&master->watchdog);
+    master->is_succeeded = true;
+    tell_state(master); // before the other reads what ours has kept
     succession_go_on(master->succession);
     drain(master, -1);
 }

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 enum {
-    MAGIC = 0x444a0001, // "DJ", then the version of the protocol
-    MOST_FDS = 4,       // taken off a packet, so that they can be closed
+    MAGIC = 0x444a0001,       // "DJ", then the version of the protocol
+    MOST_FDS = 4,             // taken off a packet, so that they can be closed
     ROOM_BYTES = 1024 * 1024, // for messages that their receiver has not come to yet
 };
 
@@ -21,10 +21,9 @@ static const struct {
     const char *name;
     size_t size_bytes;
     size_t fds;
-} rows[MESSAGE_TYPES] = {
-    [MESSAGE_NONE] = { "none", 0, 0 },
+} rows[MESSAGE_TYPES] = { [MESSAGE_NONE] = { "none", 0, 0 },
 #define MESSAGE_ROW(id, member, size, fds, name) [MESSAGE_##id] = { name, size, fds },
-    MESSAGES(MESSAGE_ROW)
+                          MESSAGES(MESSAGE_ROW)
 #undef MESSAGE_ROW
 };
 
@@ -109,7 +108,8 @@ static bool fields_are_sound(const struct message *message)
     case MESSAGE_DRAIN:
         return message->drain.within_ms >= -1;
     case MESSAGE_STATE:
-        return message->state.is_serving <= 1 && message->state.is_signing <= 1 &&
+        return message->state.is_serving <= 1 && message->state.is_succeeded <= 1 &&
+               message->state.is_signing <= 1 &&
                is_text(message->state.last_error, sizeof message->state.last_error);
     case MESSAGE_NOTE:
         return message->note.size_bytes <= sizeof message->note.packet;
@@ -135,8 +135,8 @@ enum error_kind message_decode(struct message *out, struct span packet, const in
         return error_set(error, ERROR_SYNTAX, "a message of unknown type %u", header.type);
     if (header.size_bytes != rows[header.type].size_bytes ||
         packet.size != sizeof header + header.size_bytes)
-        return error_set(error, ERROR_SYNTAX, "a %s message of %zu bytes",
-                         rows[header.type].name, packet.size);
+        return error_set(error, ERROR_SYNTAX, "a %s message of %zu bytes", rows[header.type].name,
+                         packet.size);
     if (fd_count != rows[header.type].fds)
         return error_set(error, ERROR_SYNTAX, "a %s message with %zu descriptors",
                          rows[header.type].name, fd_count);
@@ -183,8 +183,7 @@ enum error_kind message_send(int channel, const struct message *message, struct 
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ETOOMANYREFS)
         return error_errno(error, ERROR_LIMIT, "cannot send a %s message now",
                            message_name(message->type));
-    return error_errno(error, ERROR_LOST, "cannot send a %s message",
-                       message_name(message->type));
+    return error_errno(error, ERROR_LOST, "cannot send a %s message", message_name(message->type));
 }
 
 static size_t take_descriptors(struct msghdr *header, int *fds)
@@ -212,8 +211,10 @@ enum message_outcome message_receive(int channel, struct message *out, struct er
         struct cmsghdr align;
     } control;
     struct iovec part = { packet, sizeof packet };
-    struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1,
-                             .msg_control = control.room, .msg_controllen = sizeof control.room };
+    struct msghdr header = { .msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
+                             .msg_controllen = sizeof control.room };
     int fds[MOST_FDS];
     size_t fd_count;
     ssize_t got;

@@ -73,6 +73,7 @@ struct message_state { // STATE: what the master knows, for whoever shows it
     uint64_t started_ms;      // since 1970
     uint64_t is_signing;      // 1: the signer has an authority
     uint64_t is_serving;      // 1: all are up, and nobody else is the service
+    uint64_t is_succeeded;    // 1: somebody else is the service now, and keeps the state
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
 };
 

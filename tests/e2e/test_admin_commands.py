@@ -12,7 +12,7 @@ import pytest
 from admin_house import (admin_pid, command, control_path, fetches, is_controlled, metrics,
                          start_filtering, status, url_at, wait_for_control)
 from daemon_house import workers
-from house import DEJUNK, answering, ask, die_with_us, reply, wait_for
+from house import DEJUNK, Peer, answering, ask, die_with_us, reply, wait_for
 
 ANSWER = answering(lambda request: reply(b"hello\n"))
 COMMANDS = [("status",), ("reload",), ("log", "-f"), ("pause",), ("allow", "a.example")]
@@ -338,6 +338,35 @@ def test_a_successor_takes_the_socket_over(filtering):
     os.kill(master, signal.SIGTERM)
     wait_for("its end", lambda: not is_controlled(proxy))
     wait_for("no socket", lambda: not control_path(proxy).exists())
+
+
+def test_one_that_was_succeeded_writes_no_state_any_more(filtering):
+    proxy, origin = filtering
+    passes = proxy.directory / "state" / "passes"
+    assert command(proxy, "allow", "ads.test", "--for", "3s")[0] == 0
+    begun = time.monotonic()
+    tunnel = Peer(proxy.connect())  # keeps the old one alive
+    tunnel.send(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % origin.port)
+    assert b" 200 " in tunnel.until(b"\r\n\r\n")
+    before = status(proxy)["started"]
+    os.kill(proxy.pid, signal.SIGUSR2)
+    wait_for("the successor", lambda: is_controlled(proxy) and status(proxy)["started"] != before)
+    assert command(proxy, "allow", "ads.test", "--off")[0] == 0  # nothing ends here
+    assert command(proxy, "allow", "other.test")[0] == 0
+    text = passes.read_bytes()
+    assert b"other.test" in text and b"ads.test" not in text
+    inode = passes.stat().st_ino
+    while time.monotonic() < begun + 4:  # the old one's pass has run out
+        assert passes.read_bytes() == text and passes.stat().st_ino == inode
+        time.sleep(0.05)
+    assert proxy.process.poll() is None
+    tunnel.close()
+    wait_for("the end of the old one", lambda: proxy.process.poll() is not None)
+    assert passes.read_bytes() == text and passes.stat().st_ino == inode
+    master = next(int(line.split("is the service now")[0].rsplit("pid ", 1)[1].rstrip())
+                  for line in proxy.log().splitlines() if "is the service now" in line)
+    os.kill(master, signal.SIGTERM)
+    wait_for("its end", lambda: not is_controlled(proxy))
 
 
 def test_json_is_json_whatever_names_say(start_proxy, start_origin, tmp_path):
