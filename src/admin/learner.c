@@ -12,6 +12,7 @@
 
 enum {
     SOON_MS = 1000,             // for evidence and the disk
+    APART_MS = 20,              // pushes at least, so that nobody makes us do nothing else
     EXPIRY_MS = 10 * 60 * 1000, // what is of no more use goes
 };
 
@@ -22,7 +23,8 @@ struct learner {
     void (*push)(void *owner, struct span text);
     void *owner;
     struct loop_timer soon, expiry;
-    bool is_unpushed, is_unwritten;
+    struct loop_timer next_push; // set: not before it
+    bool is_unpushed, is_urgent, is_unwritten;
 };
 
 static uint64_t clock_ms(void)
@@ -49,8 +51,17 @@ static void push(struct learner *learner)
     struct buffer text = text_of(learner);
 
     learner->push(learner->owner, buffer_span(&text));
-    learner->is_unpushed = false;
+    learner->is_unpushed = learner->is_urgent = false;
     buffer_release(&text);
+    loop_timer_set(&learner->next_push, APART_MS);
+}
+
+static void on_next_push(void *owner)
+{
+    struct learner *learner = owner;
+
+    if (learner->is_urgent)
+        push(learner);
 }
 
 static enum error_kind keep(struct learner *learner, struct error *error)
@@ -85,7 +96,8 @@ static void on_soon(void *owner)
 static void changed(struct learner *learner, bool at_once)
 {
     learner->is_unpushed = learner->is_unwritten = true;
-    if (at_once)
+    learner->is_urgent |= at_once;
+    if (learner->is_urgent && !loop_timer_is_set(&learner->next_push))
         push(learner);
     if (!loop_timer_is_set(&learner->soon))
         loop_timer_set(&learner->soon, SOON_MS);
@@ -146,6 +158,7 @@ struct learner *learner_new(struct loop *loop, const char *state_dir,
         learner->path[0] = '\0';
     loop_timer_init(&learner->soon, loop, on_soon, learner);
     loop_timer_init(&learner->expiry, loop, on_expiry, learner);
+    loop_timer_init(&learner->next_push, loop, on_next_push, learner);
     loop_timer_set(&learner->expiry, EXPIRY_MS);
     learner_read_again(learner);
     return learner;
@@ -160,6 +173,7 @@ void learner_free(struct learner **learner)
         return;
     loop_timer_stop(&old->soon);
     loop_timer_stop(&old->expiry);
+    loop_timer_stop(&old->next_push);
     old->is_unpushed = false; // there is nobody any more
     flush(old);
     learned_free(&old->learned);

@@ -148,8 +148,10 @@ static enum error_kind put_roots(struct packing *packing, struct error *error)
 static enum error_kind pack(struct packing *packing, const struct config *config,
                             struct error *error)
 {
-    enum error_kind kind = put_roots(packing, error);
+    enum error_kind kind = ERROR_NONE;
 
+    if (config->intercept != INTERCEPT_NONE) // else nobody needs them in memory
+        kind = put_roots(packing, error);
     if (kind == ERROR_NONE)
         kind = put_list(packing, config, error);
     if (kind == ERROR_NONE)

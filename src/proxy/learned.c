@@ -129,7 +129,22 @@ static struct span put_text(char **at, struct span text)
     return copy;
 }
 
-/* A new record, which there must not be yet; the oldest makes room for it. */
+/* The oldest makes room: of the same client where that has a quarter of the shelf, so that nobody
+ * pushes out all that is known of others. */
+static void make_way(struct shelf *shelf, struct span client)
+{
+    struct record *own = NULL;
+    size_t count = 0;
+
+    for (struct record *record = shelf->first; record; record = record->next)
+        if (span_equal(record->client, client)) {
+            own = own ? own : record;
+            count++;
+        }
+    drop(shelf, count >= shelf->limit / 4 ? own : shelf->first);
+}
+
+/* A new record, which there must not be yet. */
 static struct record *add(struct shelf *shelf, const struct key *key, struct span word)
 {
     struct record *record =
@@ -144,7 +159,7 @@ static struct record *add(struct shelf *shelf, const struct key *key, struct spa
     record->word = put_text(&at, word);
     record->family = key->family;
     if (shelf->by_key.count == shelf->limit)
-        drop(shelf, shelf->first);
+        make_way(shelf, key->client);
     table_add(&shelf->by_key, &record->node, hash_of(shelf, key));
     link_last(shelf, record);
     return record;

@@ -5,7 +5,8 @@
  * opened. Learned tunnels: a program (client and family) and a host whose certificate from us it
  * refused, or that wants a client certificate, passed through until a time: an hour, at the next
  * occasion a day, then 30 days. Evidence: closes that may be refusals; three within 10 minutes
- * are one. Each table is bounded; the one noted longest ago goes first. The same text is kept in a
+ * are one. Each table is bounded; the one noted longest ago goes first, of
+ * the same client where that has a quarter of the table. The same text is kept in a
  * file and sent to other processes; one that breaks a rule is refused whole. Bytes and times in,
  * answers out: no clock, no file, no socket.
  *

@@ -456,16 +456,17 @@ _Static_assert(offsetof(struct config_site, filter) == offsetof(struct config_cl
       IN(site, filter),                                                                            \
       .standard_words = "as elsewhere",                                                            \
       .meaning = "Block by lists, rules and policies." },                                          \
-    { .name = "intercept",                                                                         \
-      .kind = CONFIG_OVERRIDE,                                                                     \
-      IN(site, intercept),                                                                         \
-      .standard_words = "as elsewhere",                                                            \
-      .meaning = "Look inside https where that is set up; no always passes it through." },         \
-    { .name = "gpc",                                                                               \
-      .kind = CONFIG_OVERRIDE,                                                                     \
-      IN(site, gpc),                                                                               \
-      .standard_words = "as elsewhere",                                                            \
-      .meaning = "Add Sec-GPC: 1 to requests." }
+        { .name = "intercept",                                                                     \
+          .kind = CONFIG_OVERRIDE,                                                                 \
+          IN(site, intercept),                                                                     \
+          .standard_words = "as elsewhere",                                                        \
+          .meaning =                                                                               \
+              "Look inside https of who is enrolled, even where the list no_intercept names "      \
+              "the host; no always passes it through." },                                          \
+    {                                                                                              \
+        .name = "gpc", .kind = CONFIG_OVERRIDE, IN(site, gpc), .standard_words = "as elsewhere",   \
+        .meaning = "Add Sec-GPC: 1 to requests."                                                   \
+    }
 
 static const struct config_option client_options[] = { OVERRIDES };
 static const struct config_option site_options[] = {

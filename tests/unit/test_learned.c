@@ -428,6 +428,29 @@ static void note(struct learned *learned, enum learned_kind kind, const char *ho
     learned_note(learned, &event, at_ms, &outcome);
 }
 
+/* One that has few makes way for itself out of the many of another, who then gets no more than a
+ * quarter of the table from it. */
+static void others_are_not_pushed_out(struct learned *learned)
+{
+    struct learned_event event = { .kind = LEARNED_REFUSED,
+                                   .who = { .address = SPAN("10.0.0.9"), .family = FAMILY } };
+    struct learned_who who = { .address = SPAN("10.0.0.1"), .family = FAMILY };
+    struct learned_outcome outcome;
+    char name[32];
+
+    for (unsigned i = 0; i < 2 * LEARNED_TUNNELS; i++) {
+        snprintf(name, sizeof name, "x%u", i);
+        event.who.host = span_text(name);
+        learned_note(learned, &event, START, &outcome);
+    }
+    who.host = SPAN("one-more");
+    assert_true(learned_has_tunnel(learned, &who, START));
+    assert_int_equal(learned_counts(learned, START).tunnels, LEARNED_TUNNELS);
+    snprintf(name, sizeof name, "h%d", LEARNED_TUNNELS / 4 + 1);
+    who.host = span_text(name);
+    assert_true(learned_has_tunnel(learned, &who, START));
+}
+
 static void full_tables_forget_the_oldest_and_have_a_text(void **state)
 {
     struct learned *learned = learned_new(), *copy = learned_new();
@@ -449,6 +472,7 @@ static void full_tables_forget_the_oldest_and_have_a_text(void **state)
     assert_false(learned_has_tunnel(learned, &first, START));
     assert_true(learned_has_tunnel(learned, &second, START));
     assert_int_equal(learned_counts(learned, START).tunnels, LEARNED_TUNNELS);
+    others_are_not_pushed_out(learned);
 
     for (unsigned i = 0; i <= LEARNED_CLOSES; i++) {
         snprintf(name, sizeof name, "c%u", i);

@@ -101,7 +101,10 @@ static void decisions_go_at_once_and_evidence_together(void **state)
     assert_non_null(strstr(scene.last.at, "closed 10.0.0.1 00000000000000f1 a "));
     assert_non_null(strstr(scene.last.at, "closed 10.0.0.1 00000000000000f1 b "));
     assert_true(is_on_disk(&scene, "closed 10.0.0.1 00000000000000f1 b "));
+    scene.wanted = 3;
     note(&scene, LEARNED_REFUSED, "c");
+    while (scene.pushed < 3) // some time after the last
+        loop_run(scene.loop);
     assert_int_equal(scene.pushed, 3);
     assert_non_null(strstr(scene.last.at, "tunnel 10.0.0.1 00000000000000f1 c "));
     assert_false(is_on_disk(&scene, "tunnel"));
