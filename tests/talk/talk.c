@@ -26,7 +26,7 @@ enum {
     STEPS = 200,
     PARTIES = 16,    // of one kind in one conversation
     AT_ONCE = 16,    // conversations under way
-    STEP_MS = 30000, // for one step; sanitizers on a busy machine are slow
+    STEP_MS = 100000, // for one step; sanitizers on a busy machine are slow
     CONFIG_BYTES = 8192,
 };
 
