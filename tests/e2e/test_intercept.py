@@ -387,6 +387,23 @@ def test_the_browser_may_finish_sending_first(start, good):
                 inside.incoming.write(tunnel.some(65536))
 
 
+def test_it_ends_in_order_whatever_is_under_way(start, good, start_origin):
+    silent = start_origin(lambda origin, peer: peer.rest())
+    proxy = start()
+    with raw(proxy, "good.test", good.port) as answered, raw(proxy, "good.test", good.port) as begun, \
+            raw(proxy, "good.test", silent.port) as waits, raw(proxy, "good.test", good.port) as shown, \
+            raw(proxy, "good.test", good.port) as opened:
+        assert answered.response.status == 200
+        begun.send(b"\x16\x03\x01")
+        InMemory(waits, own_root(proxy)).say()
+        InMemory(shown, own_root(proxy)).say()
+        shown.some(1)
+        opened.shake_hands(own_root(proxy))
+        assert opened.ask().status == 200
+        wait_for("connection to the origin", lambda: silent.accepted == 1)
+        assert proxy.stop() == 0
+
+
 # ---- requests inside ---------------------------------------------------------------------------------------------------
 
 def test_requests_inside_are_for_the_tunnels_host_alone(start, good):
@@ -587,6 +604,30 @@ def test_what_origins_do_exempts_nothing(start, start_origin, origins, tmp_path)
     with raw(proxy, "good.test", origin.port) as tunnel:
         assert is_ours(tunnel.shake_hands(own_root(proxy)).certificate())
         assert tunnel.ask().status == 200
+
+
+def test_closing_early_exempts_nothing(start, good):
+    """Browsers open connections that they may not need, and close them at any moment."""
+    proxy = start()
+
+    def open_then_close(moment):
+        with raw(proxy, "good.test", good.port) as tunnel:
+            if moment == "answered":
+                return
+            inside = InMemory(tunnel, own_root(proxy))
+            inside.say()
+            if moment == "asked":
+                return
+            if moment == "shown":
+                tunnel.some(1)  # our certificate has come
+                return
+            inside.finish()
+    for moments in (["answered"] * 5, ["asked", "done"] * 3, ["done"] * 5, ["shown", "shown", "done"] * 3):
+        for moment in moments:
+            open_then_close(moment)
+        with raw(proxy, "good.test", good.port) as tunnel:
+            assert is_ours(tunnel.shake_hands(own_root(proxy)).certificate()), moments
+            assert tunnel.ask().status == 200
 
 
 def test_a_stopped_host_is_never_passed_through(start, start_origin, origins):
