@@ -372,8 +372,8 @@ struct page_rules *judge_page_rules(struct judge *judge)
 unsigned judge_page_flags(struct judge *judge, const struct case_file *file,
                           const struct judgement *judgement)
 {
-    struct request page = { .url = file->url, .source = judgement->source,
-                            .type = judgement->type };
+    enum request_type type = judgement->type == TYPE_SUBDOCUMENT ? TYPE_SUBDOCUMENT : TYPE_DOCUMENT;
+    struct request page = { .url = file->url, .source = judgement->source, .type = type };
 
     return matcher_page(judge->matcher, &page) |
            (judgement->type == TYPE_SUBDOCUMENT && page_is_exempt(judge, judgement) ? PAGE_ALL : 0);

@@ -78,11 +78,17 @@ static void drop_links(struct page *page, const struct token *tag)
         (void)rewrite_remove_attribute(page->rewrite, links[i].attribute);
 }
 
+/* Does what is put in at the head hide it? */
+static bool is_in_style(const struct page *page, const struct page_rule *rule)
+{
+    return rule->is_in_style && page->head_size > 0;
+}
+
 static enum rewrite_action hide(struct page *page, const struct rewrite_element *element,
                                 const struct page_rule *rule)
 {
     if (page->strip == PAGE_STRIP_REMOVE || !element->tag) {
-        if (page->strip == PAGE_STRIP_HIDE || (!element->tag && rule->is_in_style))
+        if (page->strip == PAGE_STRIP_HIDE || (!element->tag && is_in_style(page, rule)))
             return REWRITE_KEEP;
         tell(page, PAGE_REMOVED, element->tag, rule->number, SPAN_NONE);
         return REWRITE_REMOVE;
@@ -93,7 +99,7 @@ static enum rewrite_action hide(struct page *page, const struct rewrite_element 
         return REWRITE_HOLLOW;
     }
     tell(page, PAGE_HIDDEN, element->tag, rule->number, SPAN_NONE);
-    if (!rule->is_in_style)
+    if (!is_in_style(page, rule))
         (void)rewrite_add_attributes(page->rewrite, SPAN(PAGE_HIDDEN_ATTRIBUTE));
     return REWRITE_KEEP;
 }
@@ -116,7 +122,7 @@ static enum rewrite_action by_rules(struct page *page, const struct rewrite_elem
         if (rule->action == PAGE_INSPECT && element->is_raw_text &&
             page->inspected_count < INSPECTED_RULES)
             page->inspected[page->inspected_count++] = rule->number;
-        else if (rule->action == PAGE_HIDE && (!hides || rule->is_in_style))
+        else if (rule->action == PAGE_HIDE && (!hides || is_in_style(page, rule)))
             hides = rule;
     }
     if (hides && !element->is_in_hollow && !element->is_foreign)

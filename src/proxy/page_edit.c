@@ -36,20 +36,32 @@ uint64_t page_edit_generation(void)
 
 /* ---- what may be done ---- */
 
-static bool is_page(const struct page_subject *subject)
+enum asker {
+    ASKS_FOR_NO_PAGE,
+    ASKS_FOR_A_PIECE, // perhaps: nothing is put in where it would be put into another page
+    ASKS_FOR_A_PAGE,
+};
+
+/* Browsers say what they want a page for, or at least that they want one, and scripts in them
+ * that they take anything; a simple client says nothing. */
+static enum asker asker_of(const struct page_subject *subject)
 {
     const struct message *request = subject->file->request;
     struct span accept = message_value(request, FIELD_ACCEPT);
+    enum request_type type = subject->judgement->type;
+    bool is_page = type == TYPE_DOCUMENT || type == TYPE_SUBDOCUMENT;
 
-    if (subject->judgement->type != TYPE_DOCUMENT && subject->judgement->type != TYPE_SUBDOCUMENT)
-        return false;
     // What a script asks for is put together by that script.
     if (message_find_name(request, SPAN("X-Requested-With")))
-        return false;
-    if (!message_find_name(request, SPAN("Sec-Fetch-Dest")) && accept.at)
-        return span_find(accept, SPAN("text/html")) < accept.size ||
-               span_find(accept, SPAN("application/xhtml+xml")) < accept.size;
-    return true;
+        return ASKS_FOR_NO_PAGE;
+    if (message_find(request, FIELD_SEC_FETCH_DEST))
+        return is_page ? ASKS_FOR_A_PAGE : ASKS_FOR_NO_PAGE;
+    if (!accept.at)
+        return subject->judgement->source.size ? ASKS_FOR_NO_PAGE : ASKS_FOR_A_PIECE;
+    return span_find(accept, SPAN("text/html")) < accept.size ||
+                   span_find(accept, SPAN("application/xhtml+xml")) < accept.size
+               ? ASKS_FOR_A_PAGE
+               : ASKS_FOR_NO_PAGE;
 }
 
 static unsigned flags_of(const struct page_subject *subject)
@@ -59,8 +71,8 @@ static unsigned flags_of(const struct page_subject *subject)
 
 bool page_edit_may(const struct page_subject *subject)
 {
-    return subject->judgement->is_filtered && judge_database(subject->judge) && is_page(subject) &&
-           !(flags_of(subject) & PAGE_ALL);
+    return subject->judgement->is_filtered && judge_database(subject->judge) &&
+           asker_of(subject) != ASKS_FOR_NO_PAGE && !(flags_of(subject) & PAGE_ALL);
 }
 
 /* The config's answer for the page's host; later sections win. */
@@ -135,12 +147,14 @@ static void plan_done(struct plan *plan)
 /* False: nothing can touch the page. */
 static bool make_plan(struct plan *plan, const struct page_subject *subject)
 {
+    enum asker asker = asker_of(subject);
     struct page_rules *rules;
     struct span host;
     unsigned flags;
 
     *plan = (struct plan){ .head.limit_bytes = HEAD_BYTES, .connect.limit_bytes = PAGE_URL_BYTES };
-    if (!subject->judgement->is_filtered || !judge_database(subject->judge) || !is_page(subject))
+    if (!subject->judgement->is_filtered || !judge_database(subject->judge) ||
+        asker == ASKS_FOR_NO_PAGE)
         return false;
     flags = flags_of(subject);
     if (flags & PAGE_ALL)
@@ -153,7 +167,7 @@ static bool make_plan(struct plan *plan, const struct page_subject *subject)
     url_parse_host(&plan->host, &plan->host_room, subject->file->target->host);
     host = span_of(plan->host.at, plan->host.size);
     plan->setup.sheet = page_rules_sheet(rules, host, flags);
-    if (plan->setup.sheet && !write_head(plan, subject, host)) {
+    if (plan->setup.sheet && asker == ASKS_FOR_A_PAGE && !write_head(plan, subject, host)) {
         plan->head.size = plan->connect.size = 0;
         plan->policy = (struct page_policy){ 0 };
     }

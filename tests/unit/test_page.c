@@ -142,7 +142,7 @@ static const struct {
       "<svg><image href=//ads.example/x /></svg>" },
     // cosmetic rules
     { PAGE_STRIP_HIDE, "##.ad", "<p class=ad>x</p>", "<p hidden=\"-\" class=ad>x</p>" },
-    { PAGE_STRIP_HIDE, "news.example##.ad", "<p class=ad>x</p>", "<p class=ad>x</p>" },
+    { PAGE_STRIP_HIDE, "news.example##.ad", "<p class=ad>x</p>", "<p hidden=\"-\" class=ad>x</p>" },
     { PAGE_STRIP_HOLLOW, "##.ad", "<p class=ad>x</p>", "<p hidden=\"-\" class=ad></p>" },
     { PAGE_STRIP_HOLLOW, "##.ad", "<p class=ad>x<script>y</script></p>",
       "<p hidden=\"-\" class=ad><script>y</script></p>" },
@@ -209,6 +209,26 @@ static void pages_come_out_as_wanted(void **state)
         }
         close_rules();
     }
+}
+
+static void what_the_style_hides_is_not_touched(void **state)
+{
+    struct page_setup setup = { .url = SPAN(PAGE_URL), .head = SPAN("<style>x</style>") };
+    struct page *page;
+
+    (void)state;
+    open_rules("news.example##.a\n##.b\n##.c\nnews.example##.c");
+    setup.sheet = page_rules_sheet(rules, SPAN("www.news.example"), 0);
+    output.size = 0;
+    page = page_new(&setup, &events, NULL);
+    page_sheet_unref(&setup.sheet);
+    page_feed(page, SPAN("<p class=a>x<p class=b>y<p class=c>z"));
+    page_finish(page);
+    page_free(&page);
+    assert_true(
+        span_equal(buffer_span(&output),
+                   SPAN("<style>x</style><p class=a>x<p hidden=\"-\" class=b>y<p class=c>z")));
+    close_rules();
 }
 
 static void a_policy_in_the_page_lets_the_script_ask(void **state)
@@ -368,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_come_out_as_wanted),
+        cmocka_unit_test(what_the_style_hides_is_not_touched),
         cmocka_unit_test(a_policy_in_the_page_lets_the_script_ask),
         cmocka_unit_test(sheets_say_what_holds),
         cmocka_unit_test(sheets_of_many_hosts_come_and_go),
