@@ -477,8 +477,8 @@ uint32_t database_place(const struct image_view *view, rule_number rule)
 
 bool database_rule(const struct database *database, rule_number rule, struct rule_view *out)
 {
-    const struct image_view *view = &database->view;
-    uint32_t place = database_place(view, rule), codes, count;
+    const struct image_view *view = database ? &database->view : NULL;
+    uint32_t place = view ? database_place(view, rule) : UINT32_MAX, codes, count;
     bool is_host_record = rule & IMAGE_NUMBER_HOST;
 
     if (place == UINT32_MAX || !find_codes(view, is_host_record, rule & ~IMAGE_NUMBER_HOST, &codes,

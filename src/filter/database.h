@@ -48,7 +48,7 @@ struct rule_view {
 };
 
 /* Fills in `view`: text points into view->room, list into the database. Not for the hot path:
- * texts are unpacked. False for 0 or a number that is none of this database. */
+ * texts are unpacked. False for 0, for a number that is none of this database, and without one. */
 bool database_rule(const struct database *database, rule_number rule, struct rule_view *view);
 
 #endif
