@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 
-from house import DEJUNK, Closed, Peer, answering, read_response, reply
+from house import Closed, Peer, answering, read_response, reply
 
 LEAF = "basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=%s\n"
 
@@ -147,12 +147,6 @@ def fetch(proxy, roots, host, port, target="/", **how):
 def own_root(proxy):
     """The file with the certificate that devices trust."""
     return proxy.directory / "state" / "ca" / "root.pem"
-
-
-def export_root(proxy, to):
-    subprocess.run([str(DEJUNK), "ca", "-c", str(proxy.directory / "proxy.conf"), "export", str(to)],
-                   check=True, capture_output=True)
-    return to
 
 
 def is_ours(text):

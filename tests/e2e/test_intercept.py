@@ -9,9 +9,9 @@ import threading
 import time
 
 import pytest
-from house import Closed, Peer, answering, ask, read_request, read_response, reply, wait_for
-from intercept_house import (Authority, Tunnel, dead_port, export_root, fetch, hello, is_ours, openssl,
-                             own_root, secure)
+from house import Closed, answering, read_request, reply, wait_for
+from intercept_house import (Authority, Tunnel, dead_port, fetch, hello, is_ours, openssl, own_root,
+                             secure)
 
 HOSTS = "127.0.0.1 good.test other.test bad.test ads.test page.test slow.test\n"
 
