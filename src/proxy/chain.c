@@ -249,6 +249,19 @@ void chain_end(struct chain *chain)
     chain->has_ended = true;
 }
 
+/* Some of a body that is not coded, where it is. */
+static struct span take_plain(struct chain *chain, bool *is_dry)
+{
+    struct span bytes = rest_of(&chain->input, chain->input_taken);
+
+    if (bytes.size > BODY_EDIT_STEP_BYTES)
+        bytes.size = BODY_EDIT_STEP_BYTES;
+    chain->input_taken += bytes.size;
+    *is_dry = chain->input_taken == chain->input.size;
+    chain->is_decoded = *is_dry && chain->has_ended;
+    return bytes;
+}
+
 /* Some of the body, decoded. *is_dry: there is no more of it now. */
 static enum error_kind decode(struct chain *chain, char *to, size_t room, size_t *made,
                               bool *is_dry, struct error *error)
@@ -351,11 +364,15 @@ enum chain_state chain_run(struct chain *chain, struct error *error)
                                                                       : fail(chain, 0, error);
         if (chain->output.size - chain->output_taken >= CHAIN_OUTPUT_BYTES)
             return CHAIN_BUSY;
-        made = 0;
-        kind = decode(chain, piece, sizeof piece, &made, &is_dry, error);
-        edit(chain, span_of(piece, made));
-        if (kind)
-            return fail(chain, kind, error);
+        if (!chain->decoder) {
+            edit(chain, take_plain(chain, &is_dry));
+        } else {
+            made = 0;
+            kind = decode(chain, piece, sizeof piece, &made, &is_dry, error);
+            edit(chain, span_of(piece, made));
+            if (kind)
+                return fail(chain, kind, error);
+        }
         encode(chain, is_dry && !chain->is_decoded ? ENCODER_FLUSH : ENCODER_GO_ON);
         if (chain->is_decoded || chain->has_failed)
             continue;

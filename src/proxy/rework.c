@@ -182,6 +182,7 @@ void rework_request(struct rework *r, struct message *request,
         set_outlook(r, request);
     if (r->may_be_page || r->may_be_text) {
         r->generation = generation_of(r->proxy, r->file.settings);
+        r->of_rules = r->proxy->generation.of_rules;
         outlook = r->judgement->type_is_guess && !r->may_be_text ? OUTLOOK_UNKNOWN : OUTLOOK_EDITED;
     }
     if (has_condition(request))
@@ -269,12 +270,13 @@ static void put_fields_back(struct rework *r)
 static void log_rule(const struct rework *r, rule_number rule, const char *why, uint64_t at_bytes)
 {
     char text[RULE_TEXT_BYTES + 4], list[100], host[260];
+    struct database *database = judge_database(r->proxy->judge);
     const char *by = "";
     struct rule_view view;
 
     text[0] = list[0] = '\0';
-    view.line = 0;
-    if (rule && database_rule(judge_database(r->proxy->judge), rule, &view)) {
+    if (rule && database && database_generation(database) == r->of_rules &&
+        database_rule(database, rule, &view)) {
         log_text(text, sizeof text, view.text);
         log_text(list, sizeof list, view.list);
         by = " rule=";

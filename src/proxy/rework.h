@@ -33,8 +33,8 @@ struct rework {
     struct message *response;
     uint64_t number; // of the exchange
     bool may_be_page, may_be_text;
-    bool is_page; // it is
-    uint64_t generation;
+    bool is_page;                  // it is
+    uint64_t generation, of_rules; // of_rules: that rule numbers belong to
     struct validators asked;
     struct span accepts; // the browser's Accept-Encoding
     struct page_subject subject;

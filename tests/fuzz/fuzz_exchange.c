@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "filter/compile.h"
+#include "filter/list.h"
 #include "http/http1.h"
 #include "io/listener.h"
 #include "proxy/context.h"
@@ -47,6 +49,7 @@ static struct scene { // one for the process: a proxy is dear to make
     unsigned idle_rounds, end_rounds;
     bool is_ending;
     struct loop_task task;
+    struct compiler *compiler;
 } scene;
 
 /* ---- the oracle: what the origin got, read strictly ---------------------------------------------
@@ -115,6 +118,33 @@ static int listen_somewhere(struct address *at)
     return fd;
 }
 
+static void add_rule(void *owner, const struct rule *rule, uint32_t line)
+{
+    compiler_add(owner, rule, line);
+}
+
+/* Pages and texts are changed, too. The rules live as long as the process. */
+static void use_rules(void)
+{
+    static const char rules[] = "##^.ad\n##.x\n||ads.test^\n/banner/\n$removeparam=u\n"
+                                "||a.test^$replace=/one/two/g\n";
+    struct compiler *compiler = compiler_new();
+    struct list_reader reader = { .is_trusted = true, .on_rule = add_rule, .owner = compiler };
+    struct compile_counts counts;
+    struct list_summary summary;
+    struct database *database;
+    struct error error;
+    struct span image;
+
+    compiler_begin_list(compiler, SPAN("fuzz"));
+    list_read(&summary, &reader, span_text(rules));
+    CHECK(compiler_finish(compiler, &image, &counts, &error) == ERROR_NONE);
+    CHECK(database_open(&database, image, &error) == ERROR_NONE);
+    proxy_use_rules(scene.proxy, database);
+    database_unref(&database);
+    scene.compiler = compiler;
+}
+
 static void set_the_scene(void)
 {
     struct proxy_setup setup = { .metrics = &scene.metrics,
@@ -140,6 +170,7 @@ static void set_the_scene(void)
     CHECK(proxy_new(&scene.proxy, &setup, &error) == ERROR_NONE);
     CHECK(proxy_listen(scene.proxy, scene.proxy_fd, &error) == ERROR_NONE);
     config_unref(&setup.config);
+    use_rules();
     scene.task = (struct loop_task){ .run = step_on };
 }
 
