@@ -11,6 +11,7 @@ import zlib
 import pytest
 from admin_house import status, wait_for_control
 from daemon_house import reload, wait_for_log, workers
+from intercept_house import Authority, fetch, own_root, secure
 from house import Growth, Peer, answering, ask, read_request, read_response, reply, wait_for
 
 PAGE = [("Accept", "text/html"), ("Accept-Encoding", "gzip, deflate, br, zstd")]
@@ -384,6 +385,21 @@ def test_a_browser_that_reads_slowly_holds_nothing_up(start, start_origin):
     assert growth.bytes < 24 << 20, growth.bytes
     for peer in peers:
         peer.close()
+
+
+def test_a_page_inside_https(start, start_origin, tmp_path):
+    origins = Authority(tmp_path / "origins")
+    proxy = start(intercept="all",
+                  extra_ca=[str(origins.root)])
+    context = origins.server("DNS:news.example", protocols=["http/1.1"])
+    body = START + AD + b"<p>words of the day</p>" * 40000 + END
+    origin = start_origin(secure(context, serving(gzip.compress(body), html_in("gzip", ETag='"e"'))))
+    got = fetch(proxy, own_root(proxy), "news.example", origin.port, headers=PAGE)
+    assert without_ours(got.body) == body.replace(AD, b"") and got.is_complete
+    assert got.fields["etag"].startswith('W/"e-dj')
+    cut = start_origin(secure(context, serving(gzip.compress(body)[:-30], html_in("gzip"))))
+    got = fetch(proxy, own_root(proxy), "news.example", cut.port, headers=PAGE)
+    assert not got.is_complete
 
 
 # ---- damage ------------------------------------------------------------------------------------------
