@@ -29,6 +29,8 @@ enum {
     SECRET_BYTES = 256 * 1024, // OpenSSL's own locked heap
     SECRET_PIECE_BYTES = 32,
     NAME_SHOWN_BYTES = 300,
+    REFUSALS_PER_S = 1, // told in the log, of each worker
+    REFUSALS_BURST = 10,
 };
 
 struct signing;
@@ -45,7 +47,9 @@ struct signing {
     int channel;
     ev_io incoming;
     struct signer signer;
-    struct sign_limit limits[CREW_WORKERS]; // by place: a worker that ends gains nothing by it
+    struct sign_limit limits[CREW_WORKERS];  // by place: a worker that ends gains nothing by it
+    struct sign_limit telling[CREW_WORKERS]; // of refusals
+    size_t untold[CREW_WORKERS];
     struct line lines[LINES];
     int exit_code;
 };
@@ -230,20 +234,28 @@ static const char *first_name(char to[NAME_SHOWN_BYTES], struct span packet, siz
     return to;
 }
 
+/* A worker that asks for what it cannot have does not fill the log. */
 static void log_outcome(const struct line *line, enum sign_outcome outcome, struct span packet)
 {
+    struct signing *it = line->of;
     char name[NAME_SHOWN_BYTES];
-    enum log_level level = outcome == SIGN_DONE   ? LOG_LEVEL_INFO
-                           : outcome == SIGN_RATE ? LOG_LEVEL_DEBUG // one line each second, below
-                                                  : LOG_LEVEL_WARNING;
     size_t names;
 
-    if (!log_is_on(level))
+    if (outcome == SIGN_DONE) {
+        if (!log_is_on(LOG_LEVEL_INFO))
+            return;
+        first_name(name, packet, &names);
+        log_info("signed for worker %zu: %s, %zu names", line->place, name, names);
         return;
+    }
+    if (!sign_limit_take(&it->telling[line->place], now_ms())) {
+        it->untold[line->place]++;
+        return;
+    }
     first_name(name, packet, &names);
-    log_write(level, "%s for worker %zu: %s, %zu names",
-              outcome == SIGN_DONE ? "signed" : sign_outcome_words(outcome), line->place, name,
-              names);
+    log_warning("refused to worker %zu: %s, %zu names: %s (%zu like it were not told)", line->place,
+                name, names, sign_outcome_words(outcome), it->untold[line->place]);
+    it->untold[line->place] = 0;
 }
 
 static void answer(struct line *line, struct span packet)
@@ -434,6 +446,8 @@ static enum error_kind begin(struct signing *it, struct error *error)
     if (kind != ERROR_NONE)
         return kind;
     set_limits(it, it->begin->config);
+    for (size_t i = 0; i < CREW_WORKERS; i++)
+        sign_limit_init(&it->telling[i], REFUSALS_PER_S, REFUSALS_BURST, now_ms());
     it->signer.authority = load(it->begin->config);
     kind = tell_authority(it, error);
     if (kind == ERROR_NONE && jail_is_wanted())
