@@ -10,6 +10,7 @@
 #define DEJUNK_TESTS_NAIVE_CASES_H
 
 #include <stdlib.h>
+#include <strings.h>
 
 #include "filter/compile.h"
 #include "filter/match.h"
@@ -390,6 +391,13 @@ static inline void write_rule(struct chooser *chooser, struct naive_rule *rule)
             put_option(&line, rule, i, false);
     snprintf(rule->sense, sizeof rule->sense, "%s%s%s%s %x", rule->is_exception ? "@@" : "",
              rule->is_regex ? "regex " : "", pattern, options, naive_types_of(rule));
+    options[0] = 0;
+    line.size = 0;
+    for (unsigned i = 0; i < OPTIONS; i++)
+        if (i > 1 && i != 3)
+            put_option(&line, rule, i, false);
+    snprintf(rule->rest, sizeof rule->rest, "%s%s%s%s %x", rule->is_exception ? "@@" : "",
+             rule->is_regex ? "regex " : "", pattern, options, naive_types_of(rule));
     if (naive_is_about_all(rule) && !rule->is_exception && !rule->is_important) {
         naive_lower(rule->sense); // nor is it `all`
         rule->sense[0] = '!';
@@ -460,6 +468,36 @@ static inline void make_rule(struct chooser *chooser, struct cases *cases, unsig
     write_rule(chooser, rule);
 }
 
+static inline bool has_negated(const struct naive_names *names)
+{
+    bool is_any = false;
+
+    for (unsigned i = 0; i < names->count; i++)
+        is_any = is_any || names->items[i].is_not;
+    return is_any;
+}
+
+/* A badfilter that is the rule but for its domains takes these from it. */
+static inline void take_names(struct naive_rule *rule, const struct naive_rule *bad)
+{
+    unsigned kept = 0;
+
+    if (rule->domains.count == 0 || bad->domains.count == 0 || has_negated(&rule->domains) ||
+        has_negated(&bad->domains) || strcmp(rule->rest, bad->rest) != 0)
+        return;
+    for (unsigned i = 0; i < rule->domains.count; i++) {
+        bool is_taken = false;
+
+        for (unsigned k = 0; k < bad->domains.count; k++)
+            is_taken = is_taken ||
+                       strcasecmp(rule->domains.items[i].name, bad->domains.items[k].name) == 0;
+        if (!is_taken)
+            rule->domains.items[kept++] = rule->domains.items[i];
+    }
+    rule->domains.count = kept;
+    rule->is_dead = kept == 0;
+}
+
 static inline void make_cases(struct chooser *chooser, struct cases *cases)
 {
     cases->request_count = 1 + choose(chooser, CASE_REQUESTS);
@@ -472,6 +510,10 @@ static inline void make_cases(struct chooser *chooser, struct cases *cases)
         for (unsigned k = 0; cases->rules[i].is_badfilter && k < cases->rule_count; k++)
             if (strcmp(cases->rules[i].sense, cases->rules[k].sense) == 0)
                 cases->rules[k].is_dead = true;
+    for (unsigned i = 0; i < cases->rule_count; i++)
+        for (unsigned k = 0; cases->rules[i].is_badfilter && k < cases->rule_count; k++)
+            if (!cases->rules[k].is_badfilter && !cases->rules[k].is_dead)
+                take_names(&cases->rules[k], &cases->rules[i]);
 }
 
 // ---- the engine against them ----

@@ -46,6 +46,7 @@ struct naive_rule {
     char value[40];
     char text[1400];  // the line
     char sense[1400]; // equal for lines that say the same, a badfilter not looked at
+    char rest[1400];  // the same without `domain=`
     bool is_dead;     // a badfilter took it away
 };
 

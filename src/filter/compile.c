@@ -23,6 +23,7 @@ enum {
     SOURCE_LIMIT = 1024,   // names of one rule that it may be entered under
     PATTERN_LIMIT = 16384, // bytes of a pattern
     LITERAL = 16,          // bytes of a pattern in its record
+    BADFILTERS = 64,       // that take domains from one rule
     FILTER_BITS = 16,      // of the filter in front of a table of windows, at most: 64 kB
 };
 
@@ -45,12 +46,18 @@ struct draft { // a rule that is not a plain host
     struct span client, address, header, request_header, value;
     struct set domains, to, denyallow;
     XXH128_hash_t identity;
+    XXH128_hash_t rest; // its identity but for `domains`, when it has such
     uint32_t place, number, regex, once;
     uint32_t page_flags;
     uint16_t types, methods;
     uint8_t party, anchor, modifier;
     bool is_exception, is_important, is_regex, is_match_case, is_cname, is_right_anchored, is_host,
         is_everything, is_dead;
+};
+
+struct bad_domains { // of a badfilter: its own rule, and others but for these domains
+    XXH128_hash_t rest;
+    struct set set;
 };
 
 enum entry_kind { ENTRY_NAME, ENTRY_WINDOW, ENTRY_LOOSE };
@@ -73,6 +80,7 @@ struct compiler {
     struct vector lists;   // uint32_t: names, offsets in TEXTS
     struct vector drafts, entries, items;
     struct vector badfilters;      // XXH128_hash_t
+    struct vector bad_domains;     // struct bad_domains
     struct vector bad_plain_hosts; // struct span
     struct vector host_rules;      // uint32_t for each name and book: rules that could stand there
     // sections under construction
@@ -106,6 +114,7 @@ void compiler_free(struct compiler **compiler)
         return;
     struct vector *vectors[] = {
         &it->lists,     &it->drafts,       &it->entries,   &it->items,       &it->badfilters,
+        &it->bad_domains,
         &it->bad_plain_hosts, &it->host_rules, &it->buckets, &it->slots,     &it->hosts,
         &it->name_words, &it->rules,       &it->numbers,   &it->extras,      &it->sets,
         &it->windows,   &it->regexes,      &it->suffix_words, &it->texts,    &it->lines,
@@ -426,6 +435,14 @@ static XXH128_hash_t identity_of(const struct rule *rule)
     return XXH3_128bits(&all, sizeof all);
 }
 
+static XXH128_hash_t rest_identity_of(const struct rule *rule)
+{
+    struct rule other = *rule;
+
+    other.domains = SPAN_NONE;
+    return identity_of(&other);
+}
+
 /* The pattern in lower case, or with its capitals; a host at its start in lower case and as A-labels
  * in any case. */
 static struct span clean_pattern(struct compiler *compiler, const struct rule *rule,
@@ -605,6 +622,8 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
                           !rule->denyallow.at && !rule->client.at && !rule->address.at &&
                           !rule->header.at && !rule->request_header.at && !rule->is_cname;
     draft.identity = identity_of(rule);
+    if (rule->domains.at)
+        draft.rest = rest_identity_of(rule);
     *VECTOR_ADD(compiler->drafts, struct draft) = draft;
     return is_part ? REASON_PART : REASON_NONE;
 }
@@ -719,6 +738,33 @@ static enum rule_reason add_cosmetic(struct compiler *compiler, const struct rul
     return REASON_HOST;
 }
 
+static int compare_items(const void *a, const void *b)
+{
+    uint32_t x = ((const struct item *)a)->number, y = ((const struct item *)b)->number;
+    return x < y ? -1 : x > y;
+}
+
+static void add_badfilter(struct compiler *compiler, const struct rule *rule)
+{
+    struct bad_domains bad;
+    bool is_part = false;
+
+    compiler->negated++;
+    if (is_plain(rule)) {
+        *VECTOR_ADD(compiler->bad_plain_hosts, struct span) = rule->pattern;
+        return;
+    }
+    *VECTOR_ADD(compiler->badfilters, XXH128_hash_t) = identity_of(rule);
+    if (!rule->domains.at || span_find_byte(rule->domains, '~') < rule->domains.size ||
+        span_find_byte(rule->domains, '/') < rule->domains.size ||
+        !add_set(compiler, &bad.set, rule->domains, &is_part))
+        return;
+    bad.rest = rest_identity_of(rule);
+    qsort((struct item *)compiler->items.at + bad.set.first, bad.set.count, sizeof(struct item),
+          compare_items);
+    *VECTOR_ADD(compiler->bad_domains, struct bad_domains) = bad;
+}
+
 enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule, uint32_t line)
 {
     uint32_t place;
@@ -738,11 +784,7 @@ enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule
     if (rule->kind != RULE_NETWORK)
         return REASON_NONE;
     if (rule->is_badfilter) {
-        compiler->negated++;
-        if (is_plain(rule))
-            *VECTOR_ADD(compiler->bad_plain_hosts, struct span) = rule->pattern;
-        else
-            *VECTOR_ADD(compiler->badfilters, XXH128_hash_t) = identity_of(rule);
+        add_badfilter(compiler, rule);
         return REASON_NONE;
     }
     if (is_plain(rule))
@@ -755,6 +797,51 @@ enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule
 static int compare_identities(const void *a, const void *b)
 {
     return memcmp(a, b, sizeof(XXH128_hash_t));
+}
+
+static int compare_rests(const void *a, const void *b)
+{
+    return memcmp(&((const struct bad_domains *)a)->rest, &((const struct bad_domains *)b)->rest,
+                  sizeof(XXH128_hash_t));
+}
+
+/* Of a badfilter's names, which are sorted. */
+static bool has_item(const struct compiler *compiler, const struct set *set, struct item item)
+{
+    const struct item *items = (const struct item *)compiler->items.at + set->first;
+
+    return bsearch(&item, items, set->count, sizeof *items, compare_items) != NULL;
+}
+
+/* A badfilter that is the rule but for its domains takes these from it: "$domain=a|b" and
+ * "$domain=a,badfilter" leave "$domain=b". Neither may have a domain that is negated. */
+static void take_domains(struct compiler *compiler, struct draft *draft)
+{
+    const struct bad_domains *all = compiler->bad_domains.at, *found;
+    size_t count = compiler->bad_domains.count, i;
+    struct set *set = &draft->domains;
+    struct bad_domains key = { .rest = draft->rest };
+    struct item *items = (struct item *)compiler->items.at + set->first;
+
+    if (!count || !set->is_there)
+        return;
+    found = bsearch(&key, all, count, sizeof *all, compare_rests);
+    if (!found)
+        return;
+    for (i = 0; i < set->count; i++)
+        if (items[i].is_not)
+            return;
+    for (i = (size_t)(found - all); i > 0 && compare_rests(&all[i - 1], &key) == 0; i--)
+        ;
+    for (unsigned n = 0; n < BADFILTERS && i < count && compare_rests(&all[i], &key) == 0; n++, i++) {
+        uint32_t kept = 0;
+
+        for (uint32_t k = 0; k < set->count; k++)
+            if (items[k].is_regex || !has_item(compiler, &all[i].set, items[k]))
+                items[kept++] = items[k];
+        set->count = kept;
+    }
+    draft->is_dead = set->count == 0;
 }
 
 static void drop_negated(struct compiler *compiler)
@@ -775,6 +862,9 @@ static void drop_negated(struct compiler *compiler)
     if (compiler->badfilters.count)
         qsort(compiler->badfilters.at, compiler->badfilters.count, sizeof(XXH128_hash_t),
               compare_identities);
+    if (compiler->bad_domains.count)
+        qsort(compiler->bad_domains.at, compiler->bad_domains.count, sizeof(struct bad_domains),
+              compare_rests);
     while (size < count * 2)
         size *= 2;
     table = calloc(size, sizeof *table); // of identities: index + 1
@@ -788,6 +878,11 @@ static void drop_negated(struct compiler *compiler)
             bsearch(&draft->identity, compiler->badfilters.at, compiler->badfilters.count,
                     sizeof(XXH128_hash_t), compare_identities)) {
             draft->is_dead = true;
+            compiler->negated++;
+            continue;
+        }
+        take_domains(compiler, draft);
+        if (draft->is_dead) {
             compiler->negated++;
             continue;
         }
