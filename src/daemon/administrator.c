@@ -2,7 +2,8 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -33,6 +34,8 @@ struct administrator {
     int channel;
     ev_io incoming;
     struct local locals[LOCALS];
+    char control_path[PATH_MAX]; // empty: there is none
+    bool is_jailed;
     int exit_code;
 };
 
@@ -163,23 +166,46 @@ static void local_open(struct administrator *it, int fd)
 
 /* ---- what the master says ---- */
 
+static void end_now(struct administrator *it, int exit_code)
+{
+    it->exit_code = exit_code;
+    ev_io_stop(it->loop->ev, &it->incoming);
+    loop_stop(it->loop);
+}
+
+/* The control socket is somewhere else from now on, where this process may not go. */
+static bool has_moved(const struct administrator *it, const struct config *config)
+{
+    char path[PATH_MAX];
+
+    return it->is_jailed && admin_control_path(path, sizeof path, config) &&
+           strcmp(path, it->control_path) != 0;
+}
+
 static void configure(struct administrator *it, const struct message *message)
 {
+    bool is_elsewhere = false;
     struct message reply = message_of(MESSAGE_CONFIGURED);
     struct config *config = NULL;
     struct error error = { .kind = ERROR_NONE };
 
     reply.configured.generation = message->parcel.generation;
-    reply.configured.kind = (uint32_t)parcel_read_config(&config, message->fd,
-                                                         message->parcel.size_bytes, &error);
+    reply.configured.kind =
+        (uint32_t)parcel_read_config(&config, message->fd, message->parcel.size_bytes, &error);
     if (reply.configured.kind == ERROR_NONE) {
-        admin_configure(it->admin, config);
+        is_elsewhere = has_moved(it, config);
+        if (!is_elsewhere)
+            admin_configure(it->admin, config);
         log_set_level(worker_log_level(config, it->begin->verbosity));
     } else {
         message_set_text(reply.configured.text, sizeof reply.configured.text, error.text);
     }
     config_unref(&config);
     tell_master(it, &reply);
+    if (is_elsewhere) {
+        log_notice("begins anew, for another runtime_dir");
+        end_now(it, EX_OK);
+    }
 }
 
 static void use_state(struct administrator *it, const struct message_state *from)
@@ -204,13 +230,6 @@ static void use_state(struct administrator *it, const struct message_state *from
     _Static_assert(sizeof state.reload_problem == sizeof from->last_error, "copied whole");
     memcpy(state.reload_problem, from->last_error, sizeof state.reload_problem);
     admin_use_state(it->admin, &state);
-}
-
-static void end_now(struct administrator *it, int exit_code)
-{
-    it->exit_code = exit_code;
-    ev_io_stop(it->loop->ev, &it->incoming);
-    loop_stop(it->loop);
 }
 
 static void obey(struct administrator *it, struct message *message)
@@ -287,6 +306,31 @@ static void serve(struct administrator *it)
             local_close(local);
 }
 
+/* Its files, its socket, and what the kernel tells of processes; the rest is behind walls. */
+static enum error_kind enter_jail(struct administrator *it, const char *state_dir,
+                                  const struct config *config, struct error *error)
+{
+    char runtime_dir[PATH_MAX] = "";
+    struct jail_place places[3];
+    size_t count = 0;
+    char *slash;
+
+    places[count++] = (struct jail_place){ "/proc", JAIL_READ };
+    if (state_dir[0] != '\0')
+        places[count++] = (struct jail_place){ state_dir, JAIL_KEEP };
+    if (!admin_control_path(it->control_path, sizeof it->control_path, config))
+        it->control_path[0] = '\0';
+    memcpy(runtime_dir, it->control_path, sizeof runtime_dir);
+    slash = strrchr(runtime_dir, '/');
+    if (slash && slash > runtime_dir) {
+        *slash = '\0';
+        mkdir(runtime_dir, 0750); // opening the socket says what is wrong otherwise
+        places[count++] = (struct jail_place){ runtime_dir, JAIL_SOCKETS };
+    }
+    it->is_jailed = true;
+    return jail_enter_with(places, count, error);
+}
+
 int administrator_run(const struct crew_start *start)
 {
     struct administrator it = { .begin = start->begin, .channel = start->channel };
@@ -304,16 +348,15 @@ int administrator_run(const struct crew_start *start)
     child_keep_only(&start->channel, 1);
     for (size_t i = 0; i < LOCALS; i++)
         it.locals[i].fd = -1;
-    if (jail_is_wanted() &&
-        (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)) {
-        log_error("privileges cannot be given up");
-        return EX_OSERR;
-    }
     if (installation_state_dir(state_dir, sizeof state_dir, setup.config, &error) != ERROR_NONE) {
         log_warning("passes will not outlive this process: %s", error.text);
         state_dir[0] = '\0';
     }
     if (loop_new(&it.loop, &error) != ERROR_NONE) {
+        log_error("%s", error.text);
+        return EX_OSERR;
+    }
+    if (jail_is_wanted() && enter_jail(&it, state_dir, setup.config, &error) != ERROR_NONE) {
         log_error("%s", error.text);
         return EX_OSERR;
     }

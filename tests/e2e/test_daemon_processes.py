@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from admin_house import admin_pid, command, wait_for_control
 from daemon_house import (Download, Held, Load, Tunnel, children, echo, is_running, refuses,
                           status_of, wait_for_log, workers)
 from house import DEJUNK, SANITIZED, TOP, answering, ask, free_port, reply, wait_for
@@ -60,6 +61,27 @@ def test_workers_are_jailed(start_proxy, origin):
             if target.startswith("/") and int(fd) > 2:
                 assert target == "/dev/null", target
             assert "inotify" not in target  # that is the master's
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers need what the jail takes away")
+def test_admin_is_jailed_too(start_proxy, origin):
+    proxy = start_proxy(workers=1)
+    assert ask(proxy, "http://dejunk/").status == 200
+    pid = admin_pid(proxy)
+    assert status_of(pid, "Seccomp") == "2"
+    assert status_of(pid, "NoNewPrivs") == "1"
+    assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
+
+
+def test_admin_begins_anew_for_another_runtime_directory(start_proxy, origin, tmp_path):
+    proxy = start_proxy(workers=1)
+    wait_for_control(proxy)
+    proxy.options["runtime_dir"] = str(tmp_path / "elsewhere")
+    proxy.write_config()
+    os.kill(proxy.pid, signal.SIGHUP)
+    wait_for("control socket", (tmp_path / "elsewhere" / "control.sock").exists)
+    wait_for("answer", lambda: command(proxy, "status")[0] == 0)
+    assert ask(proxy, origin.url + "/").status == 200
 
 
 PROBE = TOP / "tests/e2e/jail_probe.c"

@@ -36,9 +36,18 @@ static int result(long value)
 static int parent; // of the jailed process
 static int listener, channel;
 
-static int try_open(void) { return result(open("/etc/passwd", O_RDONLY)); }
-static int try_open_nothing(void) { return result(open("/", O_PATH)); }
-static int try_create(void) { return result(open("/tmp/dejunk-jail", O_CREAT | O_WRONLY, 0600)); }
+static int try_open(void)
+{
+    return result(open("/etc/passwd", O_RDONLY));
+}
+static int try_open_nothing(void)
+{
+    return result(open("/", O_PATH));
+}
+static int try_create(void)
+{
+    return result(open("/tmp/dejunk-jail", O_CREAT | O_WRONLY, 0600));
+}
 static int try_openat2(void)
 {
     uint64_t how[3] = { O_RDONLY };
@@ -49,23 +58,59 @@ static int try_stat(void)
     struct stat about;
     return result(stat("/etc/passwd", &about));
 }
-static int try_access(void) { return result(access("/etc/passwd", R_OK)); }
-static int try_unlink(void) { return result(unlink("/tmp/dejunk-jail-nothing")); }
+static int try_access(void)
+{
+    return result(access("/etc/passwd", R_OK));
+}
+static int try_unlink(void)
+{
+    return result(unlink("/tmp/dejunk-jail-nothing"));
+}
 static int try_exec(void)
 {
     char *const arguments[] = { (char[]){ "true" }, NULL };
     return result(execv("/bin/true", arguments));
 }
-static int try_fork(void) { return result(syscall(SYS_fork)); }
-static int try_clone(void) { return result(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)); }
-static int try_ptrace(void) { return result(ptrace(PTRACE_ATTACH, parent, NULL, NULL)); }
-static int try_ptrace_me(void) { return result(ptrace(PTRACE_TRACEME, 0, NULL, NULL)); }
-static int try_kill(void) { return result(kill(parent, 0)); }
-static int try_tgkill(void) { return result(syscall(SYS_tgkill, parent, parent, 0)); }
-static int try_unix(void) { return result(socket(AF_UNIX, SOCK_STREAM, 0)); }
-static int try_netlink(void) { return result(socket(AF_NETLINK, SOCK_RAW, 0)); }
-static int try_packet(void) { return result(socket(AF_PACKET, SOCK_RAW, 0)); }
-static int try_raw(void) { return result(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)); }
+static int try_fork(void)
+{
+    return result(syscall(SYS_fork));
+}
+static int try_clone(void)
+{
+    return result(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+}
+static int try_ptrace(void)
+{
+    return result(ptrace(PTRACE_ATTACH, parent, NULL, NULL));
+}
+static int try_ptrace_me(void)
+{
+    return result(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+}
+static int try_kill(void)
+{
+    return result(kill(parent, 0));
+}
+static int try_tgkill(void)
+{
+    return result(syscall(SYS_tgkill, parent, parent, 0));
+}
+static int try_unix(void)
+{
+    return result(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+static int try_netlink(void)
+{
+    return result(socket(AF_NETLINK, SOCK_RAW, 0));
+}
+static int try_packet(void)
+{
+    return result(socket(AF_PACKET, SOCK_RAW, 0));
+}
+static int try_raw(void)
+{
+    return result(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+}
 static int try_datagram_pair(void)
 {
     int ends[2];
@@ -77,26 +122,56 @@ static int try_bind(void)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     return result(bind(fd, (struct sockaddr *)&at, sizeof at));
 }
-static int try_listen(void) { return result(listen(socket(AF_INET, SOCK_STREAM, 0), 1)); }
-static int try_dumpable(void) { return result(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)); }
+static int try_listen(void)
+{
+    return result(listen(socket(AF_INET, SOCK_STREAM, 0), 1));
+}
+static int try_dumpable(void)
+{
+    return result(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
 static int try_limit(void)
 {
     struct rlimit limit = { 1, 1 };
     return result(setrlimit(RLIMIT_NOFILE, &limit));
 }
-static int try_mount(void) { return result(syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL)); }
-static int try_unshare(void) { return result(syscall(SYS_unshare, 0x10000000)); }
-static int try_uring(void) { return result(syscall(425, 1, NULL)); }
-static int try_unknown(void) { return result(syscall(4000)); }
-static int try_vm_read(void) { return result(syscall(SYS_process_vm_readv, parent, NULL, 0, NULL, 0, 0)); }
+static int try_mount(void)
+{
+    return result(syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL));
+}
+static int try_unshare(void)
+{
+    return result(syscall(SYS_unshare, 0x10000000));
+}
+static int try_uring(void)
+{
+    return result(syscall(425, 1, NULL));
+}
+static int try_unknown(void)
+{
+    return result(syscall(4000));
+}
+static int try_vm_read(void)
+{
+    return result(syscall(SYS_process_vm_readv, parent, NULL, 0, NULL, 0, 0));
+}
 static int try_terminal(void)
 {
     return result(syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI */, "x"));
 }
 
-static int try_tcp(void) { return result(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)); }
-static int try_tcp6(void) { return result(socket(AF_INET6, SOCK_STREAM, IPPROTO_TCP)); }
-static int try_udp(void) { return result(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)); }
+static int try_tcp(void)
+{
+    return result(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+static int try_tcp6(void)
+{
+    return result(socket(AF_INET6, SOCK_STREAM, IPPROTO_TCP));
+}
+static int try_udp(void)
+{
+    return result(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+}
 static int try_pair(void)
 {
     int ends[2];
@@ -125,8 +200,8 @@ static int try_epoll(void)
 {
     struct epoll_event event = { .events = EPOLLIN };
     int fd = epoll_create1(EPOLL_CLOEXEC);
-    return result(epoll_ctl(fd, EPOLL_CTL_ADD, listener, &event) < 0
-                      ? -1 : epoll_wait(fd, &event, 1, 0));
+    return result(
+        epoll_ctl(fd, EPOLL_CTL_ADD, listener, &event) < 0 ? -1 : epoll_wait(fd, &event, 1, 0));
 }
 static int try_memory(void)
 {
@@ -163,8 +238,13 @@ static int try_core_limit(void)
     return getrlimit(RLIMIT_CORE, &limit) < 0 ? errno : limit.rlim_max == 0 ? 0 : EBADMSG;
 }
 
+static enum error_kind enter_as_worker(struct error *error)
+{
+    return jail_enter(JAIL_WORKER, error);
+}
+
 /* Runs in the jail; answers with the errno over the channel. -1: not even a process came back. */
-static int from_inside(int (*attempt)(void))
+static int from_inside(enum error_kind (*enter)(struct error *error), int (*attempt)(void))
 {
     int ends[2], status, got = -1;
     pid_t pid;
@@ -177,7 +257,7 @@ static int from_inside(int (*attempt)(void))
         struct error error;
         int code = EINVAL;
 
-        if (jail_enter(JAIL_WORKER, &error) == ERROR_NONE)
+        if (enter(&error) == ERROR_NONE)
             code = attempt();
         else
             fprintf(stderr, "%s\n", error.text);
@@ -248,12 +328,170 @@ static void a_prisoner_can_do_this_and_not_that(void **state)
     assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(listen(listener, 8), 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int got = from_inside(cases[i].attempt);
+        int got = from_inside(enter_as_worker, cases[i].attempt);
 
         if (got != cases[i].want)
             fail_msg("%s: %d (%s), wanted %d", cases[i].name, got, strerror(got), cases[i].want);
     }
     close(listener);
+}
+
+/* ---- admin ---- */
+
+static char home[] = "/tmp/dejunk-jail-XXXXXX"; // KEEP/ and SOCKETS/ in it are the places
+
+static const char *at_home(const char *name)
+{
+    static char paths[2][128];
+    static unsigned next;
+    char *path = paths[next++ % 2];
+
+    snprintf(path, sizeof paths[0], "%s/%s", home, name);
+    return path;
+}
+
+static enum error_kind enter_as_admin(struct error *error)
+{
+    char keep[128], sockets[128];
+    const struct jail_place places[] = { { "/proc", JAIL_READ },
+                                         { keep, JAIL_KEEP },
+                                         { sockets, JAIL_SOCKETS },
+                                         { "/there/is/no/such/place", JAIL_KEEP } };
+
+    snprintf(keep, sizeof keep, "%s/keep", home);
+    snprintf(sockets, sizeof sockets, "%s/sockets", home);
+    return jail_enter_with(places, sizeof places / sizeof *places, error);
+}
+
+static int make(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+    return fd < 0 ? errno : write(fd, "x", 1) == 1 && fsync(fd) == 0 ? close(fd) : EIO;
+}
+static int try_keep(void)
+{
+    int code = make(at_home("keep/new"));
+    struct stat about;
+
+    if (code == 0)
+        code = result(rename(at_home("keep/new"), at_home("keep/file")));
+    if (code == 0)
+        code = result(stat(at_home("keep/file"), &about));
+    return code ? code : result(unlink(at_home("keep/file")));
+}
+static int try_keep_elsewhere(void)
+{
+    return make(at_home("elsewhere"));
+}
+static int try_keep_among_sockets(void)
+{
+    return make(at_home("sockets/file"));
+}
+static int try_directory(void)
+{
+    return result(mkdir(at_home("keep/directory"), 0700));
+}
+static int try_link_out(void)
+{
+    return result(symlink("/etc/passwd", at_home("keep/link")));
+}
+static int try_passwd(void)
+{
+    return result(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+}
+static int try_move_out(void)
+{
+    int code = make(at_home("keep/new"));
+    return code ? code : result(rename(at_home("keep/new"), at_home("elsewhere")));
+}
+static int try_process(void)
+{
+    return result(open("/proc/self/stat", O_RDONLY | O_CLOEXEC));
+}
+static int try_write_process(void)
+{
+    return result(open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+}
+static int try_code(void)
+{
+    void *at = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? errno : 0;
+}
+static int bind_at(const char *path)
+{
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof name) < 0 || listen(fd, 1) < 0)
+        return errno;
+    return result(unlink(path));
+}
+static int try_socket(void)
+{
+    return bind_at(at_home("sockets/socket"));
+}
+static int try_socket_elsewhere(void)
+{
+    return bind_at(at_home("socket"));
+}
+
+static void admin_keeps_its_files_and_no_others(void **state)
+{
+    static const struct {
+        const char *name;
+        int (*attempt)(void);
+        int want;
+        bool by_landlock;
+    } cases[] = {
+        { "keep a file", try_keep, 0, false },
+        { "a socket in its place", try_socket, 0, false },
+        { "read of processes", try_process, 0, false },
+        { "memory", try_memory, 0, false },
+        { "epoll", try_epoll, 0, false },
+        { "a pair of stream sockets", try_pair, 0, false },
+        { "a file elsewhere", try_keep_elsewhere, EACCES, true },
+        { "a file among sockets", try_keep_among_sockets, EACCES, true },
+        { "a socket elsewhere", try_socket_elsewhere, EACCES, true },
+        { "read elsewhere", try_passwd, EACCES, true },
+        { "move a file out", try_move_out, EACCES, true },
+        { "write to processes", try_write_process, EACCES, true },
+        { "a directory", try_directory, EACCES, true },
+        { "a link", try_link_out, EPERM, false },
+        { "openat2", try_openat2, ENOENT, false },
+        { "exec", try_exec, EPERM, false },
+        { "fork", try_fork, EPERM, false },
+        { "ptrace the parent", try_ptrace, EPERM, false },
+        { "kill", try_kill, EPERM, false },
+        { "TCP", try_tcp, ENOSYS, false },
+        { "UDP", try_udp, ENOSYS, false },
+        { "a netlink socket", try_netlink, ENOSYS, false },
+        { "memory that runs code", try_code, ENOSYS, false },
+        { "read another's memory", try_vm_read, EPERM, false },
+        { "be dumpable again", try_dumpable, ENOSYS, false },
+        { "set a limit", try_limit, ENOSYS, false },
+        { "io_uring", try_uring, ENOSYS, false },
+        { "no core", try_core_limit, 0, false },
+    };
+    bool has_landlock = syscall(444, NULL, 0, 1) > 0;
+    char command[64];
+
+    (void)state;
+    assert_non_null(mkdtemp(home));
+    assert_int_equal(mkdir(at_home("keep"), 0700), 0);
+    assert_int_equal(mkdir(at_home("sockets"), 0700), 0);
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int got = has_landlock || !cases[i].by_landlock
+                      ? from_inside(enter_as_admin, cases[i].attempt)
+                      : cases[i].want;
+
+        if (got != cases[i].want)
+            fail_msg("%s: %d (%s), wanted %d", cases[i].name, got, strerror(got), cases[i].want);
+    }
+    close(listener);
+    snprintf(command, sizeof command, "rm -rf %s", home);
+    assert_int_equal(system(command), 0);
 }
 
 static void abort_ends_a_prisoner(void **state)
@@ -317,6 +555,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prisoner_can_do_this_and_not_that),
+        cmocka_unit_test(admin_keeps_its_files_and_no_others),
         cmocka_unit_test(abort_ends_a_prisoner),
         cmocka_unit_test(the_kernel_says_so_too),
     };
