@@ -790,6 +790,7 @@ static void send_head(struct fetch *f)
         f->parser = http1_new(SIDE_OUTGOING, &response_events, f);
     message_init(&f->response, &f->hop, false);
     http1_begin(f->parser, &f->response, f->request.method);
+    http1_resume(f->parser); // it may have been paused at the end of another response
 
     head = outbox_head(&outgoing->outbox);
     from = head->size;
