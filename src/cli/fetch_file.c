@@ -141,14 +141,23 @@ enum error_kind fetch_file_note(struct fetch_file *file, struct span url,
 
 /* Opens and locks the part of `name`; false when somebody else has it. The part that is locked may
  * have become a file in the meantime: then it is another one's. */
-static bool open_part(int directory, const char *name, int *out)
+static bool open_part(int directory, const char *name, int *out, bool *is_new)
 {
     char part[SIDE_NAME];
     struct stat ours, there;
     int fd;
 
     side_name(part, name, "part");
-    fd = openat(directory, part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    *is_new = true;
+    fd = openat(directory, part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        *out = fd;
+        return true;
+    }
+    if (fd >= 0)
+        close(fd);
+    *is_new = false;
+    fd = openat(directory, part, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return false;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &ours) < 0 || !S_ISREG(ours.st_mode) ||
@@ -175,9 +184,9 @@ static bool try_name(struct fetch_file *file, struct span url, enum fetch_file_m
 {
     char meta[SIDE_NAME];
     struct stat whole, part;
-    bool there, noted, ours;
+    bool there, noted, ours, is_new;
 
-    if (!open_part(file->directory, file->name, &file->fd))
+    if (!open_part(file->directory, file->name, &file->fd, &is_new))
         return false;
     there = fstatat(file->directory, file->name, &whole, AT_SYMLINK_NOFOLLOW) == 0;
     side_name(meta, file->name, "meta");
@@ -185,7 +194,7 @@ static bool try_name(struct fetch_file *file, struct span url, enum fetch_file_m
     ours = noted && read_facts(&file->facts, buffer_span(text), url);
     file->has_meta = noted;
     file->state = FETCH_FILE_NOTHING;
-    if (fstat(file->fd, &part) == 0)
+    if (!is_new && fstat(file->fd, &part) == 0)
         file->size = (uint64_t)part.st_size;
     if (!there && !noted) {
         return true;
