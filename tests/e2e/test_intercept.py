@@ -257,8 +257,10 @@ def test_a_bad_certificate_is_seen_by_the_browser(start, start_origin, origins, 
         assert "DNS:else.test" in tunnel.shake_hands().certificate()
 
 
-def test_a_client_certificate_is_the_browsers_own(start, start_origin, origins):
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_certificate_is_the_browsers_own(start, start_origin, origins, version):
     context = origins.server("DNS:good.test")
+    context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(str(origins.root))
     seen = []
