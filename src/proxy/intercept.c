@@ -424,8 +424,7 @@ static bool is_for_us(const struct intercept *it)
         log_debug("host=%.*s is passed through: %s", SPAN_PRINT(it->name), choice_word(answer));
         return false;
     }
-    return interception_is_ready(interception, it->settings, it->name) &&
-           browser_suits(hello) &&
+    return interception_is_ready(interception, it->settings, it->name) && browser_suits(hello) &&
            (hello->protocols.size == 0 || hello_offers(hello, SPAN("http/1.1")));
 }
 
@@ -469,19 +468,16 @@ static void look(struct intercept *it, enum hello_progress progress)
 {
     struct span first = buffer_span(&it->collector.kept);
 
-    switch (hello_classify(first)) {
-    case HELLO_KIND_MORE:
+    switch (tunnel_sniff(first)) {
+    case FIRST_MORE:
         break;
-    case HELLO_KIND_OTHER:
+    case FIRST_OTHER:
         pass(it);
         break;
-    case HELLO_KIND_HTTP:
-        if (span_starts(first, SPAN("PRI "))) // HTTP/2, unasked
-            pass(it);
-        else
-            become_http(it);
+    case FIRST_HTTP:
+        become_http(it);
         break;
-    case HELLO_KIND_TLS:
+    case FIRST_TLS:
         if (progress == HELLO_WHOLE)
             on_hello(it);
         else if (progress == HELLO_BROKEN)
@@ -558,8 +554,7 @@ static void on_timer(void *owner)
 {
     struct intercept *it = owner;
 
-    if (it->state == COLLECTING &&
-        hello_classify(buffer_span(&it->collector.kept)) == HELLO_KIND_MORE) {
+    if (it->state == COLLECTING && tunnel_sniff(buffer_span(&it->collector.kept)) == FIRST_MORE) {
         pass(it); // a silent one, too
         return;
     }

@@ -211,35 +211,33 @@ static void go_on(struct tunnel *tunnel, struct direction *d)
 /* ---- is it HTTP?
  * ----------------------------------------------------------------------------------- */
 
-enum sniffed { SNIFF_HTTP, SNIFF_TLS, SNIFF_OTHER, SNIFF_MORE };
-
 /* "METHOD /target HTTP/1.x CRLF": a method of capital letters, at most 20 of them. */
-static enum sniffed sniff(struct span bytes)
+enum tunnel_first tunnel_sniff(struct span bytes)
 {
     size_t at = 0, end;
     struct span line;
 
     if (hello_classify(bytes) == HELLO_KIND_TLS)
-        return SNIFF_TLS;
+        return FIRST_TLS;
     while (at < bytes.size && at <= 20 && bytes.at[at] >= 'A' && bytes.at[at] <= 'Z')
         at++;
     if (at == bytes.size)
-        return at <= 20 ? SNIFF_MORE : SNIFF_OTHER;
+        return at <= 20 ? FIRST_MORE : FIRST_OTHER;
     if (at == 0 || bytes.at[at] != ' ')
-        return SNIFF_OTHER;
+        return FIRST_OTHER;
     if (at + 1 == bytes.size)
-        return SNIFF_MORE;
+        return FIRST_MORE;
     if (bytes.at[at + 1] != '/' && bytes.at[at + 1] != '*' && bytes.at[at + 1] != 'h')
-        return SNIFF_OTHER;
+        return FIRST_OTHER;
     end = span_find_byte(bytes, '\n');
     if (end == bytes.size)
-        return bytes.size < TUNNEL_SNIFF_BYTES ? SNIFF_MORE : SNIFF_OTHER;
+        return bytes.size < TUNNEL_SNIFF_BYTES ? FIRST_MORE : FIRST_OTHER;
     line = span_slice(bytes, 0, end);
     if (line.size && line.at[line.size - 1] == '\r')
         line.size--;
     return line.size > 9 && span_equal(span_slice(line, line.size - 9, 8), SPAN(" HTTP/1."))
-               ? SNIFF_HTTP
-               : SNIFF_OTHER;
+               ? FIRST_HTTP
+               : FIRST_OTHER;
 }
 
 static void become_http(struct tunnel *tunnel)
@@ -324,16 +322,16 @@ static bool look_at_hello(struct tunnel *tunnel)
 /* False when the tunnel is one no more. */
 static bool look_at_first_bytes(struct tunnel *tunnel)
 {
-    switch (sniff(buffer_span(&tunnel->session->early))) {
-    case SNIFF_HTTP:
+    switch (tunnel_sniff(buffer_span(&tunnel->session->early))) {
+    case FIRST_HTTP:
         become_http(tunnel);
         return false;
-    case SNIFF_TLS:
+    case FIRST_TLS:
         return look_at_hello(tunnel);
-    case SNIFF_OTHER:
+    case FIRST_OTHER:
         stop_sniffing(tunnel);
         break;
-    case SNIFF_MORE:
+    case FIRST_MORE:
         break;
     }
     return true;

@@ -15,6 +15,10 @@
 
 enum { TUNNEL_SNIFF_BYTES = HTTP1_FIRST_LINE_BYTES };
 
+/* What the browser's first bytes are. HTTP only once a whole request line is there. */
+enum tunnel_first { FIRST_MORE, FIRST_HTTP, FIRST_TLS, FIRST_OTHER };
+enum tunnel_first tunnel_sniff(struct span bytes);
+
 /* Takes the connection over, and the session's streams. `first` are bytes of the origin that were
  * read already; what the browser sent already is in session->early. *scope, taken over: for HTTP,
  * which is looked for then; NULL: it is not. */

@@ -125,6 +125,20 @@ def test_neither_tls_nor_http_is_passed_through(start, start_origin):
         assert tunnel.until(b"\r\n") == b"SSH-2.0-origin\r\n"
 
 
+@pytest.mark.parametrize("line", [b"OPTIONS rtsp://a.test/ RTSP/1.0\r\n", b"PRI * HTTP/2.0\r\n", b"GET x\n",
+                                  b"\x16\x03\x01\x00\x02\x05\x00"])
+def test_what_only_looks_alike_is_passed_through(start, start_origin, line):
+    def script(_, peer):
+        assert peer.take(len(line)) == line
+        peer.send(b"as it was\n")
+    origin = start_origin(script)
+    proxy = start()
+    with raw(proxy, "127.0.0.1", origin.port) as tunnel:
+        for at in range(len(line)):
+            tunnel.send(line[at:at + 1])
+        assert tunnel.until(b"\n") == b"as it was\n"
+
+
 def test_a_silent_browser_hears_the_origin(start, start_origin):
     def speaks_first(_, peer):
         peer.send(b"220 ready\r\n")
