@@ -168,3 +168,28 @@ def test_cname_is_asked_of_the_rules(start, origin, start_names, tmp_path):
     assert ask(proxy, url_of(origin, "shop.example", "/x.js"), *SCRIPT).status == 403
     assert origin.requests == []
     assert ask(proxy, url_of(origin, "good.example", "/x.js"), *SCRIPT).status == 200
+
+
+MPD = b"<?xml version='1.0'?>\n<MPD><Period id=\"ad-1\"><A/></Period>\n<Period id=\"show\"/></MPD>\n"
+JSON = b'{"ads": [1, 2], "list": [{"ad": true}, {"title": "x"}], "n": 1.50}\n'
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_texts_are_changed_by_trusted_lists(start, start_origin, trusted):
+    kinds = {".mpd": ("application/dash+xml", MPD), ".json": ("application/json", JSON),
+             ".js": ("text/javascript", b"let on = true, say = 'true';")}
+
+    def answer(request):
+        kind, body = kinds[request.target[request.target.rindex("."):]]
+        return reply(body, headers=[("Content-Type", kind)])
+    origin = start_origin(answering(answer))
+    proxy = start("||ok.example^$xmlprune=/MPD/Period[contains(@id\\, 'ad-')]\n"
+                  "||ok.example^$jsonprune=\\$.ads\n||ok.example^$jsonprune=\\$.list[?(has ad)]\n"
+                  "||ok.example^$script,replace=/on = (\\w+)\\, say/on = !\\$1\\, say/\n", trusted=trusted)
+    got = {end: ask(proxy, url_of(origin, "ok.example", "/x" + end), *SCRIPT).body for end in kinds}
+    if not trusted:
+        assert got == {end: body for end, (_, body) in kinds.items()}
+        return
+    assert got[".mpd"] == b"<?xml version='1.0'?>\n<MPD>\n<Period id=\"show\"/></MPD>\n"
+    assert got[".json"] == b'{"list": [{"title": "x"}], "n": 1.50}\n'
+    assert got[".js"] == b"let on = !true, say = 'true';"
