@@ -241,6 +241,21 @@ def test_the_leaf_has_the_names_of_the_origin(start, good):
     assert begins < time.time() < ends and ends - begins <= 7 * 24 * 3600
 
 
+def test_one_leaf_for_many_who_wait(start, good):
+    proxy = start(log_level="info")
+    root, statuses = own_root(proxy), []
+
+    def visit():
+        statuses.append(fetch(proxy, root, "good.test", good.port).status)
+    visitors = [threading.Thread(target=visit) for _ in range(30)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join(30)
+    assert statuses == [200] * 30
+    assert len(re.findall("signed for worker .*good.test", proxy.log())) == 1
+
+
 def test_an_address_with_and_without_sni(start, good):
     proxy = start()
     with raw(proxy, "127.0.0.1", good.port) as tunnel:
