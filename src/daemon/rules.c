@@ -20,6 +20,7 @@
 #include "daemon/child.h"
 #include "daemon/installation.h"
 #include "daemon/rulebook.h"
+#include "filter/database.h"
 
 enum {
     LISTS = 256,
@@ -141,11 +142,13 @@ static void make_key(struct plan *plan)
 {
     XXH3_state_t *state = XXH3_createState();
     XXH128_canonical_t canonical;
+    unsigned version = database_version();
 
     if (!state)
         abort(); // out of memory
     XXH3_128bits_reset(state);
     XXH3_128bits_update(state, DEJUNK_VERSION, sizeof DEJUNK_VERSION);
+    XXH3_128bits_update(state, &version, sizeof version);
     for (size_t i = 0; i <= plan->count; i++) {
         const char *file = i < plan->count ? plan->sources[i].file : plan->unfiltered;
         struct stat about = { 0 };

@@ -406,6 +406,11 @@ const struct image_view *database_image(const struct database *database)
     return &database->view;
 }
 
+unsigned database_version(void)
+{
+    return IMAGE_VERSION;
+}
+
 size_t database_size(const struct database *database)
 {
     return database->size;

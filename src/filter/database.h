@@ -27,6 +27,9 @@ struct database *database_ref(struct database *database);
 /* Gives one reference back and sets *database to NULL. */
 void database_unref(struct database **database);
 
+/* Of the images that this program makes and takes: others are to be made anew. */
+unsigned database_version(void);
+
 /* Bytes of the image, rules in it (of every kind), and lists it was made from. */
 size_t database_size(const struct database *database);
 size_t database_rules(const struct database *database);
