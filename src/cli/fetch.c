@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -72,6 +73,7 @@ struct fetch_command {
     struct proxy *proxy;
     struct metrics metrics;
     struct fetcher *fetcher;
+    X509 *own_root; // of the dejunk that it goes through; NULL: none is known
     struct fetch_input input;
     struct fetch_report report;
     struct fetch_jobs jobs;
@@ -413,10 +415,20 @@ static void add_own_authority(struct fetch_command *c, struct verify_roots **roo
         (size_t)snprintf(path, sizeof path, "%s/ca/" VAULT_ROOT_FILE, state) < sizeof path &&
         access(path, R_OK) == 0 && !read_authorities(&pem, path, &error) &&
         !verify_roots_new(&more, *roots, buffer_span(&pem), &error)) {
+        BIO *text = BIO_new_mem_buf(pem.at, (int)pem.size);
+
         verify_roots_unref(roots);
         *roots = more;
+        c->own_root = PEM_read_bio_X509(text, NULL, NULL, NULL);
+        BIO_free(text);
     }
     buffer_release(&pem);
+}
+
+static bool is_own_root(void *owner, X509 *root)
+{
+    const struct fetch_command *c = owner;
+    return c->own_root && X509_cmp(c->own_root, root) == 0;
 }
 
 static struct verify_roots *find_roots(void *owner, struct error *error)
@@ -506,7 +518,8 @@ static enum error_kind set_up(struct fetch_command *c, struct options *options, 
     names_free(&names);
     if (kind)
         return kind;
-    c->fetcher = fetcher_new(c->proxy, &c->plan.limits, &(struct fetch_trust){ find_roots, c });
+    c->fetcher =
+        fetcher_new(c->proxy, &c->plan.limits, &(struct fetch_trust){ find_roots, is_own_root, c });
     fetch_report_init(&c->report, c->loop, &c->plan,
                       c->plan.sink == FETCH_TO_OUTPUT ? STDERR_FILENO : STDOUT_FILENO);
     fetch_input_init(&c->input, c->loop, options->argv, options->argc, c->files, c->file_count,
@@ -538,6 +551,7 @@ static void tear_down(struct fetch_command *c)
     loop_free(&c->loop);
     config_unref(&c->config);
     buffer_release(&c->data);
+    X509_free(c->own_root);
     if (c->plan.directory_fd >= 0)
         close(c->plan.directory_fd);
 }

@@ -1,10 +1,12 @@
 #include "proxy/fetch.h"
 
 #include <assert.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "http/coding.h"
+#include "io/stream_tls.h"
 #include "proxy/outgoing.h"
 #include "proxy/patience.h"
 #include "proxy/place.h"
@@ -94,6 +96,7 @@ struct fetcher {
     struct fetch_limits limits;
     struct fetch_trust trust;
     struct verify_roots *roots; // NULL: not asked for yet
+    unsigned long own_issuer;   // X509_NAME_hash of who signs for our own root; 0: not met yet
     struct coding_memory coding_memory;
     char *decoded; // DECODED_BYTES
     struct gate total;
@@ -757,6 +760,28 @@ static void put_upload(struct fetch *f)
         f->upload_is_void = true;
 }
 
+/* Does the dejunk that all goes through speak for the origin? A resumed connection has no chain
+ * any more: it is known by who signed the leaf. */
+static bool is_looked_into(const struct fetch *f)
+{
+    struct fetcher *fetcher = f->fetcher;
+    SSL *ssl = stream_tls_ssl(&f->outgoing->stream);
+    X509 *leaf = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
+    STACK_OF(X509) *chain = ssl ? SSL_get0_verified_chain(ssl) : NULL;
+    unsigned long issuer;
+
+    if (!leaf || !fetcher->trust.is_own)
+        return false;
+    issuer = X509_issuer_name_hash(leaf);
+    if (chain && sk_X509_num(chain) > 0) {
+        if (!fetcher->trust.is_own(fetcher->trust.owner,
+                                   sk_X509_value(chain, sk_X509_num(chain) - 1)))
+            return false;
+        fetcher->own_issuer = issuer;
+    }
+    return issuer && issuer == fetcher->own_issuer;
+}
+
 static void send_head(struct fetch *f)
 {
     struct outgoing *outgoing = f->outgoing;
@@ -774,9 +799,9 @@ static void send_head(struct fetch *f)
         if (parent->authorization.at)
             good = good &&
                    message_add(&f->request, SPAN("Proxy-Authorization"), parent->authorization);
-        if (parent->asks_why)
-            good = good && message_add(&f->request, REPORT_ASK, SPAN("1"));
     }
+    if (parent && parent->asks_why && (f->place.target.scheme == TARGET_HTTP || is_looked_into(f)))
+        good = good && message_add(&f->request, REPORT_ASK, SPAN("1"));
     decoder_free(&f->decoder);
     f->got_response = f->head_is_in = f->response_finished = f->has_failed = false;
     f->upload_is_void = false;

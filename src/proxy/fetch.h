@@ -67,6 +67,9 @@ struct fetch_trust { // whom origins over TLS are verified by
     /* Called once, when the first https URL is met: a reference for the fetcher, or NULL and
      * *error. */
     struct verify_roots *(*roots)(void *owner, struct error *error);
+    /* Is this the root of the dejunk that all goes through, who looks into https and may be asked
+     * what it does (report.h)? NULL: nobody is. */
+    bool (*is_own)(void *owner, X509 *root);
     void *owner;
 };
 

@@ -698,6 +698,27 @@ def test_through_tells_what_was_done(start_proxy, start_origin, fetch, tmp_path)
     assert "dejunk" not in fetch.json("--null", plain).ends[plain]
 
 
+def test_through_a_dejunk_that_looks_into_https(start_proxy, start_origin, fetch, tmp_path):
+    def answer(request):
+        assert not [name for name in request.fields if "dejunk" in name.lower()]
+        return reply(b"body", headers=[("Refresh", "9")])
+
+    authority = Authority(tmp_path / "authority")
+    origin = start_origin(secure(authority.server("DNS:localhost"), answering(answer)))
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "mine.txt").write_text("/banner.\n/strip$removeheader=refresh\n")
+    proxy = start_proxy(rules_dir=str(rules), intercept="all", extra_ca=[str(authority.root)])
+    urls = ["https://localhost:%d/%s" % (origin.port, path)
+            for path in ("plain", "banner.gif", "strip1", "strip2")]
+    done = fetch.json("-c", "2", "--null", "--config", str(proxy.directory / "proxy.conf"), "--through",
+                      *urls)
+    said = [done.ends[url].get("dejunk", "") for url in urls]
+    assert [done.end(url) for url in urls] == ["done"] * 4
+    assert said[0] == "passed" and said[1].startswith("blocked; by=\"/banner. (")
+    assert said[2] == said[3] == "changed; headers=\"Refresh\""
+
+
 # ---- what is shown --------------------------------------------------------------------------------------------
 
 def test_no_control_characters_in_a_file(start_origin, fetch):

@@ -283,7 +283,7 @@ static void use_limits(size_t at_once, size_t per_host)
     fetcher_free(&scene.fetcher);
     scene.fetcher =
         fetcher_new(scene.proxy, &(struct fetch_limits){ .at_once = at_once, .per_host = per_host },
-                    &(struct fetch_trust){ no_roots, NULL });
+                    &(struct fetch_trust){ .roots = no_roots });
 }
 
 static int set_up(void **state)
