@@ -695,7 +695,8 @@ static void after_admission(struct exchange *x)
     }
     if (answer_late(x) || !judge(x))
         return;
-    if (scope && scope->failure)
+    if (scope && scope->failure &&
+        loop_now_ms(x->proxy->loop) - scope->failed_ms <= SCOPE_FAILURE_MS)
         answer_failure(x, scope);
     else
         claim_connection(x, false);

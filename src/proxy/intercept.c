@@ -197,7 +197,8 @@ static void become_https(struct intercept *it)
                                .to_is_rooted = it->is_rooted,
                                .is_stopped = it->is_stopped,
                                .hello = &it->collector.hello,
-                               .failure = it->failure };
+                               .failure = it->failure,
+                               .now_ms = loop_now_ms(it->proxy->loop) };
 
     note(it, LEARNED_ACCEPTED);
     scope_free(&session->scope);

@@ -38,6 +38,7 @@ struct scope *scope_new(const struct scope_plan *plan)
         if (!scope->failure)
             abort();
         *scope->failure = *plan->failure;
+        scope->failed_ms = plan->now_ms;
     }
     return scope;
 }

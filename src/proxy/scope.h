@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "trust/hello.h"
 
+enum { SCOPE_FAILURE_MS = 5000 }; // what failed longer ago is tried again
+
 struct scope {
     struct span host; // what requests must name; inside of TLS also what the origin must be
     struct span to;   // where CONNECT leads: the same, or an address
@@ -21,7 +23,8 @@ struct scope {
     bool has_asked;            // a request was read
     bool offers_http1;         // is_secure: the browser named "http/1.1" itself
     const struct hello *hello; // is_secure: what it offered, for our own connections to the origin
-    struct error *failure;     // what kept us from the origin, to be told once; NULL: nothing
+    uint64_t failed_ms;        // when there was a failure, on the loop's clock
+    struct error *failure;     // what kept us from the origin then, to be told once; NULL: nothing
     char text[];
 };
 
@@ -31,6 +34,7 @@ struct scope_plan {
     bool to_is_literal, to_is_rooted, is_stopped;
     const struct hello *hello;   // copied; NULL: in clear
     const struct error *failure; // copied; may be NULL
+    uint64_t now_ms;
 };
 
 struct scope *scope_new(const struct scope_plan *plan);
