@@ -7,6 +7,7 @@
 enum {
     ENCODE_FROM_BYTES = 1024, // what is known to be shorter is not worth it
     RULE_TEXT_BYTES = 300,
+    WORDS_BYTES = 64, // of what does not begin with a tag
 };
 
 /* ---- generations
@@ -411,10 +412,17 @@ static enum look look_at_page(struct span start, bool is_whole, bool is_visit)
     }
     if (start.at[at] == '<')
         return LOOK_GOOD;
-    if (!is_visit || start.at[at] == '{' || start.at[at] == '[' || is_binary(start) ||
-        span_starts(start, SPAN("\xff\xfe")) || span_starts(start, SPAN("\xfe\xff")))
+    if (!is_visit || start.at[at] == '{' || start.at[at] == '[')
         return LOOK_OTHER;
-    return LOOK_GOOD;
+    start = span_from(start, at); // words, perhaps: a few of them tell
+    if (start.size < WORDS_BYTES && !is_whole && at + start.size < CHAIN_PEEK_BYTES)
+        return LOOK_ON;
+    if (start.size > WORDS_BYTES)
+        start.size = WORDS_BYTES;
+    return is_binary(start) || span_starts(start, SPAN("\xff\xfe")) ||
+                   span_starts(start, SPAN("\xfe\xff"))
+               ? LOOK_OTHER
+               : LOOK_GOOD;
 }
 
 /* Anything, if only it can be decoded. */
