@@ -140,7 +140,7 @@ def test_metrics_are_as_prometheus_reads_them(start_proxy, start_origin, tmp_pat
     assert "dejunk_build_info" in text and "127.0.0.1" not in text and "good.test" not in text
 
 
-def test_counters_outlive_a_worker(start_proxy, start_origin):
+def test_counters_outlive_workers_and_admin(start_proxy, start_origin):
     origin = start_origin(answering(lambda request: reply()))
     proxy = start_proxy(workers=2)
     wait_for_control(proxy)
@@ -158,6 +158,14 @@ def test_counters_outlive_a_worker(start_proxy, start_origin):
     assert found[key] == 25
     assert found["dejunk_worker_restarts_total"] == 2
     assert found['dejunk_connections{side="browser"}'] < 20
+    for _ in range(2):  # and admin, which only reads them
+        old = admin_pid(proxy)
+        os.kill(old, signal.SIGKILL)
+        wait_for("another admin", lambda: admin_pid(proxy) not in (None, old))
+        wait_for("its pages", lambda: page(proxy, "/healthz").body == b"ok\n")
+        assert metrics(proxy)[key] == 25
+    assert ask(proxy, origin.url).status == 200
+    assert metrics(proxy)[key] == 26
 
 
 def test_admin_is_replaced(proxy):
