@@ -19,6 +19,7 @@ struct direction {
     struct stream *from, *to;
     struct outbox *outbox; // of `to`
     struct flow flow;
+    struct backlog backlog; // of `from`
     uint64_t bytes;
     bool splices, has_ended, is_shut;
 };
@@ -169,6 +170,16 @@ static void watch_presence(struct tunnel *tunnel)
     loop_timer_set(&tunnel->presence, PRESENCE_LOOK_MS);
 }
 
+static void bound_backlog(const struct tunnel *tunnel, struct direction *d)
+{
+    uint64_t now_ms = loop_now_ms(tunnel->proxy->loop);
+
+    if (!is_blocked(d))
+        backlog_go_on(&d->backlog, d->from->fd, now_ms);
+    else if (d->from->wanted & STREAM_READ)
+        backlog_stop(&d->backlog, d->from->fd, now_ms);
+}
+
 static void settle(struct tunnel *tunnel)
 {
     struct direction *both[] = { &tunnel->up, &tunnel->down };
@@ -180,6 +191,7 @@ static void settle(struct tunnel *tunnel)
             stream_shutdown(d->to);
             d->is_shut = true;
         }
+        bound_backlog(tunnel, d);
     }
     if (tunnel->up.is_shut && tunnel->down.is_shut) {
         end(tunnel, false);

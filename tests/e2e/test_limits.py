@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import pytest
 from house import (SANITIZED, Closed, Peer, answering, ask, process_tree, read_request,
                    read_response, reply, wait_for)
 
@@ -108,6 +109,44 @@ def test_at_the_descriptor_limit_it_waits_without_spinning(start_proxy, start_or
     late.sock.settimeout(10)
     assert read_response(late).status == 200
     late.close()
+
+
+# ---- what the kernel holds ------------------------------------------------------------------------
+
+@pytest.mark.parametrize("way", ["body", "tunnel"])
+def test_what_is_not_read_is_not_taken_in_without_end(start_proxy, start_origin, way):
+    """The browser reads fast, so that buffers grow, and then no more."""
+    read, pushed, blocked = 64 << 20, [0], threading.Event()
+
+    def script(_, peer):
+        read_request(peer)
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        peer.sock.settimeout(1.0)
+        try:
+            while pushed[0] < 1000000000:
+                pushed[0] += peer.sock.send(bytes(1 << 18))
+        except OSError:
+            blocked.set()
+            peer.sock.settimeout(30)
+            peer.rest()
+    origin = start_origin(script)
+    proxy = start_proxy(workers=1)
+    peer = Peer(socket.socket())
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)  # the browser's own
+    peer.sock.settimeout(30)
+    peer.sock.connect(("127.0.0.1", proxy.port))
+    if way == "tunnel":
+        peer.send(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n\0" % origin.port)
+        peer.until(b"\r\n\r\n")
+        peer.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    else:
+        peer.send(("GET %s/ HTTP/1.1\r\nHost: x\r\n\r\n" % origin.url).encode())
+    got = 0
+    while got < read:
+        got += len(peer.some(1 << 20))
+    assert blocked.wait(20)
+    assert pushed[0] - read < 16 << 20, "%d MB" % ((pushed[0] - read) >> 20)
+    peer.reset()
 
 
 # ---- idle connections to origins ------------------------------------------------------------------
