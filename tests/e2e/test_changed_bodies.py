@@ -423,7 +423,7 @@ def test_damage_is_seen(start, start_origin, coding, how):
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "gzip+gzip", "br+gzip"])
 def test_bombs(start, start_origin, coding):
     proxy = start()
-    bomb = coded(coding, START + b"<p></p>" + b"\n" * (400 << 20) + END)
+    bomb = coded(coding, START + b"<p></p>" + b"\n" * (64 << 20) + END)
     origin = start_origin(serving(bomb, html_in(field_of(coding))))
     with Growth(workers(proxy.pid)[0]) as growth:
         got = page(proxy, origin, timeout=120)
