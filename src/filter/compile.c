@@ -821,10 +821,11 @@ static void take_domains(struct compiler *compiler, struct draft *draft)
     size_t count = compiler->bad_domains.count, i;
     struct set *set = &draft->domains;
     struct bad_domains key = { .rest = draft->rest };
-    struct item *items = (struct item *)compiler->items.at + set->first;
+    struct item *items;
 
     if (!count || !set->is_there)
         return;
+    items = (struct item *)compiler->items.at + set->first;
     found = bsearch(&key, all, count, sizeof *all, compare_rests);
     if (!found)
         return;
