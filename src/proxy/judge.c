@@ -380,15 +380,14 @@ unsigned judge_page_flags(struct judge *judge, const struct case_file *file,
 }
 
 /* What is known of a request that an element would make: nearly all. */
-static bool rules_stop(struct judge *judge, const struct case_file *file, struct span url,
-                       enum request_type type, rule_number *rule)
+static bool rules_stop(struct judge *judge, const struct case_file *file, const char *client,
+                       struct span url, enum request_type type, rule_number *rule)
 {
-    char client[ADDRESS_TEXT_BYTES];
     struct request question = { .url = url,
                                 .source = file->url,
                                 .type = type,
                                 .method = SPAN("GET"),
-                                .client = span_text(address_text(file->client, client)),
+                                .client = span_text(client),
                                 .client_name = file->user };
     struct verdict verdict;
 
@@ -397,30 +396,41 @@ static bool rules_stop(struct judge *judge, const struct case_file *file, struct
     return verdict.action == VERDICT_BLOCK;
 }
 
-bool judge_element(struct judge *judge, const struct case_file *file,
-                   const struct judgement *judgement, struct span url, enum request_type type,
-                   bool is_host_only, rule_number *rule)
+/* Does the host alone say something: a pass, or a policy? */
+static bool host_decides(struct judge *judge, const struct case_file *file, struct span url,
+                         bool *is_stopped)
 {
-    struct span host = url_find_host(url);
+    const struct config_policy *policy = &file->settings->config->connect_policy;
+    bool has_policy = policy->reject.count || policy->otherwise == POLICY_REJECT;
+    struct span host;
+
+    *is_stopped = false;
+    if (!has_policy && passes_are_empty(judge->passes))
+        return false;
+    host = url_find_host(url);
+    if (host.size == 0 ||
+        (!passes_are_empty(judge->passes) &&
+         passes_allow(judge->passes, host, file->client, passes_clock_ms())))
+        return true;
+    *is_stopped = has_policy && policy_rejects(policy, host);
+    return *is_stopped;
+}
+
+bool judge_element(struct judge *judge, const struct case_file *file, const char *client,
+                   struct span url, enum request_type type, bool is_host_only, rule_number *rule)
+{
     struct judgement element = { .source = file->url };
-    uint64_t now_ms;
+    bool is_stopped;
 
     *rule = 0;
-    if (!judgement->is_filtered || host.size == 0)
-        return false;
-    if (!passes_are_empty(judge->passes)) {
-        now_ms = passes_clock_ms();
-        if (passes_allow(judge->passes, host, file->client, now_ms))
-            return false;
-    }
-    if (policy_rejects(&file->settings->config->connect_policy, host))
-        return true;
+    if (host_decides(judge, file, url, &is_stopped))
+        return is_stopped;
     if (is_host_only) {
-        matcher_connect(judge->matcher, host, &element.verdict);
+        matcher_connect(judge->matcher, url_find_host(url), &element.verdict);
         *rule = element.verdict.rule;
         if (element.verdict.action != VERDICT_BLOCK)
             return false;
-    } else if (!rules_stop(judge, file, url, type, rule)) {
+    } else if (!rules_stop(judge, file, client, url, type, rule)) {
         return false;
     }
     element.verdict.rule = *rule;

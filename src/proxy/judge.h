@@ -74,11 +74,11 @@ struct page_rules *judge_page_rules(struct judge *judge);
 /* Bits of enum page_flag for the page that a request is for. */
 unsigned judge_page_flags(struct judge *judge, const struct case_file *file,
                           const struct judgement *judgement);
-/* Would what an element of this page fetches be stopped for certain, and not redirected?
- * is_host_only: whatever it asks of that host. *rule: by which; 0: by a policy. */
-bool judge_element(struct judge *judge, const struct case_file *file,
-                   const struct judgement *judgement, struct span url, enum request_type type,
-                   bool is_host_only, rule_number *rule);
+/* Would what an element of this page, which is filtered, fetches be stopped for certain, and not
+ * redirected? `client`: its address as text. is_host_only: whatever it asks of that host. *rule: by
+ * which; 0: by a policy. */
+bool judge_element(struct judge *judge, const struct case_file *file, const char *client,
+                   struct span url, enum request_type type, bool is_host_only, rule_number *rule);
 /* Does a name that the resolver found behind the host, or the address, stop it? */
 bool judge_name(struct judge *judge, const struct case_file *file, struct span name,
                 struct judgement *now);

@@ -14,6 +14,7 @@ struct page_edit {
     const struct body_edit_events *events;
     void *owner;
     struct database *rules; // that the page's sheet is from; referenced
+    char client[ADDRESS_TEXT_BYTES];
 };
 
 /* What is to be done to a page, found out before its first byte. */
@@ -200,7 +201,7 @@ static bool is_stopped(void *owner, struct span url, enum request_type type, boo
     // Rules that came since the page began are for the next one.
     if (judge_database(subject->judge) != edit->rules)
         return false;
-    return judge_element(subject->judge, subject->file, subject->judgement, url, type, is_host_only,
+    return judge_element(subject->judge, subject->file, edit->client, url, type, is_host_only,
                          rule);
 }
 
@@ -274,6 +275,7 @@ bool page_edit_open(struct body_edit *out, const struct page_subject *subject,
     edit->subject = subject;
     edit->events = events;
     edit->owner = owner;
+    address_text(subject->file->client, edit->client);
     edit->rules = database_ref(judge_database(subject->judge));
     edit->page = page_new(&plan.setup, &page_events, edit);
     plan_done(&plan);
