@@ -382,9 +382,9 @@ static void reach_undecided(struct selection *selection, struct selection_run *r
     if_empty = reaches(selection, run, index, 0);
     selection->assumes_empty = false;
     if_full = reaches(selection, run, index, 0);
-    is_void = selection->now->flags & TAG_VOID ||
-              (selection->now->ns != TREE_HTML && selection->token &&
-               selection->token->is_self_closing);
+    is_void =
+        selection->now->flags & TAG_VOID ||
+        (selection->now->ns != TREE_HTML && selection->token && selection->token->is_self_closing);
     for (uint32_t i = 0; i < position->count; i++) {
         struct match match = { run->number, run->set->ids[position->first + i] };
         if (if_empty && (if_full || is_void))
@@ -604,18 +604,21 @@ static void try_attribute(struct selection *selection, size_t index)
     const uint64_t class = 'c' | 'l' << 8 | 'a' << 16 | 's' << 24 | (uint64_t)'s' << 32;
     uint64_t name = selection->names[index];
     struct span value = raw_value(selection, index);
+    bool is_decoded = true;
     uint64_t spaces;
 
     if (name == class && find_spaces(selection, value, &spaces)) {
         try_classes_inside(selection, value, spaces);
-    } else {
+    } else if (name == class || name == id) {
         value = value_of(selection, index);
         if (name == class)
             try_classes(selection, value);
-        else if (name == id)
+        else
             try_key(selection, stands_inside(selection, value)
                                    ? program_key_inside(KEY_ID, 0, value)
                                    : program_key(KEY_ID, 0, value));
+    } else {
+        is_decoded = false;
     }
     for (size_t i = 0; i < selection->run_count; i++) {
         const struct selector_set *set = selection->runs[i].set;
@@ -623,7 +626,7 @@ static void try_attribute(struct selection *selection, size_t index)
                                             : name == id  ? set->id_keys
                                                           : program_attribute(set, name);
         if (keys) {
-            if (selection->value_of != index && value.at == selection->value.at)
+            if (!is_decoded || (selection->value_of != index && value.at == selection->value.at))
                 value = value_of(selection, index); // another one was decoded meanwhile
             try_value(selection, &selection->runs[i], keys, value);
         }
