@@ -655,6 +655,87 @@ def test_hostile_servers_get_nowhere(start_origin, fetch):
     assert names["disposition"] == b"here"
 
 
+PAGE = b"<p>A page that has some length.</p>\n" * 2000
+
+
+def coded(name, body):
+    return reply(body, headers=[("Content-Encoding", name)])
+
+
+def zstd_zeros(window, blocks):
+    """Blocks of 128 kB that are one byte again and again (RFC 8878 section 3.1.1)."""
+    heads = [((0x20000 << 3) | 2 | (i == blocks - 1)).to_bytes(3, "little") for i in range(blocks)]
+    return b"\x28\xb5\x2f\xfd\x00" + bytes([window]) + b"".join(head + b"\0" for head in heads)
+
+
+def damaged(body, at, by=b"\xff" * 20):
+    return body[:at] + by + body[at + len(by):]
+
+
+def chunked(rest):
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + rest
+
+
+def nested(times):
+    body = PAGE
+    for _ in range(times):
+        body = gzip.compress(body)
+    return coded(", ".join(["gzip"] * times), body)
+
+
+# What comes, what then goes on for ever, whether a reset ends it; and how the fetch ends.
+FAULTS = {
+    "reset at once": (b"", b"", True, "lost before headers"),
+    "reset in the head": (b"HTTP/1.1 200 OK\r\nContent-Le", b"", True, "lost before headers"),
+    "reset in a chunk": (chunked(b"400\r\nxx"), b"", True, "short body"),
+    "closed in a chunk": (chunked(b"400\r\nxx"), b"", False, "short body"),
+    "endless status line": (b"HTTP/1.1 200 ", b"y" * 65536, False, "bad answer"),
+    "endless chunk extension": (chunked(b"5;"), b"y" * 65536, False, "bad answer"),
+    "endless trailer": (chunked(b"1\r\nx\r\n0\r\n"), b"X-T: yyyyyyyy\r\n" * 1000, False,
+                        "bad answer"),
+    "endless 1xx": (b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 100, False, "bad answer"),
+    "bytes behind the body": (reply(b"hello") + b"EXTRA" * 100, b"", False, "done"),
+    "gzip corrupt": (coded("gzip", damaged(gzip.compress(os.urandom(9000)), 2000)), b"", False,
+                     "bad coding"),
+    "gzip bad sum": (coded("gzip", damaged(gzip.compress(PAGE), -6, b"!")), b"", False, "bad coding"),
+    "gzip cut": (coded("gzip", gzip.compress(PAGE)[:-20]), b"", False, "bad coding"),
+    "gzip in name only": (coded("gzip", PAGE), b"", False, "bad coding"),
+    "gzip of nothing": (coded("gzip", b""), b"", False, "done"),
+    "gzip, garbage behind": (coded("gzip", gzip.compress(PAGE) + b"garbage" * 50), b"", False, "done"),
+    "gzip twelve times": (nested(12), b"", False, "done"),  # too many to undo: kept as they came
+    "gzip twice": (nested(2), b"", False, "done"),
+    "br in name only": (coded("br", gzip.compress(PAGE)), b"", False, "bad coding"),
+    "zstd bomb": (coded("zstd", zstd_zeros(0x58, 8192)), b"", False, "too large"),
+    "zstd window": (coded("zstd", zstd_zeros(0xf8, 80)), b"", False, "too large"),
+    "zstd cut": (coded("zstd", zstd_zeros(0x58, 80)[:100]), b"", False, "bad coding"),
+    "coding unknown": (coded("x-foo", b"\0\1raw"), b"", False, "done"),
+}
+
+
+def test_faults_end_as_they_should(start_origin, fetch):
+    names = list(FAULTS)
+
+    def script(origin, peer):
+        begin, more, resets, _ = FAULTS[names[int(read_request(peer).target[1:])]]
+        peer.send(begin)
+        while more:
+            peer.send(more)
+        if resets:
+            peer.reset()
+        else:
+            peer.sock.shutdown(1)
+            peer.rest()
+
+    origin = start_origin(script)
+    urls = ["%s/%d" % (origin.url, i) for i in range(len(names))]
+    done = fetch.json("-c", "4", "-o", str(fetch.out), "--timeout", "20s", *urls)
+    assert dict(zip(names, map(done.end, urls))) == {name: FAULTS[name][3] for name in names}
+    files = fetch.files()
+    assert sorted(files) == sorted(str(i) for i, name in enumerate(names) if FAULTS[name][3] == "done")
+    assert files[str(names.index("gzip twice"))] == PAGE
+    assert files[str(names.index("bytes behind the body"))] == b"hello"
+
+
 def test_what_the_user_names_may_lead_on_inside(start_origin, fetch):
     """From loopback to loopback, and back to what was named, is no way in from outside."""
     def answer(request):
