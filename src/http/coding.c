@@ -112,8 +112,9 @@ struct undoing { // of one coding
     bool has_ended;   // the rest of what it gets is not looked at
     bool has_failed;  // once told, nothing more comes
     bool has_library; // begin() was called
-    bool is_at_start; // deflate: of all; zstd: of what may be a frame; gathers `start`
-    bool has_frame;   // zstd: one is whole
+    bool is_at_start; // deflate: of all; zstd: of what may be a frame; gzip: of what may be another
+                      // member; gathers `start`
+    bool has_frame;   // zstd, gzip: one is whole
     char start[4];
     size_t start_size;
     uint64_t taken_bytes, made_bytes;
@@ -190,7 +191,10 @@ static enum step step_zlib(struct undoing *u, struct span *in, char *to, size_t 
     case Z_BUF_ERROR:
         return STEP_DRY;
     case Z_STREAM_END:
-        return STEP_ENDED;
+        if (u->coding != CODING_GZIP || inflateReset(&u->zlib) != Z_OK)
+            return STEP_ENDED;
+        u->is_at_start = u->has_frame = true; // of another member, or of what is none
+        return STEP_ON;
     case Z_MEM_ERROR:
         return STEP_NO_MEMORY;
     default: // a preset dictionary is none of HTTP's
@@ -263,10 +267,17 @@ static bool is_frame(struct span start)
             span_equal(span_from(start, 1), SPAN("\x2a\x4d\x18")));
 }
 
+/* RFC 1952 section 2.3: a member of deflated bytes. */
+static bool is_member(struct span start)
+{
+    return span_equal(start, SPAN("\x1f\x8b\x08"));
+}
+
 /* Waits for as many bytes as tell what begins here. False: there are too few yet. */
 static bool gather(struct undoing *u, struct span *in, bool is_last)
 {
-    size_t wanted = u->coding == CODING_DEFLATE ? 2 : 4;
+    size_t wanted = u->coding == CODING_DEFLATE ? 2 : u->coding == CODING_GZIP ? 3 : 4;
+    struct span start;
 
     while (u->start_size < wanted && in->size) {
         u->start[u->start_size++] = *in->at;
@@ -276,7 +287,8 @@ static bool gather(struct undoing *u, struct span *in, bool is_last)
     if (u->start_size < wanted && !is_last)
         return false;
     u->is_at_start = false;
-    if (u->has_frame && !is_frame(span_of(u->start, u->start_size)))
+    start = span_of(u->start, u->start_size);
+    if (u->has_frame && !(u->coding == CODING_GZIP ? is_member(start) : is_frame(start)))
         u->has_ended = true; // the rest is nothing
     return true;
 }
