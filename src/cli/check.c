@@ -2,6 +2,7 @@
  * check.c - `dejunk check`: is the configuration good, and what does it come to?
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -10,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/say.h"
 #include "cli/settings.h"
+#include "daemon/installation.h"
 #include "daemon/signing.h"
 #include "daemon/supply.h"
 #include "proxy/proxy.h"
@@ -45,7 +47,13 @@ static void show_https(const struct config *config)
 {
     static const char *const whose[] = { "enrolled clients", "all clients", "nobody" };
 
+    char list[PATH_MAX];
+
     printf("  %-12s %s\n", "opens https", whose[config->intercept]);
+    if (config->no_intercept.size > 0)
+        printf("  %-12s %.*s\n", "but not of", SPAN_PRINT(config->no_intercept));
+    else if (installation_data_file(list, sizeof list, "no-intercept"))
+        printf("  %-12s %s\n", "but not of", list);
 }
 
 static void show_lists(const struct config *config)

@@ -66,7 +66,8 @@ def test_check_shows_what_a_config_comes_to(tmp_path):
         list "gone" { file = "/nonexistent/list" }
     """ % write(tmp_path / "mine.txt", ""))
     write(tmp_path / "proxy.conf.d/10-more.conf", 'list "gone" { enabled = no }\n')
-    code, out, err = dejunk("check", "-c", path, "-D", "filter=no")
+    code, out, err = dejunk("check", "-c", path, "-D", "filter=no", "-D",
+                            'no_intercept="%s/mine.txt"' % tmp_path)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         path + " is good",
@@ -75,6 +76,7 @@ def test_check_shows_what_a_config_comes_to(tmp_path):
         "  serves       loopback, 192.168.1.0/24",
         "  parents      tor: socks5://127.0.0.1:9050 for *.onion",
         "  opens https  enrolled clients",
+        "  but not of   %s/mine.txt" % tmp_path,
         "  lists        mine: %s/mine.txt, trusted" % tmp_path,
         "               gone: /nonexistent/list, off",
         "  filter       off",

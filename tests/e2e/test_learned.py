@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from admin_house import admin_pid, command, status, wait_for_control
 from daemon_house import reload, wait_for_log, workers
-from house import wait_for
+from house import DEJUNK, wait_for
 from intercept_house import Authority, Tunnel, hello, is_ours, own_root, secure
 
 HOSTS = "127.0.0.1 a.test b.test c.test d.test\n"
@@ -113,6 +113,20 @@ def test_for_a_time_and_for_a_user(start, origin):
     assert ca(proxy, "enrol", "ann", "--for", "30d")[0] == 0
     assert ca(proxy, "enrolled")[1].startswith("user:ann family=any enrolled")
     assert not is_opened(proxy, "a.test", origin.port)
+
+
+def test_a_user_is_enrolled_wherever_they_come_from(start, origin, origins):
+    section = subprocess.run([DEJUNK, "passwd", "ann"], input="secret\n", text=True, check=True,
+                             capture_output=True).stdout
+    proxy = start(more=section)
+    login = ["--proxy-user", "ann:secret"]
+    assert curl(proxy, origins.root, "a.test", origin.port, *login) == 0  # not opened
+    assert ca(proxy, "enrol", "ann")[0] == 0
+    for _ in range(4):
+        assert curl(proxy, own_root(proxy), "a.test", origin.port, *login) == 0
+    assert curl(proxy, origins.root, "b.test", origin.port, *login) == 60
+    assert "client=user:ann" in ca(proxy, "learned")[1]
+    assert curl(proxy, origins.root, "b.test", origin.port, *login) == 0
 
 
 def test_kept_across_the_ends_of_processes(start, start_proxy, origin):
