@@ -51,6 +51,7 @@ struct signing {
     struct sign_limit telling[CREW_WORKERS]; // of refusals
     size_t untold[CREW_WORKERS];
     struct line lines[LINES];
+    bool is_locked; // all of the memory, now and later
     int exit_code;
 };
 
@@ -402,7 +403,7 @@ static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
 /* ---- the process ---- */
 
 /* Before there is a secret: nobody may look in, nothing of it goes to a disk. */
-static enum error_kind close_up(struct error *error)
+static enum error_kind close_up(struct signing *it, struct error *error)
 {
     const struct rlimit no_core = { 0, 0 };
 
@@ -410,10 +411,33 @@ static enum error_kind close_up(struct error *error)
         return error_errno(error, ERROR_SYSTEM, "core dumps cannot be forbidden");
     if (CRYPTO_secure_malloc_init(SECRET_BYTES, SECRET_PIECE_BYTES) != 1)
         log_warning("the key's own memory cannot be locked: it may be written to swap space");
-    else if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
-        log_info("only the key's own memory is locked, not all: %s (LimitMEMLOCK)",
-                 strerror(errno));
+    it->is_locked = mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
     return ERROR_NONE;
+}
+
+/* Where the limit is too low for all that is mapped: what was written to by now, in which reading
+ * the key may have left parts of it. */
+static void lock_what_was_written(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[PATH_MAX + 128];
+    bool is_whole = maps != NULL;
+
+    while (maps && fgets(line, sizeof line, maps)) {
+        char *end;
+        uintptr_t from = (uintptr_t)strtoull(line, &end, 16), to;
+
+        to = *end == '-' ? (uintptr_t)strtoull(end + 1, &end, 16) : 0;
+        if (to <= from || strncmp(end, " rw-p", strlen(" rw-p")) != 0)
+            continue;
+        is_whole &= mlock((void *)from, to - from) == 0;
+        madvise((void *)from, to - from, MADV_DONTDUMP);
+    }
+    if (maps)
+        fclose(maps);
+    if (!is_whole)
+        log_warning("not all memory of the key can be locked (LimitMEMLOCK): parts of it may be "
+                    "written to swap space");
 }
 
 /* To the master, and from there to the workers. None: an empty one. */
@@ -442,7 +466,7 @@ static enum error_kind begin(struct signing *it, struct error *error)
     enum error_kind kind = loop_new(&it->loop, error);
 
     if (kind == ERROR_NONE && jail_is_wanted())
-        kind = close_up(error);
+        kind = close_up(it, error);
     if (kind != ERROR_NONE)
         return kind;
     set_limits(it, it->begin->config);
@@ -450,6 +474,8 @@ static enum error_kind begin(struct signing *it, struct error *error)
         sign_limit_init(&it->telling[i], REFUSALS_PER_S, REFUSALS_BURST, now_ms());
     it->signer.authority = load(it->begin->config);
     kind = tell_authority(it, error);
+    if (it->signer.authority && !it->is_locked && jail_is_wanted())
+        lock_what_was_written();
     if (kind == ERROR_NONE && jail_is_wanted())
         kind = jail_enter(JAIL_SIGNER, error);
     return kind == ERROR_NONE ? message_send(it->channel, &ready, error) : kind;
