@@ -68,51 +68,82 @@ static const struct {
 };
 enum { TEXT_PIECES = sizeof text_pieces / sizeof *text_pieces };
 
+static unsigned key_of(const char *text)
+{
+    return (uint8_t)text[0] | (unsigned)(uint8_t)text[1] << 8;
+}
+
+/* `pieces`: their texts, by their codes. */
+static void index_pieces(struct pieces_table *table, const struct span *pieces, unsigned count)
+{
+    unsigned filled = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        unsigned key = pieces[i].size > 1 ? key_of(pieces[i].at) : 0;
+
+        if (pieces[i].size == 1) {
+            table->single[(uint8_t)pieces[i].at[0]] = (uint8_t)i;
+            table->has_single[(uint8_t)pieces[i].at[0]] = true;
+        }
+        if (pieces[i].size < 2 || table->count[key])
+            continue; // or it was there with its like
+        table->begin[key] = (uint8_t)filled;
+        for (size_t size = 16; size > 1; size--)
+            for (unsigned k = i; k < count; k++)
+                if (pieces[k].size == size && key_of(pieces[k].at) == key) {
+                    table->codes[filled++] = (uint8_t)k;
+                    table->count[key]++;
+                }
+    }
+}
+
 void pieces_index_init(struct pieces_index *index)
 {
+    struct span pieces[256];
+
     memset(index, 0, sizeof *index);
-    for (unsigned size = 8; size > 0; size--) // the longest first
-        for (unsigned i = 0; i < PIECES_HOST; i++) {
-            uint8_t first = (uint8_t)pieces_host[i].text[0];
-            if (pieces_host[i].size == size)
-                index->host[first].codes[index->host[first].count++] = (uint8_t)i;
-        }
-    for (unsigned size = sizeof text_pieces[0].text; size > 0; size--)
-        for (unsigned i = 0; i < TEXT_PIECES; i++) {
-            uint8_t first = (uint8_t)text_pieces[i].text[0];
-            if (text_pieces[i].size == size)
-                index->text[first].codes[index->text[first].count++] = (uint8_t)i;
-        }
+    for (unsigned i = 0; i < PIECES_HOST; i++)
+        pieces[i] = span_of(pieces_host[i].text, pieces_host[i].size);
+    index_pieces(&index->host, pieces, PIECES_HOST);
+    for (unsigned i = 0; i < TEXT_PIECES; i++)
+        pieces[i] = span_of(text_pieces[i].text, text_pieces[i].size);
+    index_pieces(&index->text, pieces, TEXT_PIECES);
 }
 
 /* Up to eight bytes; behind the end of the text there are NULs, which no piece has. */
-static uint64_t bytes_at(struct span text, size_t at)
+static inline uint64_t bytes_at(struct span text, size_t at)
 {
     uint64_t bytes = 0;
 
-    memcpy(&bytes, text.at + at, text.size - at < sizeof bytes ? text.size - at : sizeof bytes);
+    if (text.size - at >= sizeof bytes)
+        memcpy(&bytes, text.at + at, sizeof bytes);
+    else
+        memcpy(&bytes, text.at + at, text.size - at);
     return bytes;
 }
 
 size_t pieces_pack_host(const struct pieces_index *index, struct span name, uint8_t *to)
 {
+    const struct pieces_table *table = &index->host;
     size_t size = 0, at = 0;
 
     while (at < name.size) {
-        const struct pieces_row *row = &index->host[(uint8_t)name.at[at]];
         uint64_t have = bytes_at(name, at), want;
-        unsigned i = 0;
+        const uint8_t *code = &table->codes[table->begin[have & 0xffff]];
+        const uint8_t *end = code + table->count[have & 0xffff];
 
-        for (; i < row->count; i++) {
-            const struct host_piece *piece = &pieces_host[row->codes[i]];
+        for (; code < end; code++) {
+            const struct host_piece *piece = &pieces_host[*code];
             memcpy(&want, piece->text, sizeof want);
             if (!((have ^ want) << piece->shift))
                 break;
         }
-        if (i == row->count)
+        if (code == end)
+            code = &table->single[have & 0xff];
+        if (code == &table->single[have & 0xff] && !table->has_single[have & 0xff])
             return 0;
-        to[size++] = row->codes[i];
-        at += pieces_host[row->codes[i]].size;
+        to[size++] = *code;
+        at += pieces_host[*code].size;
     }
     return size;
 }
@@ -143,21 +174,24 @@ static bool is_text_piece(unsigned code, uint64_t have, struct span rest)
 
 size_t pieces_pack_text(const struct pieces_index *index, struct span text, uint8_t *to)
 {
+    const struct pieces_table *table = &index->text;
     size_t size = 0, at = 0;
 
     while (at < text.size) {
-        const struct pieces_row *row = &index->text[(uint8_t)text.at[at]];
         uint64_t have = bytes_at(text, at);
-        unsigned i = 0;
+        const uint8_t *code = &table->codes[table->begin[have & 0xffff]];
+        const uint8_t *end = code + table->count[have & 0xffff];
 
-        while (i < row->count && !is_text_piece(row->codes[i], have, span_from(text, at)))
-            i++;
-        if (i < row->count) {
-            to[size++] = row->codes[i];
-            at += text_pieces[row->codes[i]].size;
-        } else {
+        while (code < end && !is_text_piece(*code, have, span_from(text, at)))
+            code++;
+        if (code == end)
+            code = &table->single[have & 0xff];
+        if (code == &table->single[have & 0xff] && !table->has_single[have & 0xff]) {
             to[size++] = PIECES_TEXT_RAW;
             to[size++] = (uint8_t)text.at[at++];
+        } else {
+            to[size++] = *code;
+            at += text_pieces[*code].size;
         }
     }
     return size;

@@ -22,11 +22,14 @@ struct host_piece {
 extern const struct host_piece pieces_host[PIECES_HOST];
 #define PIECES_HOST_STAR 42u // '*': only ever the first code, in front of the names of entities
 
-/* For packing: the pieces by their first byte, the longest first. Plain data of its owner. */
+/* For packing: the pieces by how they begin. Plain data of its owner. */
 struct pieces_index {
-    struct pieces_row {
-        uint8_t count, codes[63];
-    } host[256], text[256];
+    struct pieces_table {
+        uint8_t codes[256]; // pieces of two bytes and more: by the first two, the longest first
+        uint8_t begin[65536], count[65536]; // by the first two bytes: which of `codes`
+        uint8_t single[256];                // by the byte: the piece that is only that
+        bool has_single[256];
+    } host, text;
 };
 void pieces_index_init(struct pieces_index *index);
 
