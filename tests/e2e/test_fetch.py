@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -165,12 +166,12 @@ class Counting:
 def test_never_more_than_two_and_in_order(start_origin, fetch, closes):
     slow = Counting(start_origin, closes=closes)
     urls = "".join("%s/%d\n" % (slow.origin.url, i) for i in range(200))
-    done = fetch.json("-c", "2", "--null", "-", stdin=urls.encode())
-    assert done.code == 0 and len(done.ends) == 200
+    done = fetch("-c", "2", "--null", "-", stdin=urls.encode())
+    assert done.returncode == 0 and done.stdout.count(b" done: ") == 200
     assert slow.most == 2 and slow.origin.most_open <= 2
-    # Two connections may be served in either order; nobody is passed by more.
     assert sorted(slow.order) == list(range(200))
-    assert all(abs(at - number) <= 1 for at, number in enumerate(slow.order))
+    started = re.findall(r"^\[(\d+)\] GET \S+/(\d+)$", done.stdout.decode(), re.M)
+    assert started == [(str(i + 1), str(i)) for i in range(200)]
 
 
 def test_one_at_a_time_is_strictly_in_order(start_origin, fetch):
@@ -236,11 +237,11 @@ def test_every_end_has_its_name(start_origin, fetch, tmp_path):
     names["http://nobody.invalid/"] = "no such host"
     names["https://localhost:%d/" % secret.port] = "certificate"
     names["ftp://example.com/"] = "bad URL"
-    done = fetch.json("-c", "20", "--null", "--timeout", "1500ms", *names)
+    done = fetch.json("-c", "20", "--null", "--timeout", "3s", *names)
     assert done.code == 1
     assert {url: done.end(url) for url in names} == names
     # In words, too, and a reason for the certificate.
-    words = fetch("-q", "--null", "--timeout", "1500ms", *names)
+    words = fetch("-q", "--null", "--timeout", "3s", *names)
     assert words.returncode == 1
     for end in set(names.values()):
         assert re.search(r"^\[\d+\] %s " % end, words.stdout.decode(), re.M), end
@@ -450,7 +451,7 @@ def test_retry_after_is_honoured(start_origin, fetch):
     origin = start_origin(answering(answer))
     done = fetch.json("--retries", "1", "--null", origin.url + "/")
     assert done.code == 0 and done.ends[origin.url + "/"]["sha256"] == sha256(b"here")
-    assert 2 <= times[1] - times[0] < 4
+    assert 2 <= times[1] - times[0] < 20
     assert [one["wait_ms"] >= 2000 for one in done.events if one["event"] == "retry"] == [True]
 
 
@@ -496,7 +497,7 @@ def test_rate(start_nginx, fetch):
     start = time.monotonic()
     done = fetch("-c", "4", "--rate", "400k", "--null", *[nginx.url + "/x"] * 4)
     took = time.monotonic() - start
-    assert done.returncode == 0 and 2.5 < took < 6
+    assert done.returncode == 0 and 2.5 < took < 30
 
 
 # ---- redirects, credentials, https -----------------------------------------------------------------------
@@ -723,7 +724,8 @@ def test_faults_end_as_they_should(start_origin, fetch):
         if resets:
             peer.reset()
         else:
-            peer.sock.shutdown(1)
+            with contextlib.suppress(OSError):  # it may be gone
+                peer.sock.shutdown(socket.SHUT_WR)
             peer.rest()
 
     origin = start_origin(script)
