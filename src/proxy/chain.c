@@ -19,6 +19,7 @@ struct chain {
     struct decoder *decoder; // NULL: not coded
     struct encoder *encoder; // NULL: not to be
     struct coding_memory *memory;
+    size_t held_bytes; // by editors, counted in memory->used_bytes
     struct chain_limits limits;
     const struct chain_events *events;
     void *owner;
@@ -85,6 +86,7 @@ void chain_free(struct chain **pointer)
 
     if (!chain)
         return;
+    chain->memory->used_bytes -= chain->held_bytes;
     for (size_t i = 0; i < chain->edit_count; i++)
         body_edit_done(&chain->edits[i]);
     decoder_free(&chain->decoder);
@@ -158,6 +160,13 @@ static void on_gave_up(void *owner, const char *why, rule_number rule)
 
 const struct body_edit_events chain_edit_events = { on_output, on_gave_up };
 
+/* What editors hold counts like the memory of codings. */
+static void count_held(struct chain *chain, size_t held)
+{
+    chain->memory->used_bytes += held - chain->held_bytes;
+    chain->held_bytes = held;
+}
+
 /* Out with what the editors hold; from here on they are passed by. */
 static void stop(struct chain *chain, const char *why)
 {
@@ -170,6 +179,7 @@ static void stop(struct chain *chain, const char *why)
             costly = rule;
     }
     chain->is_stopped = true;
+    count_held(chain, 0);
     chain->events->on_gave_up(chain->owner, why, costly, chain->counts.decoded_bytes);
 }
 
@@ -181,12 +191,15 @@ static void keep_to_limits(struct chain *chain)
         held += chain->edits[i].ops->held(chain->edits[i].editor);
     if (held > chain->counts.held_most_bytes)
         chain->counts.held_most_bytes = held;
+    count_held(chain, held);
     if (chain->counts.decoded_bytes > chain->limits.body_bytes)
         stop(chain, "it is longer than edit_size");
     else if (chain->counts.edit_us > chain->limits.time_ms * 1000)
         stop(chain, "it took longer than edit_time");
     else if (held > chain->limits.held_bytes)
         stop(chain, "it held more than edit_held");
+    else if (chain->memory->used_bytes > chain->memory->limit_bytes)
+        stop(chain, "edit_memory is in use");
 }
 
 static void edit(struct chain *chain, struct span bytes)

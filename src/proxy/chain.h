@@ -38,7 +38,7 @@ struct chain_events {
 
 struct chain; // opaque
 
-/* `codings` are to be undone; `memory` is for them and is borrowed. */
+/* `codings` are to be undone; `memory` is for them and for what editors hold; borrowed. */
 struct chain *chain_new(const struct codings *codings, struct coding_memory *memory,
                         const struct chain_limits *limits, const struct chain_events *events,
                         void *owner);

@@ -159,7 +159,7 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup, s
     proxy->via = span_of(via, 4 + setup->via_pseudonym.size);
     proxy->pseudonym = span_from(proxy->via, 4);
 
-    proxy->coding_memory.limit_bytes = setup->config->coding_memory_mb * 1024 * 1024;
+    proxy->coding_memory.limit_bytes = setup->config->edit_memory_mb * 1024 * 1024;
     outbox_stage_init(&proxy->stage);
     pipes_init(&proxy->pipes);
     table_init(&proxy->clients);
@@ -244,7 +244,7 @@ enum error_kind proxy_configure(struct proxy *proxy, struct config *config, stru
         return kind;
     settings_unref(&proxy->settings);
     proxy->settings = settings;
-    proxy->coding_memory.limit_bytes = config->coding_memory_mb * 1024 * 1024;
+    proxy->coding_memory.limit_bytes = config->edit_memory_mb * 1024 * 1024;
     gate_set_places(&proxy->total_gate, config->connections_total);
     outgoing_close_idle(proxy); // opened under the old policy
     return ERROR_NONE;

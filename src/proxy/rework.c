@@ -358,7 +358,7 @@ bool rework_response(struct rework *r, struct message *response)
     if (!content_type.at || !is_whole(r, &codings) || !choose_encoding(r) || !keep_fields(r))
         return false;
     if (is_short_of_memory(r)) {
-        on_gave_up(r, "coding_memory is in use", 0, 0);
+        on_gave_up(r, "edit_memory is in use", 0, 0);
         return false;
     }
     config = r->file.settings->config;

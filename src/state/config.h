@@ -144,7 +144,7 @@ struct config {
     enum recode recode;
     size_t edit_size_mb, edit_held_kb; // of one response
     uint64_t edit_time_ms;
-    size_t coding_memory_mb; // of a worker
+    size_t edit_memory_mb; // of a worker
     struct config_site *sites;
     size_t site_count;
     struct config_client *clients;

@@ -318,15 +318,15 @@ static const struct config_option top_options[] = {
       .most = 1000000,
       .standard = "16384",
       .meaning = "Memory that changing one response may take beside its compression." },
-    { .name = "coding_memory",
+    { .name = "edit_memory",
       .kind = CONFIG_COUNT,
       .unit = "MB",
-      AT(coding_memory_mb),
+      AT(edit_memory_mb),
       .least = 1,
       .most = 1000000,
       .standard = "256",
-      .meaning = "Memory for uncompressing and compressing, for each worker. While three quarters "
-                 "of it are in use, further responses pass unchanged." },
+      .meaning = "Memory for changing responses, with their compression, for each worker. While "
+                 "three quarters of it are in use, further responses pass unchanged." },
 
     { .name = "log_level",
       .kind = CONFIG_CHOICE,

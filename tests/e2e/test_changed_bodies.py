@@ -469,7 +469,7 @@ def test_past_its_limits_the_rest_passes_unchanged(start, start_origin):
 
 
 def test_no_memory_for_codings(start, start_origin):
-    proxy = start(coding_memory=1)
+    proxy = start(edit_memory=1)
     origin = start_origin(serving(by_br(HTML * 9, window=24), html_in("br")))
     got = page(proxy, origin)
     assert got.is_complete and (got.body == STRIPPED * 9 or got.fields["content-encoding"] == "br")

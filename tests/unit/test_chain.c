@@ -351,6 +351,32 @@ static void stops_editors_at_their_limits(void **state)
     report = (struct report){ .count = 0 };
 }
 
+static void what_all_hold_is_a_limit(void **state)
+{
+    struct coding_memory small = { 90, 100 };
+    struct codings codings = { { 0 }, 0 };
+    struct buffer got;
+
+    (void)state;
+    for (int is_over = 0; is_over < 2; is_over++) {
+        struct chain *chain = chain_new(&codings, &small, &no_limits, &events, &report);
+
+        report = (struct report){ .count = 0 };
+        add(chain, false);
+        assert_true(chain_give(chain, is_over ? SPAN("x<abcdefghij") : SPAN("x<abcdefghi")));
+        assert_int_equal(chain_run(chain, NULL), CHAIN_HUNGRY);
+        assert_int_equal(report.count, is_over);
+        assert_int_equal(small.used_bytes, is_over ? 90 : 100);
+        if (is_over)
+            assert_string_equal(report.why, "edit_memory is in use");
+        assert_int_equal(play(chain, SPAN("x"), WHOLE, &got), CHAIN_FINISHED);
+        chain_free(&chain);
+        assert_int_equal(small.used_bytes, 90);
+        buffer_release(&got);
+    }
+    report = (struct report){ .count = 0 };
+}
+
 static void time_is_a_limit(void **state)
 {
     struct chain_limits limits = { 1 << 30, 1, MB };
@@ -450,6 +476,7 @@ int main(void)
         cmocka_unit_test(undoes_edits_and_codes),
         cmocka_unit_test(shows_the_start_and_gives_it_back),
         cmocka_unit_test(stops_editors_at_their_limits),
+        cmocka_unit_test(what_all_hold_is_a_limit),
         cmocka_unit_test(time_is_a_limit),
         cmocka_unit_test(a_slice_is_bounded),
         cmocka_unit_test(input_has_a_ceiling),
