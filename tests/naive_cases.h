@@ -265,7 +265,7 @@ static inline void make_names(struct chooser *chooser, const struct cases *cases
         if (is_known || strlen(name) >= sizeof names->items[0].name)
             continue;
         names->items[names->count].is_not = may_negate && chance(chooser, 20);
-        snprintf(names->items[names->count++].name, sizeof names->items[0].name, "%s", name);
+        memcpy(names->items[names->count++].name, name, strlen(name) + 1);
     }
 }
 
