@@ -268,6 +268,8 @@ static void on_done(void *owner, const struct fetch_result *result)
         end_job(job, "done", "not changed", job->file.facts.sha256, &told);
         return;
     }
+    if (job->jobs->plan->sink == FETCH_TO_FILES && told.status >= 300)
+        why = "not kept"; // what a server says instead of the body is no file
     if (job->keeps_body && keep_file(job, sha256, &error)) {
         told.end = FETCH_FAILED;
         why = error.text;

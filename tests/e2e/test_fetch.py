@@ -276,7 +276,8 @@ def test_files_are_whole_and_named_for_their_urls(start_nginx, fetch):
         if end["status"] == 200:
             body = open(end["file"], "rb").read()
             assert end["bytes"] == len(body) and end["sha256"] == sha256(body)
-    assert "file" not in done.ends[nginx.url + "/missing.txt"]
+    missing = done.ends[nginx.url + "/missing.txt"]
+    assert missing["status"] == 404 and missing["why"] == "not kept" and "file" not in missing
     assert fetch("--null", "--fail", nginx.url + "/missing.txt").returncode == 1
 
 
