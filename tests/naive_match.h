@@ -65,25 +65,34 @@ static inline bool naive_is_separator(char c)
     return !isalnum((unsigned char)c) && !strchr("_-.%", c);
 }
 
-/* Does the text begin with what the pattern says (to_end: and end with it)? */
-static inline bool naive_from_here(const char *pattern, const char *text, bool to_end)
+/* Does what the pattern says stand at one of the places that are marked in `at` (to_end: up to the
+ * end)? Letter by letter: the places up to which the pattern's letters so far may reach. `at` is
+ * written to. */
+static inline bool naive_stands(const char *pattern, const char *text, bool *at, bool to_end)
 {
-    for (; *pattern; pattern++) {
-        if (*pattern == '*') {
-            for (;; text++) {
-                if (naive_from_here(pattern + 1, text, to_end))
-                    return true;
-                if (!*text)
-                    return false;
-            }
+    size_t size = strlen(text);
+    bool next[NAIVE_URL + 1], any = true;
+
+    for (; *pattern && any; pattern++) {
+        memset(next, 0, size + 1);
+        any = false;
+        for (size_t i = 0; i <= size; i++) {
+            size_t to = i + 1;
+
+            if (!at[i] && !(*pattern == '*' && i > 0 && next[i - 1]))
+                continue;
+            if (*pattern == '*' || (*pattern == '^' && i == size))
+                to = i; // the end is a separator, too
+            else if (i == size ||
+                     (*pattern == '^' ? !naive_is_separator(text[i]) : *pattern != text[i]))
+                continue;
+            next[to] = any = true;
         }
-        if (*pattern == '^' && !*text)
-            continue; // the end is a separator, too
-        if (*pattern == '^' ? !naive_is_separator(*text) : *pattern != *text)
-            return false;
-        text++;
+        memcpy(at, next, size + 1);
     }
-    return !to_end || !*text;
+    if (!any)
+        return false;
+    return to_end ? at[size] : memchr(at, true, size + 1) != NULL;
 }
 
 static inline void naive_lower(char *text)
@@ -273,6 +282,7 @@ static inline bool naive_pattern_holds(const struct naive_rule *rule, const char
 {
     char text[NAIVE_URL], body[256];
     size_t host_at, host_end;
+    bool at[NAIVE_URL + 1];
 
     snprintf(text, sizeof text, "%s", url);
     snprintf(body, sizeof body, "%s", rule->body);
@@ -293,16 +303,12 @@ static inline bool naive_pattern_holds(const struct naive_rule *rule, const char
         naive_lower(name);
         return naive_is_below(host, name);
     }
-    for (size_t at = 0; at <= strlen(text); at++) {
-        if (rule->at_start && at > 0)
-            return false;
-        if (rule->at_host &&
-            (at < host_at || at >= host_end || (at > host_at && text[at - 1] != '.')))
-            continue;
-        if (naive_from_here(body, text + at, rule->at_end))
-            return true;
-    }
-    return false;
+    for (size_t i = 0; i <= strlen(text); i++)
+        at[i] = rule->at_start ? i == 0
+                : rule->at_host
+                    ? i == host_at || (i > host_at && i < host_end && text[i - 1] == '.')
+                    : true;
+    return naive_stands(body, text, at, rule->at_end);
 }
 
 static inline unsigned naive_types_of(const struct naive_rule *rule)
