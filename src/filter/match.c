@@ -1139,10 +1139,13 @@ size_t matcher_directives(struct matcher *matcher, const struct request *request
 
 static bool gather_page(struct ask *ask, const struct hit *hit, void *to)
 {
-    const uint32_t *record = ask->view->extras + hit->rule->extra;
+    const uint32_t *record;
     unsigned *flags = to;
 
-    if (!(hit->flags & RULE_CNAME) && hit->rule->extra && record[0] & EXTRA_PAGE)
+    if (!hit->rule || !hit->rule->extra || hit->flags & RULE_CNAME) // a simple one says nothing
+        return false;
+    record = ask->view->extras + hit->rule->extra;
+    if (record[0] & EXTRA_PAGE)
         *flags |= image_part(record, EXTRA_PAGE);
     return false;
 }
