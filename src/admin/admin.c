@@ -25,7 +25,7 @@ enum {
     CONTROL_AGAIN_MS = 5000,
     WORKERS_PATIENCE_MS = 3000, // for all of them to have new passes
     FOLLOWED_AT_ONCE = 64,
-    VISITS = 4096, // used tokens that are remembered
+    VISITS = 4096,              // used tokens that are remembered
     FOLLOWED_BYTES = 20 * 1024, // one packet, which is one line
 };
 
@@ -62,7 +62,7 @@ struct admin {
     size_t pending_count;
     struct loop_timer patience;
     uint64_t number; // of the last reload or passes: greater than any of who was here before
-    int follow[2];          // packets go into [1] and come out of [0]; -1: nobody follows
+    int follow[2];   // packets go into [1] and come out of [0]; -1: nobody follows
     ev_io followed;
 };
 
@@ -199,8 +199,8 @@ static void show_front(struct admin *admin, const struct web_request *request,
 
     answer->content_type = "text/html; charset=utf-8";
     answer->policy = FRONT_POLICY;
-    answer->status = front_write(&answer->body, overview, request->client, request->user) ? 200
-                                                                                          : 500;
+    answer->status =
+        front_write(&answer->body, overview, request->client, request->user) ? 200 : 500;
     free(overview);
 }
 
@@ -283,8 +283,9 @@ static void let_in(struct admin *admin, const struct web_request *request,
     answer->content_type = "text/plain; charset=utf-8";
     if (!token.at || !host.at || !url.at || !admin->has_visit_secret ||
         !visit_check(token, admin->visit_secret, host, request->client, now_ms, &number)) {
-        buffer_append(&answer->body, SPAN("This way on is not good (any more). Go back and load the "
-                                          "page again.\n"));
+        buffer_append(&answer->body,
+                      SPAN("This way on is not good (any more). Go back and load the "
+                           "page again.\n"));
         arena_done(&arena);
         return;
     }
@@ -318,8 +319,8 @@ static void on_page(void *owner, const struct web_request *request, struct web_a
         void (*show)(struct admin *admin, const struct web_request *request,
                      struct web_answer *answer);
     } pages[] = {
-        { "/", show_front },          { "/style.css", show_style }, { "/metrics", show_metrics },
-        { "/healthz", show_health },  { "/proxy.pac", show_pac },   { "/wpad.dat", show_pac },
+        { "/", show_front },         { "/style.css", show_style }, { "/metrics", show_metrics },
+        { "/healthz", show_health }, { "/proxy.pac", show_pac },   { "/wpad.dat", show_pac },
     };
 
     if (request->is_post) {
@@ -392,8 +393,8 @@ static void answer_status(struct admin *admin, struct control_caller *caller, bo
 {
     struct overview *overview = overview_of(admin);
     struct buffer text = { .limit_bytes = CONTROL_ANSWER_BYTES - 64 };
-    bool is_whole = wants_json ? overview_write_json(&text, overview)
-                               : overview_write_text(&text, overview);
+    bool is_whole =
+        wants_json ? overview_write_json(&text, overview) : overview_write_text(&text, overview);
 
     control_answer(caller, is_whole ? NULL : "there is too much to tell", buffer_span(&text));
     buffer_release(&text);
@@ -426,16 +427,15 @@ static void answer_reload(struct admin *admin, struct control_caller *caller)
         control_answer(caller, state->reload_problem, SPAN(""));
         return;
     }
-    buffer_printf(&text, "config number %llu is in force\n",
-                  (unsigned long long)state->generation);
+    buffer_printf(&text, "config number %llu is in force\n", (unsigned long long)state->generation);
     control_answer(caller, NULL, buffer_span(&text));
     buffer_release(&text);
 }
 
 static bool is_done(const struct admin *admin, const struct pending *pending)
 {
-    return pending->number <= (pending->is_reload ? admin->state.reload_number
-                                                  : admin->state.passes_number);
+    return pending->number <=
+           (pending->is_reload ? admin->state.reload_number : admin->state.passes_number);
 }
 
 /* Those that need not wait any longer; with is_late also those that wait for workers. */
@@ -484,8 +484,8 @@ static enum error_kind change_book(struct admin *admin, const struct control_req
                                    struct error *error)
 {
     struct span host = request->verb == CONTROL_PAUSE ? SPAN("") : request->host;
-    uint64_t until_ms = request->for_ms == CONTROL_ALWAYS_MS ? PROXY_PASS_FOR_GOOD
-                                                             : clock_ms() + request->for_ms;
+    uint64_t until_ms =
+        request->for_ms == CONTROL_ALWAYS_MS ? PROXY_PASS_FOR_GOOD : clock_ms() + request->for_ms;
     enum error_kind kind = ERROR_NONE;
 
     passbook_expire(admin->book, clock_ms());
@@ -510,8 +510,8 @@ static void answer_when_taken(struct admin *admin, struct control_caller *caller
 static enum error_kind change_learned(struct admin *admin, const struct control_request *request,
                                       struct buffer *text, struct error *error)
 {
-    uint64_t until_ms = request->for_ms == CONTROL_ALWAYS_MS ? LEARNED_ALWAYS
-                                                             : clock_ms() + request->for_ms;
+    uint64_t until_ms =
+        request->for_ms == CONTROL_ALWAYS_MS ? LEARNED_ALWAYS : clock_ms() + request->for_ms;
     size_t count;
     enum error_kind kind;
 

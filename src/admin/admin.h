@@ -3,8 +3,8 @@
  *
  * Joins the rooms of this folder in one process. What the processes around it are to do (reload,
  * take the passes, send lines to be followed) it says through seams that daemon/ fills in. The book
- * is kept in STATE/passes, what was learned in STATE/learned; the control socket is RUNTIME/control.sock and there once this is the
- * service.
+ * is kept in STATE/passes, what was learned in STATE/learned; the control socket is
+ * RUNTIME/control.sock and there once this is the service.
  */
 #ifndef DEJUNK_ADMIN_ADMIN_H
 #define DEJUNK_ADMIN_ADMIN_H
@@ -35,11 +35,11 @@ struct admin_seams {
 
 struct admin_setup {
     struct loop *loop;
-    struct config *config;  // referenced, not taken over
-    const char *state_dir;  // borrowed until admin_new() returns; empty: there is none
-    int master;             // its pid
+    struct config *config;             // referenced, not taken over
+    const char *state_dir;             // borrowed until admin_new() returns; empty: there is none
+    int master;                        // its pid
     const unsigned char *visit_secret; // proxy/visit.h; copied
-    struct admin_seams seams; // copied
+    struct admin_seams seams;          // copied
 };
 
 /* Reads the book and pushes it. A damaged one is put aside with a warning. */

@@ -285,8 +285,7 @@ static enum error_kind put_in_place(struct control *control, struct error *error
 }
 
 enum error_kind control_open(struct control **out, struct loop *loop, const char *path,
-                             const struct control_events *events, void *owner,
-                             struct error *error)
+                             const struct control_events *events, void *owner, struct error *error)
 {
     struct control *control = calloc(1, sizeof *control);
     enum error_kind kind;

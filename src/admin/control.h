@@ -14,8 +14,8 @@
 #include "io/loop.h"
 
 enum {
-    CONTROL_CALLERS = 32, // at once; more are turned away
-    CONTROL_LINE_MS = 5000, // for the line to come
+    CONTROL_CALLERS = 32,      // at once; more are turned away
+    CONTROL_LINE_MS = 5000,    // for the line to come
     CONTROL_ANSWER_MS = 10000, // for an answer to be taken
     CONTROL_ANSWER_BYTES = 4 * 1024 * 1024,
     CONTROL_FOLLOWER_BYTES = 256 * 1024, // that a follower has not taken yet
@@ -34,8 +34,7 @@ struct control_events {
 
 /* Makes the directory where it is not there. ERROR_ADDRESS. `events` is borrowed. */
 enum error_kind control_open(struct control **out, struct loop *loop, const char *path,
-                             const struct control_events *events, void *owner,
-                             struct error *error);
+                             const struct control_events *events, void *owner, struct error *error);
 /* Ends every caller; takes the name away unless it is somebody else's by now. */
 void control_free(struct control **control);
 const char *control_path(const struct control *control);

@@ -32,10 +32,10 @@ static bool put_label(struct buffer *out, struct span value)
         if (value.at[i] == '\n')
             is_whole = buffer_append(out, SPAN("\\n"));
         else
-            is_whole = (value.at[i] != '"' && value.at[i] != '\\'
-                            ? true
-                            : buffer_append(out, SPAN("\\"))) &&
-                       buffer_append(out, span_slice(value, i, 1));
+            is_whole =
+                (value.at[i] != '"' && value.at[i] != '\\' ? true
+                                                           : buffer_append(out, SPAN("\\"))) &&
+                buffer_append(out, span_slice(value, i, 1));
     return is_whole;
 }
 
@@ -48,12 +48,13 @@ static bool put_counters(struct buffer *out, const uint64_t *counters)
         const struct metric_row *row = metric_row((enum metric)i);
 
         if (strcmp(row->name, name) != 0)
-            is_whole = head(out, row->name, row->kind == METRIC_GAUGE ? "gauge" : "counter",
-                            row->help);
+            is_whole =
+                head(out, row->name, row->kind == METRIC_GAUGE ? "gauge" : "counter", row->help);
         name = row->name;
-        is_whole = is_whole &&
-                   buffer_printf(out, row->labels[0] ? "%s{%s} %" PRIu64 "\n" : "%s%s %" PRIu64 "\n",
-                                 row->name, row->labels, counters[i]);
+        is_whole =
+            is_whole &&
+            buffer_printf(out, row->labels[0] ? "%s{%s} %" PRIu64 "\n" : "%s%s %" PRIu64 "\n",
+                          row->name, row->labels, counters[i]);
     }
     return is_whole;
 }
@@ -64,7 +65,8 @@ static bool put_build(struct buffer *out)
 
     pcre2_config(PCRE2_CONFIG_JIT, &has_jit);
     return head(out, "dejunk_build_info", "gauge", "What this is built from") &&
-           buffer_append(out, SPAN("dejunk_build_info{version=\"" DEJUNK_VERSION "\",openssl=\"")) &&
+           buffer_append(out,
+                         SPAN("dejunk_build_info{version=\"" DEJUNK_VERSION "\",openssl=\"")) &&
            put_label(out, span_text(OpenSSL_version(OPENSSL_VERSION_STRING))) &&
            buffer_printf(out, "\",pcre2_jit=\"%s\"} 1\n", has_jit ? "true" : "false");
 }
@@ -121,10 +123,9 @@ static bool put_lists(struct buffer *out, const struct lists *lists)
         { "dejunk_rules_bad", "Lines that cannot be read, by list",
           offsetof(struct list_figures, bad) },
     };
-    static const struct list_row changed = {
-        "dejunk_list_last_success_timestamp_seconds", "When the list's file was written",
-        offsetof(struct list_figures, changed_ms)
-    };
+    static const struct list_row changed = { "dejunk_list_last_success_timestamp_seconds",
+                                             "When the list's file was written",
+                                             offsetof(struct list_figures, changed_ms) };
     bool is_whole = true;
 
     if (lists->count == 0)

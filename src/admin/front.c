@@ -5,7 +5,8 @@
 #include "proxy/pages.h"
 
 static const char style[] =
-    ":root{color-scheme:light dark;--ink:#222;--faint:#777;--line:#ddd;--paper:#fff;--warn:#a40000}\n"
+    ":root{color-scheme:light "
+    "dark;--ink:#222;--faint:#777;--line:#ddd;--paper:#fff;--warn:#a40000}\n"
     "@media(prefers-color-scheme:dark){:root{--ink:#ddd;--faint:#999;--line:#3a3a3a;"
     "--paper:#181818;--warn:#ff8a80}}\n"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;margin:2em auto;padding:0 1em;"
@@ -54,15 +55,13 @@ static bool put_service(struct buffer *out, const struct overview *overview)
     bool is_whole = true;
 
     if (state->reload_problem[0] != '\0')
-        is_whole = warning(out, "The last reload: ",
-                           state->reload_problem);
+        is_whole = warning(out, "The last reload: ", state->reload_problem);
     if (pause_ms > 0)
         is_whole = is_whole && warning(out, "Nothing is filtered; this ends in ",
                                        overview_duration(pause_ms, time));
     return is_whole && buffer_append(out, SPAN("<h2>Service</h2>\n<table>\n")) &&
            row_text(out, "Version", DEJUNK_VERSION) &&
-           row_text(out, "Up for",
-                    overview_duration(age_ms(overview, state->started_ms), time)) &&
+           row_text(out, "Up for", overview_duration(age_ms(overview, state->started_ms), time)) &&
            buffer_printf(out, "<tr><td>Workers that serve</td><td class=\"n\">%u of %u</td></tr>\n",
                          state->ready_workers, state->workers) &&
            row(out, "Processes replaced", state->restarts) &&
@@ -81,14 +80,10 @@ static bool put_requests(struct buffer *out, const struct overview *overview)
         enum metric metric;
         const char *label;
     } rows[] = {
-        { METRIC_REQUESTS_PASSED, "Passed" },
-        { METRIC_REQUESTS_BLOCKED, "Blocked" },
-        { METRIC_REQUESTS_REDIRECTED, "Redirected" },
-        { METRIC_REQUESTS_MODIFIED, "Modified" },
-        { METRIC_REQUESTS_TUNNELED, "Tunneled" },
-        { METRIC_REQUESTS_LOCAL, "For these pages" },
-        { METRIC_REQUESTS_REFUSED, "Refused" },
-        { METRIC_REQUESTS_ERROR, "Failed" },
+        { METRIC_REQUESTS_PASSED, "Passed" },         { METRIC_REQUESTS_BLOCKED, "Blocked" },
+        { METRIC_REQUESTS_REDIRECTED, "Redirected" }, { METRIC_REQUESTS_MODIFIED, "Modified" },
+        { METRIC_REQUESTS_TUNNELED, "Tunneled" },     { METRIC_REQUESTS_LOCAL, "For these pages" },
+        { METRIC_REQUESTS_REFUSED, "Refused" },       { METRIC_REQUESTS_ERROR, "Failed" },
     };
     const uint64_t *counters = overview->counters;
     char size[OVERVIEW_TIME_BYTES];
@@ -116,10 +111,11 @@ static bool put_host(struct buffer *out, const struct host_total *host)
     overview_size(host->counts[HOST_BYTES_REMOVED], removed);
     return buffer_append(out, SPAN("<tr><td>")) &&
            page_append_escaped(out, span_text(host->name)) &&
-           buffer_printf(out, "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%s</td>"
+           buffer_printf(out,
+                         "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%s</td>"
                          "<td class=\"n\">%" PRIu64 "</td><td class=\"n\">%s</td></tr>\n",
-                         host->counts[HOST_REQUESTS], fetched,
-                         host->counts[HOST_ELEMENTS_REMOVED], removed);
+                         host->counts[HOST_REQUESTS], fetched, host->counts[HOST_ELEMENTS_REMOVED],
+                         removed);
 }
 
 /* What browsers were spared, in all and by site. */
@@ -138,11 +134,11 @@ static bool put_spared(struct buffer *out, const struct overview *overview)
 
     if (count == 0)
         return is_whole;
-    is_whole = is_whole &&
-               buffer_append(out, SPAN("<table>\n<tr><th>Site</th><th class=\"n\">Requests "
-                                       "stopped</th><th class=\"n\">Not fetched</th>"
-                                       "<th class=\"n\">Elements</th>"
-                                       "<th class=\"n\">Out of pages</th></tr>\n"));
+    is_whole =
+        is_whole && buffer_append(out, SPAN("<table>\n<tr><th>Site</th><th class=\"n\">Requests "
+                                            "stopped</th><th class=\"n\">Not fetched</th>"
+                                            "<th class=\"n\">Elements</th>"
+                                            "<th class=\"n\">Out of pages</th></tr>\n"));
     for (size_t i = 0; i < count && i < OVERVIEW_HOSTS && is_whole; i++)
         is_whole = put_host(out, &overview->hosts.items[i]);
     return is_whole && buffer_append(out, SPAN("</table>\n"));
@@ -157,10 +153,11 @@ static bool put_list(struct buffer *out, const struct overview *overview,
         overview_duration(age_ms(overview, list->changed_ms), time);
     return buffer_append(out, SPAN("<tr><td>")) &&
            page_append_escaped(out, span_text(list->name)) &&
-           buffer_printf(out, "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%" PRIu64
+           buffer_printf(out,
                          "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%" PRIu64
-                         "</td><td class=\"n\">%s</td></tr>\n", list->rules, list->cosmetic,
-                         list->unsupported, list->bad, time);
+                         "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%" PRIu64
+                         "</td><td class=\"n\">%s</td></tr>\n",
+                         list->rules, list->cosmetic, list->unsupported, list->bad, time);
 }
 
 static bool put_lists(struct buffer *out, const struct overview *overview)
@@ -184,16 +181,17 @@ static bool put_lists(struct buffer *out, const struct overview *overview)
 bool front_write(struct buffer *out, const struct overview *overview, struct span who,
                  struct span user)
 {
-    return buffer_append(out, SPAN("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                                   "<meta name=\"viewport\" content=\"width=device-width\">"
-                                   "<title>dejunk</title>"
-                                   "<link rel=\"stylesheet\" href=\"/style.css\"></head>\n<body>"
-                                   "<h1>This is dejunk</h1>\n<p>The proxy works. You come from ")) &&
+    return buffer_append(out,
+                         SPAN("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                              "<meta name=\"viewport\" content=\"width=device-width\">"
+                              "<title>dejunk</title>"
+                              "<link rel=\"stylesheet\" href=\"/style.css\"></head>\n<body>"
+                              "<h1>This is dejunk</h1>\n<p>The proxy works. You come from ")) &&
            page_append_escaped(out, who) &&
-           (user.size == 0 || (buffer_append(out, SPAN(" as ")) && page_append_escaped(out, user))) &&
+           (user.size == 0 ||
+            (buffer_append(out, SPAN(" as ")) && page_append_escaped(out, user))) &&
            buffer_append(out, SPAN(".</p>\n")) && put_service(out, overview) &&
-           put_requests(out, overview) && put_spared(out, overview) &&
-           put_lists(out, overview) &&
+           put_requests(out, overview) && put_spared(out, overview) && put_lists(out, overview) &&
            buffer_append(out, SPAN("<p class=\"by\"><a href=\"/metrics\">metrics</a> "
                                    "<a href=\"/healthz\">health</a> "
                                    "<a href=\"/proxy.pac\">proxy.pac</a></p>\n</body></html>\n"));

@@ -9,8 +9,8 @@
 #include "admin/overview.h"
 
 /* For the page's Content-Security-Policy. */
-#define FRONT_POLICY \
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; " \
+#define FRONT_POLICY                                                                               \
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "                  \
     "frame-ancestors 'none'"
 
 /* `who` is the client's address, `user` its name (may be empty). False when `out` is full. */

@@ -84,8 +84,8 @@ enum error_kind keep_read(const char *path, struct buffer *out, struct error *er
         if (got < 0 && errno != EINTR)
             kind = error_errno(error, ERROR_SYSTEM, "cannot read %s", path);
         else if (got > 0 && !buffer_append(out, span_of(piece, (size_t)got)))
-            kind = error_set(error, ERROR_LIMIT, "%s has more than %zu bytes", path,
-                             out->limit_bytes);
+            kind =
+                error_set(error, ERROR_LIMIT, "%s has more than %zu bytes", path, out->limit_bytes);
     }
     close(fd);
     return kind;

@@ -83,16 +83,16 @@ static bool write_lists(struct buffer *out, const struct overview *overview)
 {
     const struct lists *lists = &overview->lists;
     char time[OVERVIEW_TIME_BYTES];
-    bool is_whole = buffer_printf(out, "%-13s %" PRIu64 " in %zu lists\n", "rules", lists->rules,
-                                  lists->count);
+    bool is_whole =
+        buffer_printf(out, "%-13s %" PRIu64 " in %zu lists\n", "rules", lists->rules, lists->count);
 
     for (size_t i = 0; i < lists->count && is_whole; i++) {
         const struct list_figures *list = &lists->items[i];
 
         is_whole = buffer_printf(out, "  %-24.60s %8" PRIu64 " rules", list->name, list->rules);
         if (list->unsupported > 0)
-            is_whole = is_whole && buffer_printf(out, ", %" PRIu64 " unsupported",
-                                                 list->unsupported);
+            is_whole =
+                is_whole && buffer_printf(out, ", %" PRIu64 " unsupported", list->unsupported);
         if (list->bad > 0)
             is_whole = is_whole && buffer_printf(out, ", %" PRIu64 " bad", list->bad);
         if (list->changed_ms > 0)
@@ -112,12 +112,13 @@ static bool write_requests(struct buffer *out, const struct overview *overview)
 
     for (size_t i = 0; i < ACTION_ROWS && is_whole; i++)
         if (counters[actions[i].metric] > 0)
-            is_whole = buffer_printf(out, ", %s %" PRIu64, actions[i].name,
-                                     counters[actions[i].metric]);
+            is_whole =
+                buffer_printf(out, ", %s %" PRIu64, actions[i].name, counters[actions[i].metric]);
     return is_whole &&
-           buffer_printf(out, "\n%-13s %" PRIu64 " of browsers, %" PRIu64 " to origins (%" PRIu64
-                         " idle)\n", "connections", counters[METRIC_BROWSER_OPEN],
-                         counters[METRIC_OUTGOING_OPEN], counters[METRIC_OUTGOING_IDLE]) &&
+           buffer_printf(
+               out, "\n%-13s %" PRIu64 " of browsers, %" PRIu64 " to origins (%" PRIu64 " idle)\n",
+               "connections", counters[METRIC_BROWSER_OPEN], counters[METRIC_OUTGOING_OPEN],
+               counters[METRIC_OUTGOING_IDLE]) &&
            buffer_printf(out, "%-13s %s from origins, %s to browsers\n", "bytes",
                          overview_size(counters[METRIC_BYTES_FROM_ORIGIN], in),
                          overview_size(counters[METRIC_BYTES_TO_BROWSER], sent)) &&
@@ -146,12 +147,11 @@ static bool write_https(struct buffer *out, const struct overview *overview)
 {
     const struct learned_counts *learned = &overview->learned;
     char text[OVERVIEW_HTTPS_BYTES];
-    bool is_whole =
-        buffer_printf(out, "%-13s opened %s", "https", overview_https(overview, text));
+    bool is_whole = buffer_printf(out, "%-13s opened %s", "https", overview_https(overview, text));
 
     if (learned->tunnels > 0)
-        is_whole = is_whole && buffer_printf(out, ", %zu programs and hosts passed through",
-                                             learned->tunnels);
+        is_whole = is_whole &&
+                   buffer_printf(out, ", %zu programs and hosts passed through", learned->tunnels);
     if (learned->ended > 0)
         is_whole = is_whole && buffer_printf(out, ", %zu enrolments ended", learned->ended);
     return is_whole && buffer_append(out, SPAN("\n"));
@@ -167,14 +167,13 @@ bool overview_write_text(struct buffer *out, const struct overview *overview)
                       overview_duration(age_ms(overview, state->started_ms), time)) &&
         buffer_printf(out, "%-13s %u of %u serve, %" PRIu64 " replaced\n", "workers",
                       state->ready_workers, state->workers, state->restarts) &&
-        buffer_printf(out, "%-13s number %" PRIu64 " in force, %" PRIu64
-                      " reloads, %" PRIu64 " failed\n", "config", state->generation,
-                      state->reloads, state->failed_reloads);
+        buffer_printf(
+            out, "%-13s number %" PRIu64 " in force, %" PRIu64 " reloads, %" PRIu64 " failed\n",
+            "config", state->generation, state->reloads, state->failed_reloads);
 
     if (state->reload_problem[0] != '\0')
-        is_whole = is_whole &&
-                   buffer_printf(out, "%-13s of the last reload: %s\n",
-                                 "warning", state->reload_problem);
+        is_whole = is_whole && buffer_printf(out, "%-13s of the last reload: %s\n", "warning",
+                                             state->reload_problem);
     if (pause_ms > 0)
         is_whole = is_whole && buffer_printf(out, "%-13s nothing is filtered for %s more\n",
                                              "paused", overview_duration(pause_ms, time));
@@ -225,13 +224,14 @@ static bool put_lists(struct buffer *out, const struct lists *lists)
     for (size_t i = 0; i < lists->count && is_whole; i++) {
         const struct list_figures *list = &lists->items[i];
 
-        is_whole = buffer_printf(out, "%s{\"name\":", i > 0 ? "," : "") &&
-                   overview_put_json_string(out, span_text(list->name)) &&
-                   buffer_printf(out, ",\"lines\":%" PRIu64 ",\"rules\":%" PRIu64
-                                 ",\"cosmetic\":%" PRIu64 ",\"unsupported\":%" PRIu64
-                                 ",\"bad\":%" PRIu64, list->lines, list->rules, list->cosmetic,
-                                 list->unsupported, list->bad) &&
-                   put_time(out, "changed", list->changed_ms) && buffer_append(out, SPAN("}"));
+        is_whole =
+            buffer_printf(out, "%s{\"name\":", i > 0 ? "," : "") &&
+            overview_put_json_string(out, span_text(list->name)) &&
+            buffer_printf(out,
+                          ",\"lines\":%" PRIu64 ",\"rules\":%" PRIu64 ",\"cosmetic\":%" PRIu64
+                          ",\"unsupported\":%" PRIu64 ",\"bad\":%" PRIu64,
+                          list->lines, list->rules, list->cosmetic, list->unsupported, list->bad) &&
+            put_time(out, "changed", list->changed_ms) && buffer_append(out, SPAN("}"));
     }
     return is_whole && buffer_append(out, SPAN("]"));
 }
@@ -243,13 +243,13 @@ static bool put_passes(struct buffer *out, const struct proxy_passes *passes)
     for (size_t i = 0; i < passes->count && is_whole; i++) {
         const struct proxy_pass *pass = &passes->items[i];
 
-        is_whole = buffer_printf(out, "%s{\"host\":", i > 0 ? "," : "") &&
-                   overview_put_json_string(out, pass->host.size ? pass->host : SPAN("*")) &&
-                   buffer_append(out, SPAN(",\"client\":")) &&
-                   overview_put_json_string(out, pass->client.size ? pass->client : SPAN("*")) &&
-                   put_time(out, "until", pass->until_ms == PROXY_PASS_FOR_GOOD ? 0
-                                                                                : pass->until_ms) &&
-                   buffer_append(out, SPAN("}"));
+        is_whole =
+            buffer_printf(out, "%s{\"host\":", i > 0 ? "," : "") &&
+            overview_put_json_string(out, pass->host.size ? pass->host : SPAN("*")) &&
+            buffer_append(out, SPAN(",\"client\":")) &&
+            overview_put_json_string(out, pass->client.size ? pass->client : SPAN("*")) &&
+            put_time(out, "until", pass->until_ms == PROXY_PASS_FOR_GOOD ? 0 : pass->until_ms) &&
+            buffer_append(out, SPAN("}"));
     }
     return is_whole && buffer_append(out, SPAN("]"));
 }
@@ -262,9 +262,8 @@ static bool put_https(struct buffer *out, const struct overview *overview)
     return buffer_printf(out,
                          ",\"https\":{\"intercept\":\"%s\",\"authority\":%s,\"enrolled\":%zu"
                          ",\"ended\":%zu,\"learned\":%zu}",
-                         modes[overview->intercept],
-                         overview->state.is_signing ? "true" : "false", learned->enrolments,
-                         learned->ended, learned->tunnels);
+                         modes[overview->intercept], overview->state.is_signing ? "true" : "false",
+                         learned->enrolments, learned->ended, learned->tunnels);
 }
 
 static bool put_hosts(struct buffer *out, const struct host_totals *hosts)
@@ -275,14 +274,14 @@ static bool put_hosts(struct buffer *out, const struct host_totals *hosts)
     for (size_t i = 0; i < count && is_whole; i++) {
         const struct host_total *host = &hosts->items[i];
 
-        is_whole = buffer_printf(out, "%s{\"host\":", i > 0 ? "," : "") &&
-                   overview_put_json_string(out, span_text(host->name)) &&
-                   buffer_printf(out, ",\"requests\":%" PRIu64 ",\"bytes_not_fetched\":%" PRIu64
-                                 ",\"bytes_removed\":%" PRIu64 ",\"elements_removed\":%" PRIu64
-                                 "}", host->counts[HOST_REQUESTS],
-                                 host->counts[HOST_BYTES_NOT_FETCHED],
-                                 host->counts[HOST_BYTES_REMOVED],
-                                 host->counts[HOST_ELEMENTS_REMOVED]);
+        is_whole =
+            buffer_printf(out, "%s{\"host\":", i > 0 ? "," : "") &&
+            overview_put_json_string(out, span_text(host->name)) &&
+            buffer_printf(out,
+                          ",\"requests\":%" PRIu64 ",\"bytes_not_fetched\":%" PRIu64
+                          ",\"bytes_removed\":%" PRIu64 ",\"elements_removed\":%" PRIu64 "}",
+                          host->counts[HOST_REQUESTS], host->counts[HOST_BYTES_NOT_FETCHED],
+                          host->counts[HOST_BYTES_REMOVED], host->counts[HOST_ELEMENTS_REMOVED]);
     }
     return is_whole && buffer_append(out, SPAN("]"));
 }
@@ -296,9 +295,9 @@ bool overview_write_json(struct buffer *out, const struct overview *overview)
         put_time(out, "time", overview->now_ms) && put_time(out, "started", state->started_ms) &&
         buffer_printf(out, ",\"workers\":{\"wanted\":%u,\"serving\":%u,\"replaced\":%" PRIu64 "}",
                       state->workers, state->ready_workers, state->restarts) &&
-        buffer_printf(out, ",\"config\":{\"number\":%" PRIu64 ",\"reloads\":%" PRIu64
-                      ",\"failed\":%" PRIu64, state->generation, state->reloads,
-                      state->failed_reloads) &&
+        buffer_printf(
+            out, ",\"config\":{\"number\":%" PRIu64 ",\"reloads\":%" PRIu64 ",\"failed\":%" PRIu64,
+            state->generation, state->reloads, state->failed_reloads) &&
         put_time(out, "last_reload", state->last_reload_ms) &&
         put_text(out, "problem", state->reload_problem) && buffer_append(out, SPAN("}")) &&
         put_lists(out, &overview->lists) && put_passes(out, &overview->passes) &&
@@ -308,15 +307,19 @@ bool overview_write_json(struct buffer *out, const struct overview *overview)
         is_whole = buffer_printf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", actions[i].name,
                                  counters[actions[i].metric]);
     return is_whole &&
-           buffer_printf(out, "},\"connections\":{\"browser\":%" PRIu64 ",\"outgoing\":%" PRIu64
-                         ",\"idle\":%" PRIu64 "}", counters[METRIC_BROWSER_OPEN],
-                         counters[METRIC_OUTGOING_OPEN], counters[METRIC_OUTGOING_IDLE]) &&
-           buffer_printf(out, ",\"bytes\":{\"from_browsers\":%" PRIu64 ",\"to_browsers\":%" PRIu64
+           buffer_printf(out,
+                         "},\"connections\":{\"browser\":%" PRIu64 ",\"outgoing\":%" PRIu64
+                         ",\"idle\":%" PRIu64 "}",
+                         counters[METRIC_BROWSER_OPEN], counters[METRIC_OUTGOING_OPEN],
+                         counters[METRIC_OUTGOING_IDLE]) &&
+           buffer_printf(out,
+                         ",\"bytes\":{\"from_browsers\":%" PRIu64 ",\"to_browsers\":%" PRIu64
                          ",\"from_origins\":%" PRIu64 ",\"to_origins\":%" PRIu64 "}",
                          counters[METRIC_BYTES_FROM_BROWSER], counters[METRIC_BYTES_TO_BROWSER],
                          counters[METRIC_BYTES_FROM_ORIGIN], counters[METRIC_BYTES_TO_ORIGIN]) &&
-           buffer_printf(out, ",\"spared\":{\"bytes_not_fetched\":%" PRIu64
-                         ",\"bytes_removed\":%" PRIu64 ",\"elements_removed\":%" PRIu64 "}",
+           buffer_printf(out,
+                         ",\"spared\":{\"bytes_not_fetched\":%" PRIu64 ",\"bytes_removed\":%" PRIu64
+                         ",\"elements_removed\":%" PRIu64 "}",
                          counters[METRIC_BYTES_REMOVED_REQUEST],
                          counters[METRIC_BYTES_REMOVED_HTML], counters[METRIC_ELEMENTS_REMOVED]) &&
            put_hosts(out, &overview->hosts) && buffer_append(out, SPAN("}\n"));

@@ -15,19 +15,19 @@
 
 enum { OVERVIEW_REASON_BYTES = 500, OVERVIEW_HOSTS = 20 }; // so many hosts are shown
 
-struct overview_state { // what the master says
-    bool is_known;   // it has said anything
-    bool is_signing; // the signer has an authority: https can be opened
-    bool is_serving; // all workers came up, and this is the service (not one that takes over)
-    bool is_succeeded; // another process is the service now
+struct overview_state {  // what the master says
+    bool is_known;       // it has said anything
+    bool is_signing;     // the signer has an authority: https can be opened
+    bool is_serving;     // all workers came up, and this is the service (not one that takes over)
+    bool is_succeeded;   // another process is the service now
     uint64_t generation; // of the config in force
     uint64_t reloads, failed_reloads;
-    uint64_t reload_number; // of the newest reload asked for by admin that is finished
-    uint64_t passes_number; // of the newest passes pushed by admin that all workers have
+    uint64_t reload_number;  // of the newest reload asked for by admin that is finished
+    uint64_t passes_number;  // of the newest passes pushed by admin that all workers have
     uint64_t last_reload_ms; // since 1970; 0: none yet
     uint64_t restarts;
     uint32_t workers, ready_workers;
-    uint64_t started_ms; // since 1970
+    uint64_t started_ms;                        // since 1970
     char reload_problem[OVERVIEW_REASON_BYTES]; // of the last reload; empty: it went well
 };
 

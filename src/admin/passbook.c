@@ -128,8 +128,8 @@ static void put_at(struct passbook *book, size_t i, const struct entry *entry, u
     struct entry *place = &book->entries[i];
 
     *place = *entry;
-    book->view[i] = (struct proxy_pass){ span_text(place->host), span_text(place->client),
-                                         until_ms };
+    book->view[i] =
+        (struct proxy_pass){ span_text(place->host), span_text(place->client), until_ms };
 }
 
 static void remove_at(struct passbook *book, size_t i)
@@ -237,8 +237,7 @@ static enum error_kind read_pass(struct passbook *book, struct span line, struct
     size_t before = book->count;
     enum error_kind kind;
 
-    if (!cut(&line, ' ', &host) || !cut(&line, ' ', &client) || host.size == 0 ||
-        client.size == 0)
+    if (!cut(&line, ' ', &host) || !cut(&line, ' ', &client) || host.size == 0 || client.size == 0)
         return error_set(error, ERROR_SYNTAX, "a pass without host, client or time");
     if (!span_equal(line, SPAN("always")) &&
         (!span_to_u64(line, &until_ms) || until_ms == PROXY_PASS_FOR_GOOD))

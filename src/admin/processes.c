@@ -74,8 +74,8 @@ static void add_process(struct overview_processes *out, int pid)
     char path[64], text[STAT_BYTES];
 
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (processes_add_stat(out, read_text(path, text, sizeof text),
-                           (uint64_t)sysconf(_SC_CLK_TCK), (uint64_t)sysconf(_SC_PAGESIZE)))
+    if (processes_add_stat(out, read_text(path, text, sizeof text), (uint64_t)sysconf(_SC_CLK_TCK),
+                           (uint64_t)sysconf(_SC_PAGESIZE)))
         out->open_descriptors += count_descriptors(pid);
 }
 

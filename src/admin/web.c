@@ -17,7 +17,7 @@ struct caller {
     struct buffer out;
     struct span form; // of a POST, as far as it came
     bool takes_form;
-    bool ends;    // after what is in `out`
+    bool ends; // after what is in `out`
     bool is_over;
     uint64_t held_until; // what is in `out` waits for this; 0: for nothing
     struct caller *next, **link;
@@ -131,7 +131,8 @@ static void write_answer(struct caller *caller, const struct web_answer *answer,
 
 static void answer_error(struct caller *caller, unsigned status, const char *text)
 {
-    struct web_answer answer = { .status = status, .content_type = "text/plain; charset=utf-8",
+    struct web_answer answer = { .status = status,
+                                 .content_type = "text/plain; charset=utf-8",
                                  .body.limit_bytes = 1024 };
 
     buffer_printf(&answer.body, "%s\n", text);
@@ -149,7 +150,8 @@ static struct span value_of(const struct message *message, struct span name)
 static void answer_page(struct caller *caller)
 {
     struct web *web = caller->web;
-    struct web_answer answer = { .status = 404, .content_type = "text/plain; charset=utf-8",
+    struct web_answer answer = { .status = 404,
+                                 .content_type = "text/plain; charset=utf-8",
                                  .body.limit_bytes = WEB_ANSWER_BYTES };
     struct web_request request = {
         .path = caller->request.target,

@@ -14,7 +14,7 @@
 #include "io/loop.h"
 
 enum {
-    WEB_CALLERS = 512, // at once; more are closed
+    WEB_CALLERS = 512,      // at once; more are closed
     WEB_REQUEST_MS = 10000, // for a request's head, from its first byte
     WEB_IDLE_MS = 60000,    // between requests: longer than workers keep a connection
     WEB_ANSWER_MS = 30000,  // for an answer to be taken
@@ -24,9 +24,9 @@ enum {
     WEB_ANSWER_BYTES = 4 * 1024 * 1024,
 };
 
-struct web_request { // borrowed until the answer is given
-    struct span path; // without query
-    struct span host; // what Host says
+struct web_request {          // borrowed until the answer is given
+    struct span path;         // without query
+    struct span host;         // what Host says
     struct span client, user; // who asks; user may be empty
     bool is_post;
     struct span form; // of a POST: application/x-www-form-urlencoded
@@ -35,7 +35,7 @@ struct web_request { // borrowed until the answer is given
 struct web_answer {
     unsigned status;
     const char *content_type;
-    const char *policy; // Content-Security-Policy; NULL: nothing is allowed
+    const char *policy;   // Content-Security-Policy; NULL: nothing is allowed
     struct span location; // to go on to; .at NULL: nowhere
     struct buffer body;
     uint64_t held_until; // held back until web_let_go() of this number, or a greater one; 0: not

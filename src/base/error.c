@@ -6,13 +6,20 @@
 #include <string.h>
 
 static const char *const kind_names[ERROR_KINDS] = {
-    [ERROR_NONE] = "none",           [ERROR_SYSTEM] = "system",
-    [ERROR_ADDRESS] = "address",     [ERROR_SYNTAX] = "syntax",
-    [ERROR_LIMIT] = "limit",         [ERROR_REFUSED] = "refused",
-    [ERROR_TIMEOUT] = "timeout",     [ERROR_LOST] = "lost",
-    [ERROR_NO_HOST] = "no-host",     [ERROR_FORBIDDEN] = "forbidden",
-    [ERROR_UNSUPPORTED] = "unsupported", [ERROR_CONFIG] = "config",
-    [ERROR_CORRUPT] = "corrupt",     [ERROR_TLS] = "tls",
+    [ERROR_NONE] = "none",
+    [ERROR_SYSTEM] = "system",
+    [ERROR_ADDRESS] = "address",
+    [ERROR_SYNTAX] = "syntax",
+    [ERROR_LIMIT] = "limit",
+    [ERROR_REFUSED] = "refused",
+    [ERROR_TIMEOUT] = "timeout",
+    [ERROR_LOST] = "lost",
+    [ERROR_NO_HOST] = "no-host",
+    [ERROR_FORBIDDEN] = "forbidden",
+    [ERROR_UNSUPPORTED] = "unsupported",
+    [ERROR_CONFIG] = "config",
+    [ERROR_CORRUPT] = "corrupt",
+    [ERROR_TLS] = "tls",
 };
 
 enum error_kind error_set(struct error *error, enum error_kind kind, const char *format, ...)

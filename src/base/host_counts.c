@@ -60,8 +60,7 @@ void host_rows_add(struct host_rows *rows, struct span host, const uint64_t coun
                               memory_order_relaxed);
 }
 
-/* ---- added up
- * --------------------------------------------------------------------------------------- */
+/* ---- added up ---- */
 
 /* False: there is nothing in it, or it changes hands just now. */
 static bool read_row(const struct host_row *row, struct host_total *out)

@@ -11,7 +11,13 @@
 
 #include "base/bytes.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_NOTICE,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG
+};
 
 /* `name` ("master", "worker 2") is borrowed for the life of the process. */
 void log_start(const char *name, enum log_level level);
@@ -21,17 +27,16 @@ void log_set_level(enum log_level level);
 void log_follow(int fd);
 bool log_is_on(enum log_level level);
 
-void log_write(enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...) log_write(LOG_LEVEL_NOTICE, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...) \
-    do { \
-        if (log_is_on(LOG_LEVEL_DEBUG)) \
-            log_write(LOG_LEVEL_DEBUG, __VA_ARGS__); \
+#define log_debug(...)                                                                             \
+    do {                                                                                           \
+        if (log_is_on(LOG_LEVEL_DEBUG))                                                            \
+            log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);                                               \
     } while (0)
 
 /* Copies what a peer sent into `to` (size bytes, always ended with NUL): controls, DEL, quote,

@@ -25,7 +25,7 @@ static uint8_t class_of(char c)
 
 /* ---- folding, 64 bytes at a time ---- */
 
-struct bits { // of 64 bytes
+struct bits {       // of 64 bytes
     uint64_t runs;  // letters and digits
     uint64_t plain; // these, '-' and '.': what most hosts are made of
     uint64_t dots;
@@ -39,7 +39,8 @@ typedef void fold_64(struct bits *bits, char *to, const char *from, size_t secon
  * 0x80 - f - n and one signed comparison with 0x7f - n. */
 #define TIMES_32(n)                                                                                \
     {                                                                                              \
-        n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n \
+        n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n,  \
+            n, n                                                                                   \
     }
 static const struct {
     _Alignas(32) int8_t upper[32];
@@ -59,8 +60,8 @@ struct bits_32 { // of 32 bytes
     uint32_t runs, plain, dots;
 };
 
-ALWAYS_INLINE __attribute__((target("avx2"))) struct bits_32
-fold_32_avx2(char *to, const char *from)
+ALWAYS_INLINE __attribute__((target("avx2"))) struct bits_32 fold_32_avx2(char *to,
+                                                                          const char *from)
 {
 #define CONSTANT(name) (*(const __m256i *)(const void *)at->name)
     // The compiler would make each of these with three instructions; this hides what they are.
@@ -84,8 +85,8 @@ fold_32_avx2(char *to, const char *from)
 #undef CONSTANT
 }
 
-ALWAYS_INLINE __attribute__((target("avx2"))) void
-fold_64_avx2(struct bits *bits, char *to, const char *from, size_t second)
+ALWAYS_INLINE __attribute__((target("avx2"))) void fold_64_avx2(struct bits *bits, char *to,
+                                                                const char *from, size_t second)
 {
     struct bits_32 low = fold_32_avx2(to, from), high = fold_32_avx2(to + second, from + second);
 
@@ -94,8 +95,7 @@ fold_64_avx2(struct bits *bits, char *to, const char *from, size_t second)
     bits->dots = low.dots | (uint64_t)high.dots << second;
 }
 
-ALWAYS_INLINE void fold_16_sse2(char *to, const char *from,
-                                                               unsigned shift, struct bits *bits)
+ALWAYS_INLINE void fold_16_sse2(char *to, const char *from, unsigned shift, struct bits *bits)
 {
 #define IN_RANGE(bytes, first, n)                                                                  \
     _mm_cmpgt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8((char)(0x80 - (first) - (n)))),               \
@@ -115,8 +115,7 @@ ALWAYS_INLINE void fold_16_sse2(char *to, const char *from,
 #undef IN_RANGE
 }
 
-ALWAYS_INLINE void fold_64_plain(struct bits *bits, char *to,
-                                                                const char *from, size_t second)
+ALWAYS_INLINE void fold_64_plain(struct bits *bits, char *to, const char *from, size_t second)
 {
     struct bits high = { 0 };
 
@@ -248,8 +247,8 @@ static bool find_odd_host(struct url *url, struct url_text *room)
 }
 
 /* Folds less than 64 bytes: two overlapping halves, or a copy with zeros behind it. */
-ALWAYS_INLINE void
-fold_short(struct bits *bits, char *at, const char *from, size_t size, fold_64 *fold)
+ALWAYS_INLINE void fold_short(struct bits *bits, char *at, const char *from, size_t size,
+                              fold_64 *fold)
 {
     if (size >= 32) {
         fold(bits, at, from, size - 32);
@@ -261,8 +260,8 @@ fold_short(struct bits *bits, char *at, const char *from, size_t size, fold_64 *
 }
 
 /* All of url_parse(), for one way of folding. */
-ALWAYS_INLINE bool parse_with(struct url *url, struct url_text *room,
-                                                             struct span text, fold_64 *fold)
+ALWAYS_INLINE bool parse_with(struct url *url, struct url_text *room, struct span text,
+                              fold_64 *fold)
 {
     char *at = room->bytes + URL_BEFORE;
     const char *from = text.at;
@@ -312,15 +311,14 @@ ALWAYS_INLINE bool parse_with(struct url *url, struct url_text *room,
     url->name_end = url->host_end;
     if (at[url->name_end - 1] == '.' && url->name_end > url->host_at) {
         url->name_end--;
-        url->dots &= ~(url->name_end - url->host_at < 64
-                           ? (uint64_t)1 << (url->name_end - url->host_at)
-                           : 0);
+        url->dots &= ~(
+            url->name_end - url->host_at < 64 ? (uint64_t)1 << (url->name_end - url->host_at) : 0);
     }
     return url->name_end - url->host_at - 1 < URL_HOST_LIMIT;
 }
 
-ALWAYS_INLINE void
-parse_host_with(struct url_name *name, struct url_host_text *room, struct span text, fold_64 *fold)
+ALWAYS_INLINE void parse_host_with(struct url_name *name, struct url_host_text *room,
+                                   struct span text, fold_64 *fold)
 {
     char *at = room->bytes + 32;
     struct bits bits;
@@ -341,7 +339,7 @@ parse_host_with(struct url_name *name, struct url_host_text *room, struct span t
     bits.plain = start < 64 ? ~bits.plain >> start : 0;
     size = bits.plain ? first_bit(bits.plain) : 64;
     if (size - 1 > 62 || !ends_host(at[start + size]) ||
-        bits.dots >> (start + size - 1) & 1) { // a dot at the end
+        bits.dots >> (start + size - 1) & 1) {  // a dot at the end
         struct span host = url_find_host(text); // the long way
         for (size_t i = 0; i < host.size; i++)
             at[i] = ascii_lower(host.at[i]);
@@ -367,14 +365,14 @@ static void parse_host_plain(struct url_name *name, struct url_host_text *room, 
 }
 
 #if defined(__x86_64__)
-static __attribute__((target("avx2,bmi,bmi2,lzcnt,tune=znver2"))) bool
-parse_avx2(struct url *url, struct url_text *room, struct span text)
+static __attribute__((target("avx2,bmi,bmi2,lzcnt,tune=znver2"))) bool parse_avx2(
+    struct url *url, struct url_text *room, struct span text)
 {
     return parse_with(url, room, text, fold_64_avx2);
 }
 
-static __attribute__((target("avx2,bmi,bmi2,lzcnt,tune=znver2"))) void
-parse_host_avx2(struct url_name *name, struct url_host_text *room, struct span text)
+static __attribute__((target("avx2,bmi,bmi2,lzcnt,tune=znver2"))) void parse_host_avx2(
+    struct url_name *name, struct url_host_text *room, struct span text)
 {
     parse_host_with(name, room, text, fold_64_avx2);
 }

@@ -24,21 +24,9 @@ static const struct command command_version = {
 };
 
 static const struct command *const commands[] = {
-    &command_run,
-    &command_ca,
-    &command_check,
-    &command_status,
-    &command_reload,
-    &command_log,
-    &command_pause,
-    &command_allow,
-    &command_explain,
-    &command_fetch,
-    &command_lists,
-    &command_passwd,
-    &command_strip,
-    &command_version,
-    &command_help,
+    &command_run,   &command_ca,     &command_check, &command_status,  &command_reload,
+    &command_log,   &command_pause,  &command_allow, &command_explain, &command_fetch,
+    &command_lists, &command_passwd, &command_strip, &command_version, &command_help,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -158,9 +158,11 @@ static bool is_address(const char *text)
 
 static int run_one(const struct explain *explain, const char *url)
 {
-    static const int exit_codes[] = { [OUTCOME_ALLOWED] = EX_OK, [OUTCOME_BLOCKED] = EXIT_BLOCKED,
+    static const int exit_codes[] = { [OUTCOME_ALLOWED] = EX_OK,
+                                      [OUTCOME_BLOCKED] = EXIT_BLOCKED,
                                       [OUTCOME_MODIFIED] = EXIT_MODIFIED };
-    struct request request = { .url = span_text(url), .source = span_text(explain->from),
+    struct request request = { .url = span_text(url),
+                               .source = span_text(explain->from),
                                .method = span_text(explain->method ? explain->method : "GET"),
                                .type = explain->from ? TYPE_OTHER : TYPE_DOCUMENT };
     static struct url_text room;
@@ -283,11 +285,12 @@ const struct command command_explain = {
     .name = "explain",
     .help = "show what the rules say to a request, and why",
     .arguments = "[URL]",
-    .about = "Every rule that matches is shown, with its list and line and what it does here. Without\n"
-             "--list, --trusted or --database the lists and rules of the configuration are asked,\n"
-             "as they are now. Without --type a request from a page is \"other\", one from nowhere a\n"
-             "\"document\": a page visit. The exit code is 0 when the request passes, 10 when it is\n"
-             "blocked, 11 when it is changed or answered with a stub.",
+    .about =
+        "Every rule that matches is shown, with its list and line and what it does here. Without\n"
+        "--list, --trusted or --database the lists and rules of the configuration are asked,\n"
+        "as they are now. Without --type a request from a page is \"other\", one from nowhere a\n"
+        "\"document\": a page visit. The exit code is 0 when the request passes, 10 when it is\n"
+        "blocked, 11 when it is changed or answered with a stub.",
     .options = rows,
     .run = run,
 };

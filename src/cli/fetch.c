@@ -82,8 +82,7 @@ struct fetch_command {
     bool was_interrupted;
 };
 
-/* ---- options ------------------------------------------------------------------------------------
- */
+/* ---- options ---- */
 
 static bool complain(const char *format, const char *value)
 {
@@ -328,8 +327,7 @@ static bool take(struct fetch_command *c, int letter, struct options *options)
     }
 }
 
-/* ---- setting up ---------------------------------------------------------------------------------
- */
+/* ---- setting up ---- */
 
 static void on_interrupt(struct ev_loop *ev, ev_signal *watch, int events)
 {

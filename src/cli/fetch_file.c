@@ -40,7 +40,7 @@ enum error_kind fetch_directory_open(int *out, const char *path, struct error *e
     return ERROR_NONE;
 }
 
-/* ---- what is noted beside a file ------------------------------------------------------------- */
+/* ---- what is noted beside a file ---- */
 
 static bool read_text(int directory, const char *name, struct buffer *text)
 {
@@ -136,8 +136,7 @@ enum error_kind fetch_file_note(struct fetch_file *file, struct span url,
     return kind;
 }
 
-/* ---- names
- * ----------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 /* Opens and locks the part of `name`; false when somebody else has it. The part that is locked may
  * have become a file in the meantime: then it is another one's. */
@@ -237,8 +236,7 @@ enum error_kind fetch_file_begin(struct fetch_file *file, int directory, const c
     return error_set(error, ERROR_SYSTEM, "no name like %s is free", name);
 }
 
-/* ---- bytes
- * ----------------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 enum error_kind fetch_file_resume(struct fetch_file *file, uint64_t size, struct error *error)
 {

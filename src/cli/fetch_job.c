@@ -29,8 +29,7 @@ static void fill(void *owner);
 static void pour(struct fetch_jobs *jobs);
 static void start_fetch(struct fetch_job *job);
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life ---- */
 
 static void on_over(void *owner)
 {
@@ -152,8 +151,7 @@ static void job_gone(struct fetch_job *job)
         loop_later(jobs->loop, &jobs->fill);
 }
 
-/* ---- how a URL ends
- * ------------------------------------------------------------------------------------ */
+/* ---- how a URL ends ---- */
 
 static void read_hash(struct fetch_job *job, char text[FETCH_SHA256_TEXT])
 {
@@ -303,8 +301,7 @@ void fetch_jobs_stop(struct fetch_jobs *jobs)
     loop_later(jobs->loop, &jobs->over);
 }
 
-/* ---- bodies to standard output
- * ---------------------------------------------------------------------------- */
+/* ---- bodies to standard output ---- */
 
 static void on_output(struct ev_loop *ev, ev_io *watch, int events)
 {
@@ -437,8 +434,7 @@ static void pour(struct fetch_jobs *jobs)
     }
 }
 
-/* ---- the answer
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the answer ---- */
 
 static void on_started(void *owner)
 {
@@ -626,9 +622,7 @@ static const struct fetch_events fetch_events = {
     .on_done = on_done,
 };
 
-/* ---- beginning
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- beginning ---- */
 
 static void start_fetch(struct fetch_job *job)
 {

@@ -26,8 +26,7 @@ const char *fetch_amount_text(char to[FETCH_AMOUNT_ROOM], uint64_t bytes)
     return to;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void write_all(struct fetch_report *report, struct span bytes)
 {
@@ -222,8 +221,7 @@ static void put_seconds(struct fetch_report *report, uint64_t ms)
     put(report, span_text(text));
 }
 
-/* ---- events
- * -------------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 void fetch_report_started(struct fetch_report *report, const struct fetch_job *job)
 {

@@ -12,7 +12,11 @@
 #include "cli/settings.h"
 
 /* For a command's table of options, beside SETTINGS_ROWS. */
-#define TALK_ROWS SETTINGS_ROWS, { 's', "socket", "PATH", "the control socket, wherever it is" }
+#define TALK_ROWS                                                                                  \
+    SETTINGS_ROWS,                                                                                 \
+    {                                                                                              \
+        's', "socket", "PATH", "the control socket, wherever it is"                                \
+    }
 
 struct talk {
     struct settings settings;

@@ -27,13 +27,13 @@ struct child {
     const struct child_events *events;
     void *owner;
     enum child_phase phase;
-    pid_t pid;   // 0: none, as are the next two
-    int pidfd;   // readable when the process has ended
+    pid_t pid; // 0: none, as are the next two
+    int pidfd; // readable when the process has ended
     int channel;
     ev_io ended, incoming;
-    struct loop_timer ping;  // while it runs: the next ping; while it does not: the next start
+    struct loop_timer ping; // while it runs: the next ping; while it does not: the next start
     uint64_t pings;
-    unsigned unanswered;     // counted, not timed: a master that was stopped itself blames nobody
+    unsigned unanswered; // counted, not timed: a master that was stopped itself blames nobody
     struct child_history history;
 };
 

@@ -22,8 +22,8 @@
 
 enum {
     CHILD_PING_MS = 1000,
-    CHILD_PINGS = 10,        // without an answer: killed
-    CHILD_CRASHES = 3,       // within ...
+    CHILD_PINGS = 10,         // without an answer: killed
+    CHILD_CRASHES = 3,        // within ...
     CHILD_CRASHES_MS = 10000, // ... this: from now on it waits
     CHILD_FIRST_WAIT_MS = 250,
     CHILD_LONGEST_WAIT_MS = 8000,

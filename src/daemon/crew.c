@@ -23,8 +23,8 @@ struct member { // a place for a worker, or a role
     size_t place;
     int page; // of counters; -1: none
     bool is_retired;
-    bool is_replaced; // its end is our wish
-    bool owes_answer; // to CONFIGURE of crew->generation
+    bool is_replaced;  // its end is our wish
+    bool owes_answer;  // to CONFIGURE of crew->generation
     size_t owes_taken; // answers to PASSES, LEARNED and RULES
     struct member *next;
 };
@@ -37,12 +37,12 @@ struct crew {
     const struct crew_events *events;
     void *owner;
     struct member *members;
-    size_t size; // workers wanted
+    size_t size;         // workers wanted
     uint64_t generation; // of the last CONFIGURE
     uint64_t restarts;
     bool was_complete, is_draining, others_drain, is_configuring;
-    struct loop_timer deadline;   // of a drain
-    struct loop_task configured;  // says so from the loop
+    struct loop_timer deadline;  // of a drain
+    struct loop_task configured; // says so from the loop
 };
 
 static const struct child_events member_events;
@@ -301,8 +301,8 @@ static void see_answer(struct member *member, const struct message_configured *a
         return;
     member->owes_answer = false;
     if (answer->kind != ERROR_NONE) {
-        log_error("%s does not take the new config and is replaced: %s",
-                  child_name(member->child), answer->text);
+        log_error("%s does not take the new config and is replaced: %s", child_name(member->child),
+                  answer->text);
         if (member->role) {
             child_kill(member->child, "it has an old config");
         } else {

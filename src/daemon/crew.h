@@ -26,11 +26,11 @@ struct crew_begin {
     struct shared *shared;
     const struct stubs *stubs;
     const unsigned char *visit_secret; // proxy/visit.h
-    int rules;      // the compiled database; -1: none
-    int access_log; // -1: none
-    int passes;     // as in PASSES; -1: none
+    int rules;                         // the compiled database; -1: none
+    int access_log;                    // -1: none
+    int passes;                        // as in PASSES; -1: none
     uint64_t passes_bytes;
-    int follow;     // as in FOLLOW; -1: nobody follows
+    int follow;                              // as in FOLLOW; -1: nobody follows
     struct parcel authority, trust, learned; // as in AUTHORITY, TRUST, LEARNED
     struct message_tickets tickets;
     int verbosity;
@@ -43,7 +43,7 @@ struct crew_start {
                  // DRAIN and when the channel ends
 };
 struct crew_role {
-    const char *name; // "admin"
+    const char *name;                           // "admin"
     int (*run)(const struct crew_start *start); // in the new process; returns its exit code
     enum message_type line; // it gets a line of its own to each worker, in such a message (LOCAL,
                             // SIGNER), and the worker the other end; MESSAGE_NONE: it gets none

@@ -12,7 +12,7 @@ struct daemon_options {
     const char *config_path;     // NULL: no file, the defaults
     const char *const *settings; // "key=value", from -D
     size_t setting_count;
-    int verbosity;               // levels added to the config's log_level; may be negative
+    int verbosity; // levels added to the config's log_level; may be negative
 };
 
 /* Runs in the foreground until a signal ends it. Returns the process's exit code (sysexits.h). */

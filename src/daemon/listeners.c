@@ -124,8 +124,7 @@ static enum error_kind add_wanted(struct listeners *set, const struct listeners 
         return error_set(error, ERROR_CONFIG, "listen: %.*s is no address with a port",
                          SPAN_PRINT(text));
     if (set->count == LISTENERS_MOST)
-        return error_set(error, ERROR_LIMIT, "more than %d addresses to listen on",
-                         LISTENERS_MOST);
+        return error_set(error, ERROR_LIMIT, "more than %d addresses to listen on", LISTENERS_MOST);
     snprintf(name, sizeof name, "%.*s", SPAN_PRINT(text));
     if (listeners_find(set, name))
         return ERROR_NONE;
@@ -163,8 +162,8 @@ enum error_kind listeners_make(struct listeners *out, const struct listeners *ol
     return ERROR_NONE;
 }
 
-enum error_kind listeners_adopt(struct listeners *set, const struct message_listener *about,
-                                int fd, struct error *error)
+enum error_kind listeners_adopt(struct listeners *set, const struct message_listener *about, int fd,
+                                struct error *error)
 {
     struct listener *listener = listeners_find(set, about->name);
     size_t place = about->is_shared ? 0 : about->place;

@@ -15,7 +15,7 @@
 #include "state/config.h"
 
 enum {
-    LISTENERS_MOST = 64, // addresses
+    LISTENERS_MOST = 64,  // addresses
     LISTENER_PLACES = 64, // workers with a socket of their own
 };
 
@@ -47,8 +47,8 @@ void listeners_trim(struct listeners *set, size_t places);
 
 /* Takes over an open socket: from systemd, or from a predecessor in pieces, place by place.
  * ERROR_LIMIT when the set is full; the descriptor is then still the caller's. */
-enum error_kind listeners_adopt(struct listeners *set, const struct message_listener *about,
-                                int fd, struct error *error);
+enum error_kind listeners_adopt(struct listeners *set, const struct message_listener *about, int fd,
+                                struct error *error);
 /* The address that a socket is bound to, as the name of a passed one. */
 void listener_name_of(int fd, char name[MESSAGE_NAME_BYTES]);
 

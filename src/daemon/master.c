@@ -52,13 +52,13 @@ struct master {
     // reloads
     uint64_t generation, failed_reloads;
     uint64_t rules_generation;
-    uint64_t started_ms, last_reload_ms;             // since 1970
-    uint64_t passes_told, passes_taken;              // generations of PASSES messages
+    uint64_t started_ms, last_reload_ms;              // since 1970
+    uint64_t passes_told, passes_taken;               // generations of PASSES messages
     uint64_t reload_asked, reload_begun, reload_done; // numbers of RELOAD messages
-    bool has_begun; // listens, and processes were started
+    bool has_begun;                                   // listens, and processes were started
     bool awaits_signer; // and workers, which are started when it has said what it signs for
     bool awaits_config, awaits_rules; // of the reload that is under way
-    bool is_reloading, reload_again; // again: asked for while it could not be, as the next
+    bool is_reloading, reload_again;  // again: asked for while it could not be, as the next
     bool successor_wanted, is_succeeded;
     struct loop_timer reload_patience;
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
@@ -196,8 +196,9 @@ static void take_rules(struct master *master, bool is_new, const char *problem)
     message.fd = rules_fd(master->rules, &message.parcel.size_bytes);
     master->begin.rules = message.fd;
     if (problem) {
-        log_error("%s: %s", message.fd >= 0 ? "the last good rules stay in force"
-                                            : "without rules, everything is only relayed",
+        log_error("%s: %s",
+                  message.fd >= 0 ? "the last good rules stay in force"
+                                  : "without rules, everything is only relayed",
                   problem);
         message_set_text(master->last_error, sizeof master->last_error, problem);
     }
@@ -342,8 +343,7 @@ static void tell_listeners(struct master *master, const struct listeners *old)
 
         if (listeners_find(&master->listeners, old->items[i]->name))
             continue;
-        snprintf(unlisten.listener.name, sizeof unlisten.listener.name, "%s",
-                 old->items[i]->name);
+        snprintf(unlisten.listener.name, sizeof unlisten.listener.name, "%s", old->items[i]->name);
         crew_tell_workers(master->crew, &unlisten);
         log_notice("no longer listening on %s", old->items[i]->name);
     }
@@ -483,8 +483,7 @@ static void on_rules_built(void *owner, bool is_new, const char *problem)
 
 static const struct rules_events rules_events = { on_rules_built };
 
-static enum error_kind make_plan(const struct master *master, struct plan *out,
-                                 struct error *error)
+static enum error_kind make_plan(const struct master *master, struct plan *out, struct error *error)
 {
     struct plan plan;
     enum error_kind kind = plan_read(&plan, master->options, error);
@@ -618,9 +617,9 @@ static void start_successor(struct master *master)
         return;
     }
     log_notice("starts %s as successor", master->program.path);
-    if (succession_start(&master->succession, master->loop, &master->program,
-                         &master->listeners, master->begin.shared, &master->begin.tickets,
-                         &succession_events, master, &error) != ERROR_NONE)
+    if (succession_start(&master->succession, master->loop, &master->program, &master->listeners,
+                         master->begin.shared, &master->begin.tickets, &succession_events, master,
+                         &error) != ERROR_NONE)
         log_error("no successor: %s", error.text);
 }
 
@@ -778,10 +777,9 @@ int master_exit_code(enum error_kind kind)
 /* With the first rules at hand: nothing passes unjudged. */
 static void begin(struct master *master)
 {
-    struct plan plan = { .config = master->config,
-                         .access_log = -1,
-                         .sources = -1,
-                         .trust = { .fd = -1 } };
+    struct plan plan = {
+        .config = master->config, .access_log = -1, .sources = -1, .trust = { .fd = -1 }
+    };
     struct error error;
     enum error_kind kind;
 
@@ -869,8 +867,8 @@ static void open_rest(struct master *master)
         log_warning("%s", error.text);
     if (installation_pseudonym(master->pseudonym, master->config, &error) != ERROR_NONE)
         log_warning("%s", error.text);
-    master->names = names_new(master->loop, master->config->resolv_conf,
-                              master->config->hosts_file, on_names_changed, master);
+    master->names = names_new(master->loop, master->config->resolv_conf, master->config->hosts_file,
+                              on_names_changed, master);
 }
 
 enum error_kind master_new(struct master **out, const struct master_setup *setup,

@@ -43,7 +43,7 @@ struct message_names { // NAMES: the descriptor holds resolv.conf, then hosts
 
 struct message_listener { // LISTEN, UNLISTEN
     char name[MESSAGE_NAME_BYTES];
-    uint32_t place;    // with SO_REUSEPORT: whose it is
+    uint32_t place;     // with SO_REUSEPORT: whose it is
     uint32_t is_shared; // 1: one socket for all workers
     uint32_t is_passed; // 1: systemd gave it
 };
@@ -62,18 +62,18 @@ struct message_tickets { // TICKETS: keys for the sessions of browsers, the newe
     unsigned char keys[MESSAGE_TICKET_KEYS][MESSAGE_TICKET_KEY_BYTES];
 };
 
-struct message_state { // STATE: what the master knows, for whoever shows it
+struct message_state {   // STATE: what the master knows, for whoever shows it
     uint64_t generation; // of the config in force
     uint64_t reloads, failed_reloads;
-    uint64_t restarts;   // workers replaced
+    uint64_t restarts; // workers replaced
     uint32_t workers, ready_workers;
-    uint64_t reload_number;   // the newest RELOAD that is done; of the last process that asked
-    uint64_t passes_number;   // generation of the newest PASSES that all workers have
-    uint64_t last_reload_ms;  // since 1970; 0: none yet
-    uint64_t started_ms;      // since 1970
-    uint64_t is_signing;      // 1: the signer has an authority
-    uint64_t is_serving;      // 1: all are up, and nobody else is the service
-    uint64_t is_succeeded;    // 1: somebody else is the service now, and keeps the state
+    uint64_t reload_number;  // the newest RELOAD that is done; of the last process that asked
+    uint64_t passes_number;  // generation of the newest PASSES that all workers have
+    uint64_t last_reload_ms; // since 1970; 0: none yet
+    uint64_t started_ms;     // since 1970
+    uint64_t is_signing;     // 1: the signer has an authority
+    uint64_t is_serving;     // 1: all are up, and nobody else is the service
+    uint64_t is_succeeded;   // 1: somebody else is the service now, and keeps the state
     char last_error[MESSAGE_TEXT_BYTES]; // of the last reload; empty: it went well
 };
 
@@ -82,44 +82,45 @@ struct message_none {
 };
 
 /* id, member of the union, bytes of it on the wire, with a descriptor, name for the log */
-#define MESSAGES(ROW) \
-    ROW(READY, none, 0, 0, "ready")               /* the sender is set up and serves */ \
-    ROW(PING, number, sizeof(struct message_number), 0, "ping") \
-    ROW(PONG, number, sizeof(struct message_number), 0, "pong") \
-    ROW(CONFIGURE, parcel, sizeof(struct message_parcel), 1, "configure") \
-    ROW(CONFIGURED, configured, sizeof(struct message_configured), 0, "configured") \
-    ROW(NAMES, names, sizeof(struct message_names), 1, "names") \
-    ROW(RULES, parcel, sizeof(struct message_parcel), 1, "rules") \
-    ROW(LISTEN, listener, sizeof(struct message_listener), 1, "listen") \
-    ROW(UNLISTEN, listener, sizeof(struct message_listener), 0, "unlisten") \
-    ROW(ACCESS_LOG, none, 0, 1, "access-log")     /* lines go there from now on */ \
-    ROW(NO_ACCESS_LOG, none, 0, 0, "no-access-log") \
-    ROW(DRAIN, drain, sizeof(struct message_drain), 0, "drain") \
-    ROW(DRAINED, none, 0, 0, "drained") \
-    ROW(LOCAL, none, 0, 1, "local")               /* a channel for CALLERs to admin */ \
-    ROW(CALLER, none, 0, 1, "caller")             /* a connection for dejunk's own name */ \
-    ROW(STATE, state, sizeof(struct message_state), 0, "state") \
-    ROW(COUNTERS, parcel, sizeof(struct message_parcel), 1, "counters") /* to a successor */ \
-    ROW(HANDED_OVER, none, 0, 0, "handed-over")   /* to a successor: that was all */ \
-    ROW(GO_ON, none, 0, 0, "go-on")               /* to a successor: it is yours */ \
-    ROW(RELOAD, number, sizeof(struct message_number), 0, "reload") /* of admin; see STATE */ \
-    ROW(PASSES, parcel, sizeof(struct message_parcel), 1, "passes") /* admin/passbook.h */ \
-    ROW(FOLLOW, none, 0, 1, "follow")             /* a socket: each log line as a packet, too */ \
-    ROW(NO_FOLLOW, none, 0, 0, "no-follow") \
-    ROW(TAKEN, none, 0, 0, "taken")               /* PASSES, LEARNED or RULES: one for each */ \
-    ROW(SIGNER, number, sizeof(struct message_number), 1, "signer") /* a line of packets: sign.h */ \
+#define MESSAGES(ROW)                                                                              \
+    ROW(READY, none, 0, 0, "ready") /* the sender is set up and serves */                          \
+    ROW(PING, number, sizeof(struct message_number), 0, "ping")                                    \
+    ROW(PONG, number, sizeof(struct message_number), 0, "pong")                                    \
+    ROW(CONFIGURE, parcel, sizeof(struct message_parcel), 1, "configure")                          \
+    ROW(CONFIGURED, configured, sizeof(struct message_configured), 0, "configured")                \
+    ROW(NAMES, names, sizeof(struct message_names), 1, "names")                                    \
+    ROW(RULES, parcel, sizeof(struct message_parcel), 1, "rules")                                  \
+    ROW(LISTEN, listener, sizeof(struct message_listener), 1, "listen")                            \
+    ROW(UNLISTEN, listener, sizeof(struct message_listener), 0, "unlisten")                        \
+    ROW(ACCESS_LOG, none, 0, 1, "access-log") /* lines go there from now on */                     \
+    ROW(NO_ACCESS_LOG, none, 0, 0, "no-access-log")                                                \
+    ROW(DRAIN, drain, sizeof(struct message_drain), 0, "drain")                                    \
+    ROW(DRAINED, none, 0, 0, "drained")                                                            \
+    ROW(LOCAL, none, 0, 1, "local")   /* a channel for CALLERs to admin */                         \
+    ROW(CALLER, none, 0, 1, "caller") /* a connection for dejunk's own name */                     \
+    ROW(STATE, state, sizeof(struct message_state), 0, "state")                                    \
+    ROW(COUNTERS, parcel, sizeof(struct message_parcel), 1, "counters") /* to a successor */       \
+    ROW(HANDED_OVER, none, 0, 0, "handed-over") /* to a successor: that was all */                 \
+    ROW(GO_ON, none, 0, 0, "go-on")             /* to a successor: it is yours */                  \
+    ROW(RELOAD, number, sizeof(struct message_number), 0, "reload") /* of admin; see STATE */      \
+    ROW(PASSES, parcel, sizeof(struct message_parcel), 1, "passes") /* admin/passbook.h */         \
+    ROW(FOLLOW, none, 0, 1, "follow") /* a socket: each log line as a packet, too */               \
+    ROW(NO_FOLLOW, none, 0, 0, "no-follow")                                                        \
+    ROW(TAKEN, none, 0, 0, "taken") /* PASSES, LEARNED or RULES: one for each */                   \
+    ROW(SIGNER, number, sizeof(struct message_number), 1,                                          \
+        "signer") /* a line of packets: sign.h */                                                  \
     ROW(AUTHORITY, parcel, sizeof(struct message_parcel), 1, "authority") /* its chain; 0: none */ \
-    ROW(TRUST, parcel, sizeof(struct message_parcel), 1, "trust")   /* supply.h */ \
-    ROW(TICKETS, tickets, sizeof(struct message_tickets), 0, "tickets") \
-    ROW(LEARNED, parcel, sizeof(struct message_parcel), 1, "learned") /* proxy/learned.h */ \
-    ROW(NOTE, note, sizeof(struct message_note), 0, "note")         /* of a worker, to admin */
+    ROW(TRUST, parcel, sizeof(struct message_parcel), 1, "trust")         /* supply.h */           \
+    ROW(TICKETS, tickets, sizeof(struct message_tickets), 0, "tickets")                            \
+    ROW(LEARNED, parcel, sizeof(struct message_parcel), 1, "learned") /* proxy/learned.h */        \
+    ROW(NOTE, note, sizeof(struct message_note), 0, "note")           /* of a worker, to admin */
 
 enum message_type {
     MESSAGE_NONE,
 #define MESSAGE_ID(id, member, size, fds, name) MESSAGE_##id,
     MESSAGES(MESSAGE_ID)
 #undef MESSAGE_ID
-    MESSAGE_TYPES
+        MESSAGE_TYPES
 };
 
 struct message {

@@ -44,7 +44,7 @@ struct names {
     struct loop *loop;
     struct file files[FILES];
     struct buffer numbered; // resolv.conf as workers get it
-    int inotify_fd; // -1: only the look each second is left
+    int inotify_fd;         // -1: only the look each second is left
     ev_io events;
     struct watch watches[WATCHES];
     size_t watch_count;
@@ -75,8 +75,8 @@ static bool looks_equal(const struct looks *a, const struct looks *b)
 static bool read_whole(int fd, struct buffer *text)
 {
     for (;;) {
-        size_t room = text->limit_bytes - text->size < 65536 ? text->limit_bytes - text->size + 1
-                                                             : 65536;
+        size_t room =
+            text->limit_bytes - text->size < 65536 ? text->limit_bytes - text->size + 1 : 65536;
         char bytes[65537];
         ssize_t got = read(fd, bytes, room);
 
@@ -114,8 +114,7 @@ static bool read_file(struct file *file)
         is_good = read_whole(fd, &text);
     }
     if (!is_good)
-        log_warning("cannot read %s, what it said before stays: %s", file->path,
-                    strerror(errno));
+        log_warning("cannot read %s, what it said before stays: %s", file->path, strerror(errno));
     if (fd >= 0)
         close(fd);
     is_other = is_good && !span_equal(buffer_span(&text), buffer_span(&file->text));

@@ -124,8 +124,8 @@ static enum error_kind take_socket(int fd, struct error *error)
         getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
         return error_errno(error, ERROR_CONFIG, "passed descriptor %d", fd);
     if (type != SOCK_STREAM || (family != AF_INET && family != AF_INET6) || !listens)
-        return error_set(error, ERROR_CONFIG,
-                         "passed descriptor %d is no listening TCP socket", fd);
+        return error_set(error, ERROR_CONFIG, "passed descriptor %d is no listening TCP socket",
+                         fd);
     flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)

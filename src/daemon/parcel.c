@@ -22,15 +22,14 @@ static enum error_kind write_all(int fd, struct span bytes, struct error *error)
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
-            return error_errno(error, ERROR_SYSTEM, "cannot write %zu bytes to memory",
-                               bytes.size);
+            return error_errno(error, ERROR_SYSTEM, "cannot write %zu bytes to memory", bytes.size);
         bytes = span_from(bytes, (size_t)written);
     }
     return ERROR_NONE;
 }
 
-enum error_kind parcel_pack(int *fd, uint64_t *size_bytes, const struct span *parts,
-                            size_t count, struct error *error)
+enum error_kind parcel_pack(int *fd, uint64_t *size_bytes, const struct span *parts, size_t count,
+                            struct error *error)
 {
     int made = memfd_create("dejunk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     uint64_t sum = 0;
@@ -127,9 +126,8 @@ enum error_kind parcel_pack_sources(int *fd, uint64_t *size_bytes,
         struct span all = buffer_span(&bytes);
         kind = parcel_pack(fd, size_bytes, &all, 1, error);
     } else {
-        kind = error_set(error, ERROR_LIMIT,
-                         "the config has more than %d files or %d bytes in all", PARCEL_SOURCES,
-                         PARCEL_SOURCES_BYTES);
+        kind = error_set(error, ERROR_LIMIT, "the config has more than %d files or %d bytes in all",
+                         PARCEL_SOURCES, PARCEL_SOURCES_BYTES);
     }
     buffer_release(&bytes);
     return kind;

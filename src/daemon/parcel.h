@@ -12,8 +12,8 @@
 #include "state/config.h"
 
 enum {
-    PARCEL_SOURCES = 1024,                    // files of one config
-    PARCEL_SOURCES_BYTES = 16 * 1024 * 1024,  // all of them together
+    PARCEL_SOURCES = 1024,                   // files of one config
+    PARCEL_SOURCES_BYTES = 16 * 1024 * 1024, // all of them together
 };
 
 struct parcel { // sealed memory, kept for whoever comes
@@ -22,8 +22,8 @@ struct parcel { // sealed memory, kept for whoever comes
 };
 
 /* All parts one behind the other. *fd is the caller's; *size_bytes their sum. */
-enum error_kind parcel_pack(int *fd, uint64_t *size_bytes, const struct span *parts,
-                            size_t count, struct error *error);
+enum error_kind parcel_pack(int *fd, uint64_t *size_bytes, const struct span *parts, size_t count,
+                            struct error *error);
 
 /* Maps what has just that size, and at most limit_bytes; the descriptor stays the caller's and
  * may be closed. ERROR_CORRUPT when it is not sealed or of another size, ERROR_LIMIT beyond the

@@ -76,8 +76,8 @@ enum error_kind plan_open(struct plan *plan, const struct listeners *old, struct
     enum error_kind kind = plan_open_access_log(&plan->access_log, plan->config, error);
 
     if (kind == ERROR_NONE)
-        kind = listeners_make(&plan->listeners, old, plan->config, plan_workers(plan->config),
-                              error);
+        kind =
+            listeners_make(&plan->listeners, old, plan->config, plan_workers(plan->config), error);
     return kind;
 }
 

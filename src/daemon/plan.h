@@ -1,9 +1,9 @@
 /*
  * plan.h - all that a start or a reload needs from outside, built fully before anybody hears of it.
  *
- * Reads and checks the config and what it names for https, opens the access log and the listening sockets, packs the config's
- * sources for other processes. When any of it fails there is no plan, and what was in force before
- * is as it was.
+ * Reads and checks the config and what it names for https, opens the access log and the listening
+ * sockets, packs the config's sources for other processes. When any of it fails there is no plan,
+ * and what was in force before is as it was.
  */
 #ifndef DEJUNK_DAEMON_PLAN_H
 #define DEJUNK_DAEMON_PLAN_H
@@ -15,10 +15,10 @@
 struct plan {
     struct config *config;
     struct listeners listeners;
-    int access_log;         // -1: none
-    int sources;            // the parcel of the config's sources (parcel.h)
+    int access_log; // -1: none
+    int sources;    // the parcel of the config's sources (parcel.h)
     uint64_t sources_bytes;
-    struct parcel trust;    // supply.h
+    struct parcel trust; // supply.h
 };
 
 /* Reads and checks the config and packs its sources; opens nothing yet. ERROR_CONFIG and

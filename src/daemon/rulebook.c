@@ -83,8 +83,8 @@ static enum error_kind read_file(struct rulebook *rulebook, const char *file, st
         if (room > text->bytes.limit_bytes - text->bytes.size)
             room = text->bytes.limit_bytes - text->bytes.size;
         if (room == 0) {
-            kind = error_set(error, ERROR_LIMIT, "%s has more than %u bytes", file,
-                             LIST_TEXT_LIMIT);
+            kind =
+                error_set(error, ERROR_LIMIT, "%s has more than %u bytes", file, LIST_TEXT_LIMIT);
             break;
         }
         buffer_reserve(&text->bytes, room);
@@ -154,7 +154,8 @@ static bool may_include(struct span name)
         !span_ends(name, SPAN(".txt")))
         return false;
     for (size_t i = 0; i < name.size; i++)
-        if (!((name.at[i] >= 'a' && name.at[i] <= 'z') || (name.at[i] >= 'A' && name.at[i] <= 'Z') ||
+        if (!((name.at[i] >= 'a' && name.at[i] <= 'z') ||
+              (name.at[i] >= 'A' && name.at[i] <= 'Z') ||
               (name.at[i] >= '0' && name.at[i] <= '9') || memchr("-_./+", name.at[i], 5)))
             return false;
     return name.at[0] != '.' && span_find(name, SPAN("/.")) == name.size;
@@ -181,8 +182,10 @@ enum error_kind rulebook_add_text(struct rulebook *rulebook, struct span text, c
                                   bool is_trusted, struct list_summary *summary,
                                   struct error *error)
 {
-    struct list_reader reader = { .is_trusted = is_trusted, .on_rule = on_rule,
-                                  .on_problem = on_problem, .on_include = on_include,
+    struct list_reader reader = { .is_trusted = is_trusted,
+                                  .on_rule = on_rule,
+                                  .on_problem = on_problem,
+                                  .on_include = on_include,
                                   .owner = rulebook };
 
     if (!compiler_begin_list(rulebook->compiler, span_text(name)))

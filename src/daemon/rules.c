@@ -30,8 +30,8 @@ enum {
 };
 
 /* Where Debian's webext-ublock-origin-firefox keeps its lists. */
-#define UBLOCK \
-    "/usr/share/mozilla/extensions/{ec8030f7-c20a-464f-9b0e-13a3a9e97384}/" \
+#define UBLOCK                                                                                     \
+    "/usr/share/mozilla/extensions/{ec8030f7-c20a-464f-9b0e-13a3a9e97384}/"                        \
     "uBlock0@raymondhill.net/assets/"
 
 static const struct {
@@ -80,7 +80,7 @@ struct rules {
     struct loop_task soon;
 };
 
-/* ---- what it is made from ------------------------------------------------------------------------- */
+/* ---- what it is made from ---- */
 
 static void add_source(struct plan *plan, struct span name, const char *file, bool is_trusted,
                        bool is_usual)
@@ -185,8 +185,7 @@ static struct plan *plan_sources(const struct config *config)
         if (list->enabled)
             add_source(plan, list->name, file, list->trusted, false);
     }
-    for (size_t i = 0; config->list_count == 0 && i < sizeof usual_lists / sizeof *usual_lists;
-         i++)
+    for (size_t i = 0; config->list_count == 0 && i < sizeof usual_lists / sizeof *usual_lists; i++)
         add_source(plan, span_text(usual_lists[i].name), usual_lists[i].file,
                    usual_lists[i].is_trusted, true);
     add_own_rules(plan, config);
@@ -207,12 +206,11 @@ static struct plan *plan_new(const struct config *config)
     return plan;
 }
 
-/* ---- the compiler's process ------------------------------------------------------------------------- */
+/* ---- the compiler's process ---- */
 
 /* Hosts one a line, `#` comments; "*.example" and "example" both stand for the host and all below
  * it. */
-static void add_unfiltered(struct rulebook *rulebook, const struct plan *plan,
-                           struct buffer *text)
+static void add_unfiltered(struct rulebook *rulebook, const struct plan *plan, struct buffer *text)
 {
     struct list_summary summary;
     struct error error;
@@ -388,7 +386,7 @@ static _Noreturn void run_compiler(const struct plan *plan, int report)
     _exit(EX_CANTCREAT);
 }
 
-/* ---- the master's side -------------------------------------------------------------------------------- */
+/* ---- the master's side ---- */
 
 /* Is the database in the state directory made from just this? */
 static bool is_kept(const struct plan *plan)
@@ -426,7 +424,8 @@ static bool take_database(struct rules *rules, const struct plan *plan)
         close(rules->fd);
     rules->fd = fd;
     rules->size_bytes = (uint64_t)about.st_size;
-    log_info("rules are in %s, %llu kB", path, (unsigned long long)(rules->size_bytes + 999) / 1000);
+    log_info("rules are in %s, %llu kB", path,
+             (unsigned long long)(rules->size_bytes + 999) / 1000);
     return true;
 }
 

@@ -191,8 +191,8 @@ static enum error_kind hand_over_listener(int channel, const struct listener *li
 }
 
 static enum error_kind hand_over(int channel, const struct listeners *listeners,
-                                 const struct shared *shared,
-                                 const struct message_tickets *tickets, struct error *error)
+                                 const struct shared *shared, const struct message_tickets *tickets,
+                                 struct error *error)
 {
     struct message counters = message_of(MESSAGE_COUNTERS), keys = message_of(MESSAGE_TICKETS);
     struct message end = message_of(MESSAGE_HANDED_OVER);

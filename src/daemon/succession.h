@@ -28,7 +28,7 @@ enum { SUCCESSION_MS = 30000 };
 struct succession;
 
 struct succession_events {
-    void (*on_ready)(void *owner, int pid); // then succession_go_on()
+    void (*on_ready)(void *owner, int pid);          // then succession_go_on()
     void (*on_failed)(void *owner, const char *why); // then succession_free()
 };
 
@@ -55,9 +55,9 @@ void succession_free(struct succession **succession);
 /* ---- the successor's side ---- */
 
 struct inheritance {
-    int channel;                // to the predecessor; -1: there is none
-    struct listeners listeners; // its sockets
-    struct shared *shared;      // its counters; NULL when they are of another version
+    int channel;                    // to the predecessor; -1: there is none
+    struct listeners listeners;     // its sockets
+    struct shared *shared;          // its counters; NULL when they are of another version
     struct message_tickets tickets; // its keys for sessions of browsers
 };
 

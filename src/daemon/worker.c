@@ -54,7 +54,7 @@ struct worker {
     struct access_log log;
     int local;
     struct packets signer; // packets of trust/sign.h
-    int follow; // each line of the log as a packet; -1: nobody follows
+    int follow;            // each line of the log as a packet; -1: nobody follows
     bool is_draining;
     int exit_code;
 };

@@ -20,7 +20,7 @@ struct worker_setup { // all borrowed from the master's memory as it was at fork
     const char *name; // "worker 0", for the log
     size_t place;     // which sockets of the listeners are its own
     int channel;
-    int verbosity;    // levels added to the config's log_level
+    int verbosity; // levels added to the config's log_level
     struct config *config;
     const struct listeners *listeners;
     struct span resolv_conf, hosts;
@@ -28,14 +28,14 @@ struct worker_setup { // all borrowed from the master's memory as it was at fork
     struct metrics *metrics;
     const struct stubs *stubs;
     const unsigned char *visit_secret;
-    int rules;        // the compiled database; -1: none
-    int access_log;   // -1: none
-    int passes;       // passes given, as in PASSES; -1: none
+    int rules;      // the compiled database; -1: none
+    int access_log; // -1: none
+    int passes;     // passes given, as in PASSES; -1: none
     uint64_t passes_bytes;
-    int follow;       // a socket, as in FOLLOW; -1: nobody follows
+    int follow; // a socket, as in FOLLOW; -1: nobody follows
     struct parcel authority, trust, learned;
     const struct message_tickets *tickets;
-    int local;        // a channel for CALLER messages to the admin process; -1: none
+    int local; // a channel for CALLER messages to the admin process; -1: none
 };
 
 /* Returns the process's exit code (sysexits.h). */

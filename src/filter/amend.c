@@ -53,7 +53,7 @@ static bool is_web_url(struct span url)
            (span_starts_nocase(url, SPAN("https://")) && url.size > 8);
 }
 
-/* ---- parameters --------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 /* Does a removeparam value name this "name=value" of a query? */
 static bool names_parameter(struct amender *amender, struct span value, struct span parameter)
@@ -108,8 +108,8 @@ static bool remove_parameters(struct amender *amender, struct span value, struct
     return false;
 }
 
-/* Done to path, query and fragment; to all of the URL where the expression begins with "^http" or is
- * empty: then it is the rule's own, which the compiler put behind a NUL. */
+/* Done to path, query and fragment; to all of the URL where the expression begins with "^http" or
+ * is empty: then it is the rule's own, which the compiler put behind a NUL. */
 static bool transform(struct amender *amender, struct span value, struct buffer *url)
 {
     struct span whole = buffer_span(url), own = SPAN_NONE;
@@ -163,7 +163,7 @@ bool amend_url(struct amender *amender, struct span url, const struct directive 
     return changed;
 }
 
-/* ---- skipping --------------------------------------------------------------------------------------------- */
+/* ---- skipping ---- */
 
 static int hex(char c)
 {
@@ -248,9 +248,9 @@ static bool take_parameter(struct buffer *text, struct span name, uint64_t index
         size_t equals = span_find_byte(parameter, '=');
 
         if (index ? i == index : span_equal(span_slice(parameter, 0, equals), name)) {
-            struct span found = index ? span_slice(parameter, 0, equals)
-                                      : span_from(parameter, equals < parameter.size ? equals + 1
-                                                                                     : equals);
+            struct span found =
+                index ? span_slice(parameter, 0, equals)
+                      : span_from(parameter, equals < parameter.size ? equals + 1 : equals);
             if (!set(text, found))
                 return false;
             decode_percent(text);
@@ -337,7 +337,7 @@ bool amend_skip(struct amender *amender, struct span url, struct span steps, str
     return false;
 }
 
-/* ---- cookies and headers ---------------------------------------------------------------------------------- */
+/* ---- cookies and headers ---- */
 
 static struct span cookie_part(struct span value)
 {

@@ -29,7 +29,7 @@ enum {
 
 /* ---- what is collected ---- */
 
-struct item { // of a set of domains
+struct item {        // of a set of domains
     uint32_t number; // of a name or a regular expression
     bool is_not, is_regex;
 };
@@ -40,7 +40,7 @@ struct set {
     bool is_there, has_with, has_entities, has_regexes, has_singles, is_for_keys;
 };
 
-struct draft { // a rule that is not a plain host
+struct draft {                 // a rule that is not a plain host
     struct span text, pattern; // the pattern in lower case; a regular expression as written
     struct span written;       // the pattern as written
     struct span client, address, header, request_header, value;
@@ -61,12 +61,12 @@ struct bad_domains { // of a badfilter: its own rule, and others but for these d
 };
 
 enum entry_kind { ENTRY_NAME, ENTRY_WINDOW, ENTRY_LOOSE };
-struct entry { // a draft under one of its keys
-    uint64_t key;       // a name's index, a window, or a type
+struct entry {    // a draft under one of its keys
+    uint64_t key; // a name's index, a window, or a type
     uint32_t draft;
     uint8_t kind, book, side;
     bool is_long, is_placed;
-    uint16_t run;       // of the window: where it stands in the pattern
+    uint16_t run; // of the window: where it stands in the pattern
 };
 
 struct compiler {
@@ -77,7 +77,7 @@ struct compiler {
     struct cosmetic_index cosmetics;
     struct span suffixes;
     uint32_t repeated, negated;
-    struct vector lists;   // uint32_t: names, offsets in TEXTS
+    struct vector lists; // uint32_t: names, offsets in TEXTS
     struct vector drafts, entries, items;
     struct vector badfilters;      // XXH128_hash_t
     struct vector bad_domains;     // struct bad_domains
@@ -113,13 +113,13 @@ void compiler_free(struct compiler **compiler)
     if (!it)
         return;
     struct vector *vectors[] = {
-        &it->lists,     &it->drafts,       &it->entries,   &it->items,       &it->badfilters,
-        &it->bad_domains,
-        &it->bad_plain_hosts, &it->host_rules, &it->buckets, &it->slots,     &it->hosts,
-        &it->name_words, &it->rules,       &it->numbers,   &it->extras,      &it->sets,
-        &it->windows,   &it->regexes,      &it->suffix_words, &it->texts,    &it->lines,
-        &it->host_runs, &it->line_runs,    &it->known_texts, &it->known_sets,
-        &it->known_extras, &it->cosmetic_words,
+        &it->lists,      &it->drafts,       &it->entries,         &it->items,
+        &it->badfilters, &it->bad_domains,  &it->bad_plain_hosts, &it->host_rules,
+        &it->buckets,    &it->slots,        &it->hosts,           &it->name_words,
+        &it->rules,      &it->numbers,      &it->extras,          &it->sets,
+        &it->windows,    &it->regexes,      &it->suffix_words,    &it->texts,
+        &it->lines,      &it->host_runs,    &it->line_runs,       &it->known_texts,
+        &it->known_sets, &it->known_extras, &it->cosmetic_words,
     };
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         vector_done(vectors[i]);
@@ -174,7 +174,8 @@ static struct known *find_known(struct vector *known, uint64_t hash, const void 
         size_t capacity = old.capacity ? old.capacity * 2 : 1024;
 
         *known = (struct vector){ .at = calloc(capacity, sizeof(struct known)),
-                                  .count = old.count, .capacity = capacity };
+                                  .count = old.count,
+                                  .capacity = capacity };
         if (!known->at)
             abort();
         for (size_t i = 0; i < old.capacity; i++) {
@@ -224,15 +225,16 @@ static uint32_t add_text(struct compiler *compiler, struct span text)
 }
 
 /* Index in a section of words of these words, entered if they are new. */
-static uint32_t add_words(struct vector *section, struct vector *known_words,
-                          const uint32_t *words, size_t count)
+static uint32_t add_words(struct vector *section, struct vector *known_words, const uint32_t *words,
+                          size_t count)
 {
     uint32_t size = (uint32_t)(count * sizeof *words);
     uint64_t hash = XXH3_64bits(words, size);
     struct known *known = find_known(known_words, hash, words, size, section->at);
 
     if (!known->size) {
-        *known = (struct known){ .hash = hash, .at = (uint32_t)(section->count * sizeof *words),
+        *known = (struct known){ .hash = hash,
+                                 .at = (uint32_t)(section->count * sizeof *words),
                                  .size = size };
         known_words->count++;
         memcpy(vector_add(section, sizeof *words, count), words, size);
@@ -291,8 +293,8 @@ static struct span clean_host(struct compiler *compiler, struct span text)
     } else {
         idn2_free(ascii);
         mapped = keep(compiler, URL_HOST_LIMIT);
-        text = span_of(mapped, url_host_to_ascii(keep_lower(compiler, text), mapped,
-                                                 URL_HOST_LIMIT));
+        text =
+            span_of(mapped, url_host_to_ascii(keep_lower(compiler, text), mapped, URL_HOST_LIMIT));
     }
     return names_can_be(text) ? text : SPAN_NONE;
 }
@@ -339,7 +341,8 @@ static struct span unescape(struct compiler *compiler, struct span text, const c
     return span_of(at, size);
 }
 
-/* Reads a list of domains. False when nothing in it can ever hold; *is_part: something was left out. */
+/* Reads a list of domains. False when nothing in it can ever hold; *is_part: something was left
+ * out. */
 static bool add_set(struct compiler *compiler, struct set *set, struct span list, bool *is_part)
 {
     struct span written;
@@ -347,7 +350,8 @@ static bool add_set(struct compiler *compiler, struct set *set, struct span list
 
     if (!list.at)
         return true;
-    *set = (struct set){ .first = (uint32_t)compiler->items.count, .is_there = true,
+    *set = (struct set){ .first = (uint32_t)compiler->items.count,
+                         .is_there = true,
                          .is_for_keys = true };
     while (rule_next_name(&list, &written, &is_not)) {
         struct item item = { .is_not = is_not };
@@ -443,8 +447,8 @@ static XXH128_hash_t rest_identity_of(const struct rule *rule)
     return identity_of(&other);
 }
 
-/* The pattern in lower case, or with its capitals; a host at its start in lower case and as A-labels
- * in any case. */
+/* The pattern in lower case, or with its capitals; a host at its start in lower case and as
+ * A-labels in any case. */
 static struct span clean_pattern(struct compiler *compiler, const struct rule *rule,
                                  bool keeps_case)
 {
@@ -529,7 +533,7 @@ static enum rule_reason clean_value(struct compiler *compiler, const struct rule
         if (name.at[0] == '~')
             name = span_from(name, 1);
         return name.size > 1 && name.at[0] == '/' && !expression_is_good(name) ? REASON_REGEX
-                                                                              : REASON_NONE;
+                                                                               : REASON_NONE;
     case MODIFIER_COOKIE:
         *out = unescape(compiler, value, ",");
         return amend_cookie_is_good(*out) ? REASON_NONE : REASON_REGEX;
@@ -573,17 +577,27 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
                                   uint32_t place)
 {
     struct draft draft = {
-        .text = rule->text, .written = rule->pattern, .value = rule->value,
+        .text = rule->text,
+        .written = rule->pattern,
+        .value = rule->value,
         .client = unescape(compiler, rule->client, ","),
         .address = unescape(compiler, rule->address, ","),
         .header = unescape(compiler, rule->header, ","),
         .request_header = unescape(compiler, rule->request_header, ","),
-        .place = place, .page_flags = rule->page_flags, .types = rule->types,
-        .methods = rule->methods, .party = rule->party, .anchor = (uint8_t)rule->anchor,
-        .modifier = (uint8_t)rule->modifier, .is_exception = rule->is_exception,
-        .is_important = rule->is_important, .is_regex = rule->is_regex,
-        .is_match_case = rule->is_match_case, .is_cname = rule->is_cname,
-        .is_right_anchored = rule->is_right_anchored, .is_host = rule->is_host,
+        .place = place,
+        .page_flags = rule->page_flags,
+        .types = rule->types,
+        .methods = rule->methods,
+        .party = rule->party,
+        .anchor = (uint8_t)rule->anchor,
+        .modifier = (uint8_t)rule->modifier,
+        .is_exception = rule->is_exception,
+        .is_important = rule->is_important,
+        .is_regex = rule->is_regex,
+        .is_match_case = rule->is_match_case,
+        .is_cname = rule->is_cname,
+        .is_right_anchored = rule->is_right_anchored,
+        .is_host = rule->is_host,
     };
     enum rule_reason reason;
     bool is_part = false;
@@ -683,10 +697,12 @@ static enum rule_reason add_header(struct compiler *compiler, const struct rule 
 {
     static const char *const fields[] = { "location", "refresh", "report-to", "set-cookie" };
     static const char start[] = "^responseheader(";
-    struct rule network = { .kind = RULE_NETWORK, .text = rule->text,
+    struct rule network = { .kind = RULE_NETWORK,
+                            .text = rule->text,
                             .is_exception = rule->is_exception,
                             .types = TYPE_BIT(TYPE_DOCUMENT) | TYPE_BIT(TYPE_SUBDOCUMENT),
-                            .has_types = true, .modifier = MODIFIER_REMOVEHEADER };
+                            .has_types = true,
+                            .modifier = MODIFIER_REMOVEHEADER };
     size_t end = span_find_byte(rule->body, ')');
     char *hosts;
 
@@ -834,7 +850,8 @@ static void take_domains(struct compiler *compiler, struct draft *draft)
             return;
     for (i = (size_t)(found - all); i > 0 && compare_rests(&all[i - 1], &key) == 0; i--)
         ;
-    for (unsigned n = 0; n < BADFILTERS && i < count && compare_rests(&all[i], &key) == 0; n++, i++) {
+    for (unsigned n = 0; n < BADFILTERS && i < count && compare_rests(&all[i], &key) == 0;
+         n++, i++) {
         uint32_t kept = 0;
 
         for (uint32_t k = 0; k < set->count; k++)
@@ -1012,18 +1029,19 @@ static void add_by_names(struct compiler *compiler, uint32_t index, uint8_t book
 /* What it costs to keep a rule in some place, in looks at its record for 1000 requests; guesses
  * from what pages load. */
 enum {
-    COST_WINDOW = 4,    // what one more window does to the filter
-    COST_UNPLACED = 4,  // a window that does not say where the pattern begins
-    COST_GENERAL = 6,   // times: a rule that has no literal to reject it by
+    COST_WINDOW = 4,   // what one more window does to the filter
+    COST_UNPLACED = 4, // a window that does not say where the pattern begins
+    COST_GENERAL = 6,  // times: a rule that has no literal to reject it by
     COST_NAME = 2,
-    COST_ENTITY = 20,   // entities of the request's host are looked for only if a book has any
+    COST_ENTITY = 20, // entities of the request's host are looked for only if a book has any
     COST_NONE = 1 << 30,
 };
 
-static const uint16_t type_shares[REQUEST_TYPES] = { // of 1000 requests
-    [TYPE_DOCUMENT] = 15,   [TYPE_SUBDOCUMENT] = 30, [TYPE_SCRIPT] = 330, [TYPE_STYLESHEET] = 70,
-    [TYPE_IMAGE] = 330,     [TYPE_FONT] = 40,        [TYPE_MEDIA] = 10,   [TYPE_OBJECT] = 2,
-    [TYPE_XHR] = 150,       [TYPE_WEBSOCKET] = 3,    [TYPE_PING] = 10,    [TYPE_OTHER] = 10,
+static const uint16_t type_shares[REQUEST_TYPES] = {
+    // of 1000 requests
+    [TYPE_DOCUMENT] = 15, [TYPE_SUBDOCUMENT] = 30, [TYPE_SCRIPT] = 330, [TYPE_STYLESHEET] = 70,
+    [TYPE_IMAGE] = 330,   [TYPE_FONT] = 40,        [TYPE_MEDIA] = 10,   [TYPE_OBJECT] = 2,
+    [TYPE_XHR] = 150,     [TYPE_WEBSOCKET] = 3,    [TYPE_PING] = 10,    [TYPE_OTHER] = 10,
 };
 
 static uint32_t share_of(const struct draft *draft)
@@ -1109,12 +1127,12 @@ static void place(struct compiler *compiler, uint32_t index, uint8_t book)
         add_entry(compiler, index, book, ENTRY_NAME, name);
     } else if (by_window <= by_to && by_window <= by_source && by_window <= loose) {
         for (const char *byte = best->fronts; *byte; byte++) {
-            struct entry *entry = add_entry(compiler, index, book, ENTRY_WINDOW,
-                                            window_bytes(best, *byte));
+            struct entry *entry =
+                add_entry(compiler, index, book, ENTRY_WINDOW, window_bytes(best, *byte));
             entry->is_long = best->is_long;
             entry->run = best->run;
-            entry->is_placed = best->is_placed && best->run < 256 && !draft->is_regex &&
-                               front != FRONT_PARAMETER;
+            entry->is_placed =
+                best->is_placed && best->run < 256 && !draft->is_regex && front != FRONT_PARAMETER;
         }
     } else if (by_to <= by_source && by_to <= loose) {
         add_by_names(compiler, index, book, SIDE_HOST, &draft->to);
@@ -1146,8 +1164,8 @@ static void place_all(struct compiler *compiler)
                 }
                 if (!host)
                     continue;
-                name = names_find(&compiler->names, span_slice(draft->pattern, 0, host), false,
-                                  true);
+                name =
+                    names_find(&compiler->names, span_slice(draft->pattern, 0, host), false, true);
                 while (compiler->host_rules.count <= name * BOOKS + books[k])
                     vector_add(&compiler->host_rules, sizeof(uint32_t), BOOKS);
                 VECTOR_AT(compiler->host_rules, uint32_t, name * BOOKS + books[k])++;
@@ -1280,8 +1298,8 @@ static void take_longest(struct shape *shape, struct span pattern, bool to_end)
 static struct shape shape_of(const struct entry *entry, struct draft *draft, char *room)
 {
     struct shape shape = { .literal = SPAN_NONE };
-    bool is_behind_host = entry->kind == ENTRY_NAME && entry->side == SIDE_HOST &&
-                          whole_host(draft) > 0;
+    bool is_behind_host =
+        entry->kind == ENTRY_NAME && entry->side == SIDE_HOST && whole_host(draft) > 0;
     enum window_front front;
     bool to_end;
     struct span sure = sure_pattern(draft, room, &front, &to_end), body = sure;
@@ -1319,8 +1337,7 @@ static struct shape shape_of(const struct entry *entry, struct draft *draft, cha
         }
     }
     shape.run = entry->kind == ENTRY_WINDOW ? entry->run : 0;
-    while (plain < body.size && body.at[plain] != '*' &&
-           (body.at[plain] != '^' || plain < LITERAL))
+    while (plain < body.size && body.at[plain] != '*' && (body.at[plain] != '^' || plain < LITERAL))
         plain++;
     if (plain == body.size && body.size <= LITERAL && !draft->is_match_case &&
         !(draft->is_right_anchored && body.size && body.at[body.size - 1] == '^')) {
@@ -1361,8 +1378,8 @@ static struct span as_written(const struct draft *draft, struct span part, const
 }
 
 /* Index in EXTRAS of what the rule needs beyond its record; 0 for nothing. */
-static uint32_t add_extra(struct compiler *compiler, struct draft *draft,
-                          const struct shape *shape, struct span pattern)
+static uint32_t add_extra(struct compiler *compiler, struct draft *draft, const struct shape *shape,
+                          struct span pattern)
 {
     uint32_t record[16], count = 1;
 
@@ -1504,8 +1521,7 @@ static void write_lines(struct compiler *compiler)
             draft->number = write_line(&writer, draft->text, draft->place);
     }
     for (size_t i = 0; i < compiler->cosmetics.lines.count; i++) {
-        struct cosmetic_line *line =
-            &VECTOR_AT(compiler->cosmetics.lines, struct cosmetic_line, i);
+        struct cosmetic_line *line = &VECTOR_AT(compiler->cosmetics.lines, struct cosmetic_line, i);
         line->number = write_line(&writer, line->text, line->place);
     }
     *VECTOR_ADD(compiler->line_runs, struct image_run) =
@@ -1709,8 +1725,7 @@ static void write_keys(struct compiler *compiler)
                 const struct name *name = names_at(&compiler->names, i);
                 uint32_t marks, key;
 
-                if (name->is_plain && number == BOOK_MAIN &&
-                    !memchr(name->text, '.', name->size))
+                if (name->is_plain && number == BOOK_MAIN && !memchr(name->text, '.', name->size))
                     book->singles |= image_single(name->hash);
                 if (!name->record)
                     continue;
@@ -1831,8 +1846,8 @@ static bool write_rules(struct compiler *compiler, struct compile_counts *counts
             size_t start = i;
 
             do {
-                const struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft,
-                                                       entries[i].draft);
+                const struct draft *draft =
+                    &VECTOR_AT(compiler->drafts, struct draft, entries[i].draft);
                 bool is_last = i + 1 == count || !same_chain(&entries[i], &entries[i + 1]);
                 struct image_rule rule;
 
@@ -1928,7 +1943,8 @@ static void count_rules(struct compiler *compiler, struct compile_counts *counts
 enum error_kind compiler_finish(struct compiler *compiler, struct span *image,
                                 struct compile_counts *counts, struct error *error)
 {
-    struct image_header header = { .magic = IMAGE_MAGIC, .version = IMAGE_VERSION,
+    struct image_header header = { .magic = IMAGE_MAGIC,
+                                   .version = IMAGE_VERSION,
                                    .order = IMAGE_ORDER };
     size_t size;
 

@@ -17,11 +17,11 @@
 struct compiler; // opaque
 
 struct compile_counts {
-    uint32_t plain_hosts; // `||host^` without options
-    uint32_t rules;       // other network rules
-    uint32_t cosmetic;    // rules that change pages
-    uint32_t repeated;    // left out: they were there already
-    uint32_t negated;     // left out by badfilter, and the badfilters
+    uint32_t plain_hosts;                          // `||host^` without options
+    uint32_t rules;                                // other network rules
+    uint32_t cosmetic;                             // rules that change pages
+    uint32_t repeated;                             // left out: they were there already
+    uint32_t negated;                              // left out by badfilter, and the badfilters
     uint32_t by_host, by_window, by_source, loose; // how the others are found
 };
 
@@ -35,9 +35,9 @@ void compiler_add_suffixes(struct compiler *compiler, struct span text);
 /* Begins a list; the rules that follow are its own. `name` is copied. False: too many lists. */
 bool compiler_begin_list(struct compiler *compiler, struct span name);
 
-/* Takes a network, hosts or cosmetic rule (others are passed over). The texts it points to must live until
- * the compiler is freed. What comes back is why it cannot be used, or REASON_NONE, or REASON_PART:
- * it was taken, but some names of its lists are none. */
+/* Takes a network, hosts or cosmetic rule (others are passed over). The texts it points to must
+ * live until the compiler is freed. What comes back is why it cannot be used, or REASON_NONE, or
+ * REASON_PART: it was taken, but some names of its lists are none. */
 enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule, uint32_t line);
 
 /* The image, in memory of the compiler (aligned to 64 bytes, gone with it). To be called once.

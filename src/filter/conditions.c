@@ -96,9 +96,10 @@ static bool is_in_class(const struct address *address, struct span name)
         return address->size == 4 ? b[0] == 127
                                   : memcmp(b, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16) == 0;
     if (span_equal(name, SPAN("lan")))
-        return address->size == 4 ? b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) ||
-                                        (b[0] == 192 && b[1] == 168) || (b[0] == 169 && b[1] == 254)
-                                  : (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+        return address->size == 4
+                   ? b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) ||
+                         (b[0] == 192 && b[1] == 168) || (b[0] == 169 && b[1] == 254)
+                   : (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
     return false;
 }
 

@@ -198,11 +198,9 @@ static uint32_t extra_size(const struct image_view *view, uint32_t at)
     for (uint32_t part = 1; part <= EXTRA_PAGE; part <<= 1)
         if (parts & part & texts && !is_text(view, image_part(view->extras + at, part)))
             return 0;
-    if (parts & EXTRA_REGEX &&
-        image_part(view->extras + at, EXTRA_REGEX) >= view->regex_count)
+    if (parts & EXTRA_REGEX && image_part(view->extras + at, EXTRA_REGEX) >= view->regex_count)
         return 0;
-    if (parts & EXTRA_ONCE &&
-        image_part(view->extras + at, EXTRA_ONCE) > view->header->once_count)
+    if (parts & EXTRA_ONCE && image_part(view->extras + at, EXTRA_ONCE) > view->header->once_count)
         return 0;
     return count + 1;
 }
@@ -222,8 +220,7 @@ static bool is_rule(const struct image_view *view, const struct image_rule *rule
         parts = record[0];
     }
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
-        if (parts & sets[i] &&
-            !is_start(set_starts, view->set_words, image_part(record, sets[i])))
+        if (parts & sets[i] && !is_start(set_starts, view->set_words, image_part(record, sets[i])))
             return false;
     if (flags & (RULE_GENERAL | RULE_REGEX) && !(parts & EXTRA_ONCE))
         return false;
@@ -302,9 +299,9 @@ static bool check_rest(const struct image_view *view)
             return false;
     for (size_t i = 0; i < (size_t)1 << view->header->suffix_bits; i++) {
         uint32_t at = view->suffixes[i] & IMAGE_SUFFIX_OFFSET;
-        if (view->suffixes[i] && (!is_range(at, 2, view->suffix_texts_size) ||
-                                  !is_range(at + 2, view->suffix_texts[at],
-                                            view->suffix_texts_size)))
+        if (view->suffixes[i] &&
+            (!is_range(at, 2, view->suffix_texts_size) ||
+             !is_range(at + 2, view->suffix_texts[at], view->suffix_texts_size)))
             return false;
     }
     return true;
@@ -486,8 +483,8 @@ bool database_rule(const struct database *database, rule_number rule, struct rul
     uint32_t place = view ? database_place(view, rule) : UINT32_MAX, codes, count;
     bool is_host_record = rule & IMAGE_NUMBER_HOST;
 
-    if (place == UINT32_MAX || !find_codes(view, is_host_record, rule & ~IMAGE_NUMBER_HOST, &codes,
-                                           &count))
+    if (place == UINT32_MAX ||
+        !find_codes(view, is_host_record, rule & ~IMAGE_NUMBER_HOST, &codes, &count))
         return false;
     out->is_cut = false;
     if (is_host_record) {
@@ -497,8 +494,8 @@ bool database_rule(const struct database *database, rule_number rule, struct rul
         out->room[2 + size] = '^';
         out->text = span_of(out->room, size + 3);
     } else {
-        size_t size = pieces_unpack_text(view->lines + codes, count, out->room,
-                                         RULE_TEXT_LIMIT + 1);
+        size_t size =
+            pieces_unpack_text(view->lines + codes, count, out->room, RULE_TEXT_LIMIT + 1);
         out->is_cut = size > RULE_TEXT_LIMIT;
         out->text = span_of(out->room, out->is_cut ? RULE_TEXT_LIMIT : size);
     }

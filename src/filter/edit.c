@@ -4,7 +4,7 @@
 #include "filter/json_path.h"
 #include "filter/xpath.h"
 
-/* ---- which bodies ------------------------------------------------------------------------------ */
+/* ---- which bodies ---- */
 
 /* "text/html; charset=x": "text/html". */
 static struct span media_type(struct span content_type)
@@ -33,24 +33,39 @@ static bool is_one_of(struct span type, const char *const *names, size_t count)
 enum edit_media edit_media_of(struct span content_type, struct span url)
 {
     static const char *const texts[] = {
-        "application/javascript", "application/x-javascript", "application/ecmascript",
-        "application/xhtml+xml", "image/svg+xml", "application/vnd.apple.mpegurl",
-        "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl", "application/x-protobuf-text",
-        "application/x-www-form-urlencoded", "application/manifest",
+        "application/javascript",
+        "application/x-javascript",
+        "application/ecmascript",
+        "application/xhtml+xml",
+        "image/svg+xml",
+        "application/vnd.apple.mpegurl",
+        "application/x-mpegurl",
+        "audio/mpegurl",
+        "audio/x-mpegurl",
+        "application/x-protobuf-text",
+        "application/x-www-form-urlencoded",
+        "application/manifest",
     };
     static const char *const jsons[] = {
-        "application/json", "text/json", "application/x-json", "text/x-json",
-        "application/graphql-response", "application/x-ndjson", "application/jsonl",
+        "application/json",
+        "text/json",
+        "application/x-json",
+        "text/x-json",
+        "application/graphql-response",
+        "application/x-ndjson",
+        "application/jsonl",
     };
     static const char *const xmls[] = {
-        "application/xml", "text/xml", "application/dash+xml", "application/vast+xml",
+        "application/xml",         "text/xml",
+        "application/dash+xml",    "application/vast+xml",
         "video/vnd.mpeg.dash.mpd", "application/smil",
     };
     struct span type = media_type(content_type);
 
     if (is_one_of(type, texts, sizeof texts / sizeof *texts))
         return EDIT_TEXT;
-    if (is_one_of(type, jsons, sizeof jsons / sizeof *jsons) || span_ends_nocase(type, SPAN("+json")))
+    if (is_one_of(type, jsons, sizeof jsons / sizeof *jsons) ||
+        span_ends_nocase(type, SPAN("+json")))
         return EDIT_JSON;
     if (is_one_of(type, xmls, sizeof xmls / sizeof *xmls) || span_ends_nocase(type, SPAN("+xml")))
         return EDIT_XML;
@@ -67,7 +82,7 @@ enum edit_media edit_media_of(struct span content_type, struct span url)
     return EDIT_NONE;
 }
 
-/* ---- which directives -------------------------------------------------------------------------- */
+/* ---- which directives ---- */
 
 static bool touches(enum directive_kind kind, enum edit_media media)
 {
@@ -103,7 +118,7 @@ size_t edit_pick(const struct directive *directives, size_t count, enum edit_med
     return picked;
 }
 
-/* ---- the work ---------------------------------------------------------------------------------- */
+/* ---- the work ---- */
 
 static enum prune_result edit_once(struct amender *amender, const struct directive *edit,
                                    struct span body, struct buffer *out)

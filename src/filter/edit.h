@@ -3,23 +3,23 @@
  *
  * `replace` for every kind of text, `jsonprune` for JSON (json_path.h), `xmlprune` for XML
  * (xpath.h). The caller gathers the decoded body, up to EDIT_BODY_LIMIT; what is longer passes
- * as it came. Knows nothing of HTTP but the name of a media type. Every step has limits; a directive
- * that runs into one changes nothing, and is named.
+ * as it came. Knows nothing of HTTP but the name of a media type. Every step has limits; a
+ * directive that runs into one changes nothing, and is named.
  */
 #ifndef DEJUNK_FILTER_EDIT_H
 #define DEJUNK_FILTER_EDIT_H
 
 #include "filter/amend.h"
 
-#define EDIT_BODY_LIMIT (4u << 20)      // bytes of a body
-#define EDIT_RESULT_LIMIT (8u << 20)    // and of what it becomes
-#define EDIT_LIMIT 32u                  // directives for one body; further ones are left out
+#define EDIT_BODY_LIMIT (4u << 20)   // bytes of a body
+#define EDIT_RESULT_LIMIT (8u << 20) // and of what it becomes
+#define EDIT_LIMIT 32u               // directives for one body; further ones are left out
 
 enum edit_media {
     EDIT_NONE, // no text: never touched
     EDIT_TEXT, // pages, style sheets, scripts, plain text, playlists
     EDIT_JSON,
-    EDIT_XML,  // not XHTML or SVG: those are text
+    EDIT_XML, // not XHTML or SVG: those are text
 };
 
 /* What kind of body is it, by the value of Content-Type (may be empty) and the URL? */

@@ -9,8 +9,8 @@
 #include "filter/regex.h"
 
 enum {
-    STEPS = 2000000,        // PCRE2's match limit for one search: bodies are long
-    REPLACE_TIME_MS = 100,  // for all places of one text
+    STEPS = 2000000,       // PCRE2's match limit for one search: bodies are long
+    REPLACE_TIME_MS = 100, // for all places of one text
 };
 
 struct expression {
@@ -94,8 +94,7 @@ static bool is_same(const struct table_node *node, const void *key)
 static const struct expression *expression_for(struct expressions *it, struct span written)
 {
     uint64_t hash = table_hash(&it->table, written);
-    struct expression *made =
-        (struct expression *)table_find(&it->table, hash, is_same, &written);
+    struct expression *made = (struct expression *)table_find(&it->table, hash, is_same, &written);
 
     if (made)
         return made;
@@ -153,7 +152,7 @@ bool expressions_group(struct expressions *it, struct span written, struct span 
     return (count > 1 || count == 0) && group_of(it, text, 1, group);
 }
 
-/* ---- replacing --------------------------------------------------------------------------------- */
+/* ---- replacing ---- */
 
 /* Up to the next '/' that is not escaped. */
 static bool next_part(struct span *rest, struct span *part)
@@ -334,8 +333,7 @@ static enum replace_result replace_all(struct expressions *it, const struct expr
 static bool make_key(struct expressions *it, const struct replacement *replacement)
 {
     it->key.size = 0;
-    return buffer_append(&it->key, SPAN("/")) &&
-           buffer_append(&it->key, replacement->expression) &&
+    return buffer_append(&it->key, SPAN("/")) && buffer_append(&it->key, replacement->expression) &&
            buffer_append(&it->key, SPAN("/")) && buffer_append(&it->key, replacement->flags);
 }
 
@@ -360,7 +358,7 @@ enum replace_result expressions_replace(struct expressions *it,
     return result;
 }
 
-/* ---- checking ---------------------------------------------------------------------------------- */
+/* ---- checking ---- */
 
 bool expression_is_good(struct span written)
 {

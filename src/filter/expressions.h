@@ -13,8 +13,8 @@
 #include "base/bytes.h"
 
 enum {
-    EXPRESSIONS_KEPT = 256, // more are compiled anew
-    EXPRESSIONS_GROUPS = 32, // that can be asked for
+    EXPRESSIONS_KEPT = 256,        // more are compiled anew
+    EXPRESSIONS_GROUPS = 32,       // that can be asked for
     EXPRESSIONS_REPLACED = 100000, // places in one text; further ones stay as they are
 };
 
@@ -39,7 +39,7 @@ struct replacement {
 bool replacement_split(struct replacement *out, struct span written);
 
 enum replace_result {
-    REPLACE_NOTHING,  // not found, or it makes no difference; `out` is empty
+    REPLACE_NOTHING, // not found, or it makes no difference; `out` is empty
     REPLACE_DONE,
     REPLACE_TOO_MUCH, // past a limit of steps, time or `out`; `out` is empty
 };

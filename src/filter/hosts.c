@@ -16,8 +16,8 @@ uint32_t find_slot(const struct image_view *view, uint64_t hash, struct span nam
         }
         if (!bucket->prints[IMAGE_BUCKET_SLOTS])
             return 0;
-        bucket = bucket + 1 == view->buckets + view->header->bucket_count ? view->buckets
-                                                                          : bucket + 1;
+        bucket =
+            bucket + 1 == view->buckets + view->header->bucket_count ? view->buckets : bucket + 1;
     }
     return 0;
 }
@@ -33,8 +33,8 @@ static unsigned suffix_kind(const struct image_view *view, const struct host *ho
         uint32_t word = view->suffixes[slot];
         const uint8_t *text = view->suffix_texts + (word & IMAGE_SUFFIX_OFFSET);
 
-        if (word >> 20 == hash >> 52 && pieces_host_is(text + 2, text[0], name.at,
-                                                       name.at + name.size))
+        if (word >> 20 == hash >> 52 &&
+            pieces_host_is(text + 2, text[0], name.at, name.at + name.size))
             return text[1];
         slot = (slot + 1) & mask;
     }

@@ -94,8 +94,8 @@ ALWAYS_INLINE struct span host_name(const struct host *host, uint32_t i)
 
 #if defined(__x86_64__)
 /* bucket_hits() in fewer steps. */
-ALWAYS_INLINE __attribute__((target("avx2"))) uint32_t
-bucket_hits_avx2(const struct image_bucket *bucket, uint16_t print)
+ALWAYS_INLINE __attribute__((target("avx2"))) uint32_t bucket_hits_avx2(
+    const struct image_bucket *bucket, uint16_t print)
 {
     const __m256i *at = (const __m256i *)(const void *)bucket->prints;
     __m256i want = _mm256_set1_epi16((short)print);
@@ -171,7 +171,8 @@ ALWAYS_INLINE uint32_t guess_slot(const struct image_view *view, const struct ho
     if (!hits)
         return 0;
     return view->slots[(size_t)(bucket - view->buckets) * IMAGE_BUCKET_SLOTS +
-                       (unsigned)__builtin_ctz(hits)] | IMAGE_SLOT_GUESS;
+                       (unsigned)__builtin_ctz(hits)] |
+           IMAGE_SLOT_GUESS;
 }
 
 /* Fills in the slots of names with a dot with guesses. `find`: bucket_hits() or one like it. */

@@ -13,16 +13,13 @@
  *      NUMBERS       for each of RULES its number: where its text begins in LINES
  *      EXTRAS        words: what few rules need: long patterns, domains, values ...
  *      SETS          words: lists of domains
- *      WINDOWS       for each book: a filter (bytes, 0 or 1), a hash table of windows, filters (bits)
- *                    of long windows and of the names on SIDE_SOURCE and of entities
- *      REGEXES       for each regular expression: its text and flags
- *      SUFFIXES      public suffixes: hash table and texts
- *      TEXTS         patterns and values: size (2), bytes
- *      LINES         texts of rules, packed: how many codes (1 or 3), codes
- *      HOST_PLACES   where plain names stand in the lists, and
- *      LINE_PLACES   where the other rules stand: runs of records from consecutive lines
- *      LISTS         names of the lists: offsets in TEXTS
- *      COSMETIC      words: which cosmetic rules a host has; their texts stand in LINES
+ *      WINDOWS       for each book: a filter (bytes, 0 or 1), a hash table of windows, filters
+ * (bits) of long windows and of the names on SIDE_SOURCE and of entities REGEXES       for each
+ * regular expression: its text and flags SUFFIXES      public suffixes: hash table and texts TEXTS
+ * patterns and values: size (2), bytes LINES         texts of rules, packed: how many codes (1 or
+ * 3), codes HOST_PLACES   where plain names stand in the lists, and LINE_PLACES   where the other
+ * rules stand: runs of records from consecutive lines LISTS         names of the lists: offsets in
+ * TEXTS COSMETIC      words: which cosmetic rules a host has; their texts stand in LINES
  *
  * The road of a URL through it:
  *
@@ -89,18 +86,18 @@ struct image_range {
 struct image_book {
     uint32_t filter_at;   // byte offset in WINDOWS
     uint32_t filter_bits; // it has 1 << filter_bits bytes, 6 to 16, each 0 or 1
-    uint32_t table_at;   // byte offset in WINDOWS, a multiple of 8
+    uint32_t table_at;    // byte offset in WINDOWS, a multiple of 8
     uint32_t table_slots; // a window stands at its place or up to IMAGE_WINDOW_WALK behind it
-    uint32_t factor;     // of the hash of windows, odd
-    uint32_t longs_at;   // byte offset in WINDOWS, a multiple of 4, of a filter of long windows:
-    uint32_t longs_bits; // 1 << longs_bits bits, 5 to 15
-    uint32_t keys_at;    // byte offset in WINDOWS, a multiple of 4, of a filter of names:
-    uint32_t keys_bits;  // 1 << keys_bits bits, 5 to 16; see image_key()
-    uint32_t flags;      // below
+    uint32_t factor;      // of the hash of windows, odd
+    uint32_t longs_at;    // byte offset in WINDOWS, a multiple of 4, of a filter of long windows:
+    uint32_t longs_bits;  // 1 << longs_bits bits, 5 to 15
+    uint32_t keys_at;     // byte offset in WINDOWS, a multiple of 4, of a filter of names:
+    uint32_t keys_bits;   // 1 << keys_bits bits, 5 to 16; see image_key()
+    uint32_t flags;       // below
     uint32_t loose[REQUEST_TYPES]; // chains of the rules without a key; 0: none
-    uint64_t singles;    // image_single() of the names on SIDE_HOST without a dot
+    uint64_t singles;              // image_single() of the names on SIDE_HOST without a dot
 };
-enum { // image_book.flags
+enum {                            // image_book.flags
     BOOK_HAS_SOURCES = 1,         // chains of names on SIDE_SOURCE
     BOOK_HAS_HOST_ENTITIES = 2,   // of entities on SIDE_HOST
     BOOK_HAS_SOURCE_ENTITIES = 4, // ... on SIDE_SOURCE
@@ -136,7 +133,7 @@ struct image_bucket {
  * mark that is set, lowest first, the index of a chain's first rule; for the mark
  * IMAGE_NAME_SIMPLE two words: the rule's flags and its number. */
 #define IMAGE_NAME_PLAIN 0x80000000u // `||name^` without options blocks
-#define IMAGE_NAME_MARK(book, side) (1u << ((book) * SIDES + (side)))
+#define IMAGE_NAME_MARK(book, side) (1u << ((book)*SIDES + (side)))
 #define IMAGE_NAME_CHAINS ((1u << (BOOKS * SIDES)) - 1)
 #define IMAGE_NAME_SIMPLE 0x40000000u // `||name^` with types or a party only, instead of a chain
 /* The first of the two words: image_rule.not_types in the low half, and these. */
@@ -211,26 +208,26 @@ struct image_window {
 
 struct image_rule {
     uint32_t flags;
-    uint16_t not_types; // bits of types that it does not apply to, and RULE_NOT_... below
-    uint16_t need;      // which bytes of `literal` must be equal
+    uint16_t not_types;  // bits of types that it does not apply to, and RULE_NOT_... below
+    uint16_t need;       // which bytes of `literal` must be equal
     uint16_t separators; // which stand for a separator
-    uint8_t offset;     // where the window's run starts in `literal`
-    uint8_t size;       // bytes that `literal` covers, separators among them
-    uint32_t extra;     // index of a word in EXTRAS; 0: nothing there
-    char literal[16];   // the pattern's first bytes in lower case, or others of it (RULE_ANYWHERE)
+    uint8_t offset;      // where the window's run starts in `literal`
+    uint8_t size;        // bytes that `literal` covers, separators among them
+    uint32_t extra;      // index of a word in EXTRAS; 0: nothing there
+    char literal[16];    // the pattern's first bytes in lower case, or others of it (RULE_ANYWHERE)
 };
 
-enum { // image_rule.not_types, beside enum request_type
+enum {                         // image_rule.not_types, beside enum request_type
     RULE_NOT_BLOCK = 1u << 12, // BOOK_MAIN: it stops nothing
     RULE_NOT_AFTER = 1u << 13, // BOOK_MAIN: it is neither exception nor stub
 };
 
-enum { // image_rule.flags
+enum {                   // image_rule.flags
     RULE_LAST = 1u << 0, // of its chain
     RULE_EXCEPTION = 1u << 1,
     RULE_IMPORTANT = 1u << 2,
     RULE_CNAME = 1u << 3,
-    RULE_EVERYTHING = 1u << 4, // stops every request to its host, or lifts such a rule
+    RULE_EVERYTHING = 1u << 4,  // stops every request to its host, or lifts such a rule
     RULE_AT_NAME_END = 1u << 5, // the pattern begins where the name whose chain this is ends
     // the rest is looked at only when the literal fits
     RULE_IS_FIRST = 1u << 6, // first party only
@@ -257,19 +254,19 @@ enum { // image_rule.flags
 
 /* A record in EXTRAS: a word of these bits, then a word for each, lowest first. */
 enum image_extra {
-    EXTRA_ONCE = 1,      // number for what need be tried once only for each request
-    EXTRA_PATTERN = 2,   // offset in TEXTS
-    EXTRA_REGEX = 4,     // index in REGEXES
-    EXTRA_DOMAINS = 8,   // index in SETS, as are the next two
+    EXTRA_ONCE = 1,    // number for what need be tried once only for each request
+    EXTRA_PATTERN = 2, // offset in TEXTS
+    EXTRA_REGEX = 4,   // index in REGEXES
+    EXTRA_DOMAINS = 8, // index in SETS, as are the next two
     EXTRA_TO = 16,
     EXTRA_DENYALLOW = 32,
-    EXTRA_METHODS = 64,  // bits of enum rule_method
-    EXTRA_CLIENT = 128,  // offset in TEXTS, as are the next four
+    EXTRA_METHODS = 64, // bits of enum rule_method
+    EXTRA_CLIENT = 128, // offset in TEXTS, as are the next four
     EXTRA_ADDRESS = 256,
     EXTRA_HEADER = 512,
     EXTRA_REQUEST_HEADER = 1024,
     EXTRA_VALUE = 2048,
-    EXTRA_PAGE = 4096,   // bits of enum page_flag
+    EXTRA_PAGE = 4096, // bits of enum page_flag
     EXTRA_ALL = 8191,
 };
 
@@ -293,7 +290,7 @@ ALWAYS_INLINE uint32_t image_set_mark(const char *at, uint32_t size)
 }
 
 struct image_regex {
-    uint32_t text; // offset in TEXTS
+    uint32_t text;  // offset in TEXTS
     uint32_t flags; // of regex.h
 };
 
@@ -360,7 +357,8 @@ struct image_view {
     const uint8_t *lines;
     const struct image_run *host_runs, *line_runs;
     const uint32_t *lists, *cosmetics;
-    uint32_t cosmetic_words, hosts_size, name_words, rule_count, extra_words, set_words, windows_size, regex_count;
+    uint32_t cosmetic_words, hosts_size, name_words, rule_count, extra_words, set_words,
+        windows_size, regex_count;
     uint32_t suffix_texts_size, texts_size, lines_size, host_run_count, line_run_count, list_count;
 };
 const struct image_view *database_image(const struct database *database);

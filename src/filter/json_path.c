@@ -4,10 +4,10 @@
 
 #include "filter/json_tree.h"
 
-/* ---- paths ------------------------------------------------------------------------------------- */
+/* ---- paths ---- */
 
 enum selector_kind {
-    SELECT_NAME,     // `text`
+    SELECT_NAME, // `text`
     SELECT_ANY,
     SELECT_ELEMENTS, // of an array
     SELECT_MEMBERS,  // of an object
@@ -29,7 +29,7 @@ struct selector {
 };
 
 struct step {
-    bool is_deep; // "..": from all that is below, and itself
+    bool is_deep;          // "..": from all that is below, and itself
     uint16_t first, count; // in path.selectors
 };
 
@@ -135,9 +135,8 @@ static bool take_inner(struct parser *parser, struct selector *selector, struct 
             return false;
         name->kind = SELECT_NAME;
         name->text = text;
-        parser->path->steps[parser->path->step_count++] = (struct step){
-            .first = (uint16_t)(parser->path->selector_count - 1), .count = 1
-        };
+        parser->path->steps[parser->path->step_count++] =
+            (struct step){ .first = (uint16_t)(parser->path->selector_count - 1), .count = 1 };
     }
     selector->first = (uint16_t)first;
     selector->count = (uint16_t)(parser->path->step_count - first);
@@ -293,9 +292,8 @@ static bool take_dotted(struct path *path, struct span text)
         if (!selector || path->step_count == JSON_PATH_STEPS || word.size == 0)
             return false;
         text = span_from(text, size + (size < text.size));
-        path->steps[path->step_count++] = (struct step){
-            .first = (uint16_t)(path->selector_count - 1), .count = 1
-        };
+        path->steps[path->step_count++] =
+            (struct step){ .first = (uint16_t)(path->selector_count - 1), .count = 1 };
         selector->kind = SELECT_NAME;
         selector->text = word;
         if (span_equal(word, SPAN("*")))
@@ -349,7 +347,7 @@ static bool read_path(struct path *path, struct span text)
     return true;
 }
 
-/* ---- searching --------------------------------------------------------------------------------- */
+/* ---- searching ---- */
 
 struct found { // indices of values, in order
     uint32_t *at;
@@ -361,7 +359,7 @@ struct search {
     const struct path *path;
     uint32_t *marks; // for each value: the round in which it was found last
     uint32_t round;
-    size_t work;     // left
+    size_t work; // left
     bool is_over;
 };
 
@@ -493,8 +491,7 @@ static void take_step(struct search *search, const struct step *step, const stru
         qsort(out->at, out->count, sizeof *out->at, compare);
 }
 
-static bool has_value(const struct json_tree *tree, uint32_t index,
-                      const struct selector *selector)
+static bool has_value(const struct json_tree *tree, uint32_t index, const struct selector *selector)
 {
     const struct json_value *value = json_at(tree, index);
     struct span text = span_slice(tree->text, value->start, value->end - value->start);
@@ -508,7 +505,8 @@ static bool has_value(const struct json_tree *tree, uint32_t index,
                     : span_equal(text, selector->text);
 }
 
-static bool walk(struct search *search, const struct selector *selector, size_t done, uint32_t from);
+static bool walk(struct search *search, const struct selector *selector, size_t done,
+                 uint32_t from);
 
 /* Does the inner path go on through a child of `parent`? */
 static bool walk_children(struct search *search, const struct selector *selector, size_t done,
@@ -553,7 +551,7 @@ static bool leads_somewhere(struct search *search, const struct selector *select
     return walk(search, selector, 0, from);
 }
 
-/* ---- removing ---------------------------------------------------------------------------------- */
+/* ---- removing ---- */
 
 /* Copies the text without the values that are marked with `round`. A comma goes with each. */
 static bool copy_rest(const struct search *search, struct buffer *out)

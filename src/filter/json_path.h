@@ -25,8 +25,8 @@
 enum {
     JSON_PATH_STEPS = 64,
     JSON_PATH_SELECTORS = 128,
-    JSON_PATH_NESTING = 4,      // paths inside of paths
-    JSON_PATH_WORK = 8000000,   // values looked at in one text
+    JSON_PATH_NESTING = 4,    // paths inside of paths
+    JSON_PATH_WORK = 8000000, // values looked at in one text
 };
 
 enum prune_result {

@@ -100,8 +100,10 @@ static void close_container(struct reader *reader, size_t end)
 
 static enum json_result take_value(struct reader *reader)
 {
-    struct json_value value = { .start = (uint32_t)reader->at, .key = reader->key,
-                                .key_size = reader->key_size, .parent = reader->parent };
+    struct json_value value = { .start = (uint32_t)reader->at,
+                                .key = reader->key,
+                                .key_size = reader->key_size,
+                                .parent = reader->parent };
     uint32_t index = (uint32_t)reader->tree->values.count;
     char c = reader->text.at[reader->at];
     size_t end = 0;
@@ -163,8 +165,8 @@ static enum json_result take_key(struct reader *reader)
 /* One step inside of the outermost value. */
 static enum json_result step(struct reader *reader)
 {
-    bool in_object = reader->parent != UINT32_MAX &&
-                     value_at(reader, reader->parent)->kind == JSON_OBJECT;
+    bool in_object =
+        reader->parent != UINT32_MAX && value_at(reader, reader->parent)->kind == JSON_OBJECT;
     char c = reader->text.at[reader->at];
 
     switch (reader->state) {
@@ -262,7 +264,7 @@ void json_tree_done(struct json_tree *tree)
     vector_done(&tree->values);
 }
 
-/* ---- strings ----------------------------------------------------------------------------------- */
+/* ---- strings ---- */
 
 static int hex_digit(char c)
 {
@@ -301,7 +303,7 @@ static size_t next_character(struct span written, size_t *at, char *to)
             low < 0xe000) {
             *at += 6;
             return utf8_put(to, 0x10000u + ((uint32_t)(unit - 0xd800) << 10) +
-                                         (uint32_t)(low - 0xdc00));
+                                    (uint32_t)(low - 0xdc00));
         }
         return utf8_put(to, (uint32_t)unit);
     }

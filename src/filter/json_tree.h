@@ -14,13 +14,19 @@
 #define JSON_DEPTH 512u
 #define JSON_VALUES 500000u
 
-enum json_kind { JSON_OBJECT, JSON_ARRAY, JSON_STRING, JSON_NUMBER, JSON_WORD /* true false null */ };
+enum json_kind {
+    JSON_OBJECT,
+    JSON_ARRAY,
+    JSON_STRING,
+    JSON_NUMBER,
+    JSON_WORD /* true false null */
+};
 
 struct json_value {
-    uint32_t start, end;     // of the value, in bytes
-    uint32_t key, key_size;  // between the quotes, as written; key 0: it has none
-    uint32_t parent;         // UINT32_MAX: it has none
-    uint32_t after;          // index behind all that is in it
+    uint32_t start, end;    // of the value, in bytes
+    uint32_t key, key_size; // between the quotes, as written; key 0: it has none
+    uint32_t parent;        // UINT32_MAX: it has none
+    uint32_t after;         // index behind all that is in it
     uint8_t kind;
 };
 

@@ -5,7 +5,7 @@
 /* ---- conditions ---- */
 
 static const char *const true_words[] = {
-    "true", "ext_ublock", "env_firefox", "cap_html_filtering", "cap_user_stylesheet",
+    "true",          "ext_ublock", "env_firefox", "cap_html_filtering", "cap_user_stylesheet",
     "cap_ipaddress", "ext_dejunk",
 };
 
@@ -148,9 +148,9 @@ static void include(struct state *state, struct span text)
     state->bytes += found.size;
     state->summary->included++;
     state->depth++;
-    state->readings[state->depth] = (struct reading){
-        .text = found, .line = state->line, .ifs_before = (uint8_t)state->if_depth
-    };
+    state->readings[state->depth] = (struct reading){ .text = found,
+                                                      .line = state->line,
+                                                      .ifs_before = (uint8_t)state->if_depth };
 }
 
 static void preprocess(struct state *state, struct span text)

@@ -30,15 +30,15 @@ struct matcher {
     struct database *database;
     const struct image_view *view; // NULL: no database
     struct regex_cache *regexes;
-    uint16_t *tried;     // for each EXTRA_ONCE: the question in which it failed
-    uint16_t question;   // never 0
-    bool is_wide;        // the machine has what ask_wide() is compiled for
+    uint16_t *tried;   // for each EXTRA_ONCE: the question in which it failed
+    uint16_t question; // never 0
+    bool is_wide;      // the machine has what ask_wide() is compiled for
     struct url_parsers parsers;
     struct url_text url_room;
     struct url_host_text source_room, name_room;
     uint32_t passed[WINDOWS + 1]; // starts of windows that the filter let through
     lead leads[LEADS];
-    char other_url[URL_LIMIT];    // one with another host, or as it came
+    char other_url[URL_LIMIT]; // one with another host, or as it came
 };
 
 struct ask { // one question
@@ -46,14 +46,14 @@ struct ask { // one question
     const struct image_view *view;
     const struct request *request;
     struct url url;
-    size_t lead_count;   // in matcher->leads: all that can hold in the book under examination
-    rule_number plain;   // a plain `||host^` rule, or 0
+    size_t lead_count; // in matcher->leads: all that can hold in the book under examination
+    rule_number plain; // a plain `||host^` rule, or 0
     bool has_source_split, has_source;
-    bool is_late;        // asked by address or response: rules of BOOK_LATE
+    bool is_late; // asked by address or response: rules of BOOK_LATE
     bool has_method;
     uint16_t method_bit;
     bool has_party;
-    uint32_t failing;    // when has_party: the RULE_IS_... that do not hold
+    uint32_t failing; // when has_party: the RULE_IS_... that do not hold
     struct host host, source;
 };
 
@@ -243,8 +243,7 @@ static struct span as_it_came(const struct ask *ask)
     if (!url->left_out && memcmp(came.at, url->at, url->host_end) == 0)
         return span_slice(came, 0, url->size);
     memcpy(to, url->at, url->host_end);
-    memcpy(to + url->host_end, came.at + url->host_end + url->left_out,
-           url->size - url->host_end);
+    memcpy(to + url->host_end, came.at + url->host_end + url->left_out, url->size - url->host_end);
     return span_of(to, url->size);
 }
 
@@ -307,8 +306,7 @@ static bool literal_holds(const struct url *url, const struct image_rule *rule)
                 EQUALS(0, first), _mm_and_si128(EQUALS(middle, second), EQUALS(last, third))));
 
             for (; hits; hits &= hits - 1)
-                if (last < 3 ||
-                    memcmp(at + __builtin_ctz(hits), rule->literal, rule->size) == 0)
+                if (last < 3 || memcmp(at + __builtin_ctz(hits), rule->literal, rule->size) == 0)
                     return true;
         }
 #undef EQUALS
@@ -335,8 +333,8 @@ static bool rest_holds(struct ask *ask, const struct image_rule *rule, size_t st
         (flags & RULE_AT_START && start != 0))
         return false;
     if (flags & RULE_LONG) {
-        struct span tail = image_text(ask->view, image_part(ask->view->extras + rule->extra,
-                                                            EXTRA_PATTERN));
+        struct span tail =
+            image_text(ask->view, image_part(ask->view->extras + rule->extra, EXTRA_PATTERN));
         if (tail.size > url->size - end || memcmp(url->at + end, tail.at, tail.size) != 0)
             return false;
         end += tail.size;
@@ -379,8 +377,8 @@ static bool more_holds(struct ask *ask, const struct image_rule *rule, size_t st
 }
 
 /* Does the rule apply? `at`: where the window stands, or where the host ends. */
-ALWAYS_INLINE bool
-rule_holds(struct ask *ask, const struct image_rule *rule, uint32_t want, size_t at)
+ALWAYS_INLINE bool rule_holds(struct ask *ask, const struct image_rule *rule, uint32_t want,
+                              size_t at)
 {
     const char *start = ask->url.at + at - rule->offset;
 
@@ -444,8 +442,7 @@ static bool walk_simple(struct ask *ask, lead by, uint32_t want, visit *on_hit, 
 
 /* Visits every rule of the book under examination that applies and has none of the bits in `want`
  * among its not_types, until told to stop. */
-ALWAYS_INLINE bool walk_with(struct ask *ask, uint32_t want,
-                                                            visit *on_hit, void *to)
+ALWAYS_INLINE bool walk_with(struct ask *ask, uint32_t want, visit *on_hit, void *to)
 {
     const struct image_view *view = ask->view;
     const lead *next = ask->matcher->leads, *end = next + ask->lead_count;
@@ -467,7 +464,8 @@ ALWAYS_INLINE bool walk_with(struct ask *ask, uint32_t want,
         do {
             flags = rule->flags;
             if (rule_holds(ask, rule, want, at)) {
-                struct hit hit = { .number = view->numbers[rule - view->rules], .flags = flags,
+                struct hit hit = { .number = view->numbers[rule - view->rules],
+                                   .flags = flags,
                                    .rule = rule };
                 if (!is_proved(ask, *next))
                     break;
@@ -595,8 +593,8 @@ ALWAYS_INLINE lead *lead_by_host(struct ask *ask, enum image_book_name book, lea
             ask->plain = (record[0] & ~IMAGE_NAME_PLAIN) | IMAGE_NUMBER_HOST;
         }
         if (record[1] & mark)
-            *to++ = lead_of(chain_of(record, mark) | LEAD_GUESS,
-                            ask->url.host_end | i << LEAD_LABEL);
+            *to++ =
+                lead_of(chain_of(record, mark) | LEAD_GUESS, ask->url.host_end | i << LEAD_LABEL);
         else if (record[1] & IMAGE_NAME_SIMPLE && book == BOOK_MAIN)
             *to++ = lead_of((uint32_t)(record - view->names) | LEAD_SIMPLE | LEAD_GUESS,
                             i << LEAD_LABEL);
@@ -765,8 +763,8 @@ static bool gather_after(struct ask *ask, const struct hit *hit, void *to)
 
     (void)ask;
     if (IMAGE_MODIFIER(hit->flags) == MODIFIER_NONE) {
-        if (!after->exception.number || (!(after->exception.flags & RULE_IMPORTANT) &&
-                                         hit->flags & RULE_IMPORTANT))
+        if (!after->exception.number ||
+            (!(after->exception.flags & RULE_IMPORTANT) && hit->flags & RULE_IMPORTANT))
             after->exception = *hit;
     } else if (hit->flags & RULE_EXCEPTION) {
         add_stub(after->no_stubs, &after->no_stub_count, hit);
@@ -896,8 +894,8 @@ ALWAYS_INLINE void ask_with(struct matcher *matcher, const struct request *reque
 
 #if defined(__x86_64__)
 /* The same for machines of the last ten years. */
-static __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,tune=znver2"))) void
-ask_wide(struct matcher *matcher, const struct request *request, struct verdict *verdict)
+static __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,tune=znver2"))) void ask_wide(
+    struct matcher *matcher, const struct request *request, struct verdict *verdict)
 {
     ask_with(matcher, request, verdict, bucket_hits_avx2);
 }
@@ -922,15 +920,14 @@ void matcher_ask(struct matcher *matcher, const struct request *request, struct 
 }
 
 /* The number of the first rule of the host's names that is about every request to it, or 0. */
-static rule_number find_everything(const struct image_view *view, struct host *host,
-                                   uint32_t needs, uint32_t excludes)
+static rule_number find_everything(const struct image_view *view, struct host *host, uint32_t needs,
+                                   uint32_t excludes)
 {
     for (uint32_t i = 0; i < host->count; i++) {
         uint32_t slot = host_slot(view, host, i);
         const uint32_t *record = &view->names[slot & ~IMAGE_SLOT_RECORD];
 
-        if (!(slot & IMAGE_SLOT_RECORD) ||
-            !(record[1] & IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST)))
+        if (!(slot & IMAGE_SLOT_RECORD) || !(record[1] & IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST)))
             continue;
         for (const struct image_rule *rule = &view->rules[record[2] & IMAGE_CHAIN];; rule++) {
             if ((rule->flags & (needs | RULE_EVERYTHING)) == (needs | RULE_EVERYTHING) &&
@@ -965,8 +962,8 @@ void matcher_connect(struct matcher *matcher, struct span host, struct verdict *
     if (!verdict->rule)
         return;
     verdict->action = VERDICT_BLOCK;
-    exception = find_everything(view, &ask.host,
-                                RULE_EXCEPTION | (important ? RULE_IMPORTANT : 0u), 0);
+    exception =
+        find_everything(view, &ask.host, RULE_EXCEPTION | (important ? RULE_IMPORTANT : 0u), 0);
     if (!exception)
         return;
     verdict->action = VERDICT_EXCEPTION;
@@ -1243,8 +1240,7 @@ static bool gather_page_rule(struct ask *ask, const struct hit *hit, void *to)
     return false;
 }
 
-size_t matcher_page_rules(struct matcher *matcher, struct span page, rule_number *out,
-                          size_t limit)
+size_t matcher_page_rules(struct matcher *matcher, struct span page, rule_number *out, size_t limit)
 {
     struct listing listing = { .out = out, .limit = limit };
     char room[PAGE_URL];
@@ -1278,8 +1274,9 @@ size_t matcher_explain(struct matcher *matcher, const struct request *request, r
     }
     shown = listing.count < limit ? listing.count : limit;
     for (size_t i = 1; i < shown; i++) // by place; few as they are
-        for (size_t k = i; k > 0 && database_place(ask.view, out[k - 1]) >
-                                        database_place(ask.view, out[k]); k--) {
+        for (size_t k = i;
+             k > 0 && database_place(ask.view, out[k - 1]) > database_place(ask.view, out[k]);
+             k--) {
             rule_number other = out[k];
             out[k] = out[k - 1];
             out[k - 1] = other;

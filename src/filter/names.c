@@ -217,8 +217,8 @@ bool names_write_table(struct names *names, struct vector *buckets, struct vecto
         names->seed = names->seed * IMAGE_HASH_FACTOR + 1;
         for (uint32_t i = 0; i < names->items.count; i++) {
             struct name *name = names_at(names, i);
-            name->hash = names_hash(seed_of(names, name->is_entity),
-                                    span_of(name->text, name->size));
+            name->hash =
+                names_hash(seed_of(names, name->is_entity), span_of(name->text, name->size));
         }
     }
     return false;

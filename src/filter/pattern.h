@@ -28,8 +28,8 @@ static inline bool pattern_is_separator(char c)
 size_t pattern_find(struct span text, struct span needle);
 
 enum pattern_result {
-    PATTERN_NO,        // not from here
-    PATTERN_NOWHERE,   // not from here and from no place behind it either
+    PATTERN_NO,      // not from here
+    PATTERN_NOWHERE, // not from here and from no place behind it either
     PATTERN_YES
 };
 

@@ -11,7 +11,7 @@
 #include "base/bytes.h"
 #include "base/inline.h"
 
-#define PIECES_HOST 256u  // of host names: every code stands for a piece
+#define PIECES_HOST 256u     // of host names: every code stands for a piece
 #define PIECES_TEXT_RAW 255u // in other texts: the byte behind this code stands for itself
 
 struct host_piece {

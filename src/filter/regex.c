@@ -98,9 +98,9 @@ bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsi
     slot = &cache->slots[number];
     if ((!slot->code && !make(cache, slot, text, flags)) || subject.size < slot->least)
         return false;
-    return (slot->has_jit ? pcre2_jit_match : pcre2_match)(
-               slot->code, (PCRE2_SPTR)subject.at, subject.size, 0, 0, cache->match,
-               cache->limits) >= 0;
+    return (slot->has_jit ? pcre2_jit_match : pcre2_match)(slot->code, (PCRE2_SPTR)subject.at,
+                                                           subject.size, 0, 0, cache->match,
+                                                           cache->limits) >= 0;
 }
 
 bool regex_check(struct span text, unsigned flags)

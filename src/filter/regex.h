@@ -11,8 +11,8 @@
 
 #include "base/bytes.h"
 
-#define REGEX_LIMIT 16384u        // bytes of an expression
-#define REGEX_STEP_LIMIT 200000u  // PCRE2's match limit
+#define REGEX_LIMIT 16384u       // bytes of an expression
+#define REGEX_STEP_LIMIT 200000u // PCRE2's match limit
 #define REGEX_HEAP_LIMIT_KB 4096u
 
 enum regex_flag { // "i", "s", "m" behind the closing slash

@@ -43,14 +43,29 @@ bool rule_reason_is_idle(enum rule_reason reason)
 enum option {
     OPTION_UNKNOWN,
     OPTION_TYPE, // enum request_type in `number`
-    OPTION_ALL, OPTION_POPUP, OPTION_WEBRTC,
+    OPTION_ALL,
+    OPTION_POPUP,
+    OPTION_WEBRTC,
     OPTION_PARTY, // enum rule_party in `number`
-    OPTION_DOMAIN, OPTION_TO, OPTION_DENYALLOW, OPTION_METHOD, OPTION_CLIENT, OPTION_ADDRESS,
-    OPTION_HEADER, OPTION_REQUEST_HEADER,
-    OPTION_MATCH_CASE, OPTION_IMPORTANT, OPTION_BADFILTER, OPTION_CNAME, OPTION_REASON,
-    OPTION_EXTENSION, OPTION_STEALTH,
+    OPTION_DOMAIN,
+    OPTION_TO,
+    OPTION_DENYALLOW,
+    OPTION_METHOD,
+    OPTION_CLIENT,
+    OPTION_ADDRESS,
+    OPTION_HEADER,
+    OPTION_REQUEST_HEADER,
+    OPTION_MATCH_CASE,
+    OPTION_IMPORTANT,
+    OPTION_BADFILTER,
+    OPTION_CNAME,
+    OPTION_REASON,
+    OPTION_EXTENSION,
+    OPTION_STEALTH,
     OPTION_MODIFIER, // enum rule_modifier in `number`
-    OPTION_EMPTY, OPTION_MP4, OPTION_REWRITE,
+    OPTION_EMPTY,
+    OPTION_MP4,
+    OPTION_REWRITE,
     OPTION_PAGE, // enum page_flag in `number`
 };
 
@@ -153,12 +168,12 @@ static const struct option_name {
 };
 
 static const char *const type_names[REQUEST_TYPES] = {
-    [TYPE_DOCUMENT] = "document", [TYPE_SUBDOCUMENT] = "subdocument",
-    [TYPE_SCRIPT] = "script",     [TYPE_STYLESHEET] = "stylesheet",
-    [TYPE_IMAGE] = "image",       [TYPE_FONT] = "font",
-    [TYPE_MEDIA] = "media",       [TYPE_OBJECT] = "object",
+    [TYPE_DOCUMENT] = "document",  [TYPE_SUBDOCUMENT] = "subdocument",
+    [TYPE_SCRIPT] = "script",      [TYPE_STYLESHEET] = "stylesheet",
+    [TYPE_IMAGE] = "image",        [TYPE_FONT] = "font",
+    [TYPE_MEDIA] = "media",        [TYPE_OBJECT] = "object",
     [TYPE_XHR] = "xmlhttprequest", [TYPE_WEBSOCKET] = "websocket",
-    [TYPE_PING] = "ping",         [TYPE_OTHER] = "other",
+    [TYPE_PING] = "ping",          [TYPE_OTHER] = "other",
 };
 
 const char *request_type_name(enum request_type type)
@@ -296,8 +311,8 @@ bool rule_next_cosmetic_host(struct span *hosts, struct span *name, bool *is_neg
 
 static bool is_host_byte(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-           c == '-' || c == '_' || (uint8_t)c >= 128;
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || (uint8_t)c >= 128;
 }
 
 bool rule_is_host(struct span text)
@@ -326,9 +341,9 @@ bool rule_is_host(struct span text)
 static bool is_host_line(struct span text)
 {
     static const char *const extensions[] = {
-        "js", "css", "gif", "png", "jpg", "jpeg", "webp", "svg", "ico", "bmp", "php", "asp",
-        "aspx", "jsp", "cgi", "htm", "html", "xml", "json", "txt", "swf", "flv", "mp3", "mp4",
-        "webm", "woff", "woff2", "ttf", "m3u8", "ts", "wasm", "mjs", "min", "bin", "ashx", "vast",
+        "js",   "css",  "gif",   "png", "jpg",  "jpeg", "webp", "svg", "ico", "bmp", "php",  "asp",
+        "aspx", "jsp",  "cgi",   "htm", "html", "xml",  "json", "txt", "swf", "flv", "mp3",  "mp4",
+        "webm", "woff", "woff2", "ttf", "m3u8", "ts",   "wasm", "mjs", "min", "bin", "ashx", "vast",
     };
     struct span last = text;
     size_t at = text.size;
@@ -354,8 +369,12 @@ static bool is_host_line(struct span text)
 static bool is_machine_name(struct span name)
 {
     static const char *const names[] = {
-        "localhost", "localhost.localdomain", "local", "broadcasthost", "localdomain",
-        "localhost4", "localhost6", "loopback", "0.0.0.0", "127.0.0.1", "255.255.255.255",
+        "localhost",       "localhost.localdomain",
+        "local",           "broadcasthost",
+        "localdomain",     "localhost4",
+        "localhost6",      "loopback",
+        "0.0.0.0",         "127.0.0.1",
+        "255.255.255.255",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (span_equal_nocase(name, span_text(names[i])))
@@ -425,8 +444,8 @@ static bool is_host_list(struct span text)
         return text.size > 2 && text.at[1] == '$';
     while (i < text.size) {
         char c = text.at[i];
-        if (c == '/' && (i == 0 || text.at[i - 1] == ',' || text.at[i - 1] == '~' ||
-                         text.at[i - 1] == ' ')) {
+        if (c == '/' &&
+            (i == 0 || text.at[i - 1] == ',' || text.at[i - 1] == '~' || text.at[i - 1] == ' ')) {
             size_t end = regex_end(text, i);
             if (end == 0 || (end + 1 < text.size && text.at[end + 1] != ','))
                 return false;
@@ -445,12 +464,12 @@ static const struct {
     bool is_exception;
 } separators[] = {
     // the longest first
-    { "#@$?#", 5, COSMETIC_STYLE, true },  { "#@?#", 4, COSMETIC_EXTENDED, true },
-    { "#@$#", 4, COSMETIC_STYLE, true },   { "#@%#", 4, COSMETIC_SCRIPT, true },
-    { "#$?#", 4, COSMETIC_STYLE, false },  { "#@#", 3, COSMETIC_HIDE, true },
+    { "#@$?#", 5, COSMETIC_STYLE, true },   { "#@?#", 4, COSMETIC_EXTENDED, true },
+    { "#@$#", 4, COSMETIC_STYLE, true },    { "#@%#", 4, COSMETIC_SCRIPT, true },
+    { "#$?#", 4, COSMETIC_STYLE, false },   { "#@#", 3, COSMETIC_HIDE, true },
     { "#?#", 3, COSMETIC_EXTENDED, false }, { "#$#", 3, COSMETIC_STYLE, false },
-    { "#%#", 3, COSMETIC_SCRIPT, false },  { "##", 2, COSMETIC_HIDE, false },
-    { "$@$", 3, COSMETIC_HTML, true },     { "$$", 2, COSMETIC_HTML, false },
+    { "#%#", 3, COSMETIC_SCRIPT, false },   { "##", 2, COSMETIC_HIDE, false },
+    { "$@$", 3, COSMETIC_HTML, true },      { "$$", 2, COSMETIC_HTML, false },
 };
 
 static bool parse_cosmetic(struct rule *rule, struct span line)
@@ -464,8 +483,7 @@ static bool parse_cosmetic(struct rule *rule, struct span line)
             struct span body;
 
             if (separators[k].text[0] != c ||
-                !span_starts(span_from(line, i),
-                             span_of(separators[k].text, separators[k].size)))
+                !span_starts(span_from(line, i), span_of(separators[k].text, separators[k].size)))
                 continue;
             if (!is_host_list(span_slice(line, 0, i)))
                 return false; // the first separator counts
@@ -850,7 +868,8 @@ static void parse_pattern(struct rule *rule, struct span pattern)
         bool is_host = rule_is_host(host);
 
         if (!is_host && host.at[0] == '[' && host.at[host.size - 1] == ']')
-            is_host = span_find_byte(host, '*') == host.size && span_find_byte(host, '^') == host.size;
+            is_host =
+                span_find_byte(host, '*') == host.size && span_find_byte(host, '^') == host.size;
         if (!is_host && span_find_byte(host, '.') == host.size) { // "||localhost^", "||com^"
             is_host = true;
             for (size_t i = 0; i < host.size; i++)
@@ -868,12 +887,29 @@ static void parse_pattern(struct rule *rule, struct span pattern)
 static bool removal_needs_trust(struct span value)
 {
     static const char *const fields[] = {
-        "access-control-", "allow", "content-security-policy", "cross-origin-", "expect-ct",
-        "feature-policy", "origin", "origin-agent-cluster", "permissions-policy", "referrer-policy",
-        "sec-", "strict-transport-security", "timing-allow-origin", "upgrade-insecure-requests",
-        "x-content-type-options", "x-download-options", "x-frame-options",
-        "x-permitted-cross-domain-policies", "x-xss-protection", "authorization",
-        "www-authenticate", "proxy-", "clear-site-data",
+        "access-control-",
+        "allow",
+        "content-security-policy",
+        "cross-origin-",
+        "expect-ct",
+        "feature-policy",
+        "origin",
+        "origin-agent-cluster",
+        "permissions-policy",
+        "referrer-policy",
+        "sec-",
+        "strict-transport-security",
+        "timing-allow-origin",
+        "upgrade-insecure-requests",
+        "x-content-type-options",
+        "x-download-options",
+        "x-frame-options",
+        "x-permitted-cross-domain-policies",
+        "x-xss-protection",
+        "authorization",
+        "www-authenticate",
+        "proxy-",
+        "clear-site-data",
     };
     struct span name;
     size_t colon;
@@ -952,7 +988,8 @@ void rule_parse(struct rule *rule, struct span line)
         rule->kind = RULE_PREPROCESSOR;
         return;
     }
-    if (line.at[0] == '[' && line.at[line.size - 1] == ']' && span_find_byte(line, '#') == line.size)
+    if (line.at[0] == '[' && line.at[line.size - 1] == ']' &&
+        span_find_byte(line, '#') == line.size)
         return; // "[Adblock Plus 2.0]"
     if (line.at[0] == '#' &&
         (line.size == 1 || !memchr("#@?$%", line.at[1], 5) ||

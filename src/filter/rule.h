@@ -23,17 +23,17 @@ enum rule_kind {
     RULE_NOTHING,      // empty, or a comment
     RULE_PREPROCESSOR, // "!#if" and the like
     RULE_NETWORK,
-    RULE_HOSTS,        // a line of a hosts file: names in `pattern`, see rule_next_host()
+    RULE_HOSTS, // a line of a hosts file: names in `pattern`, see rule_next_host()
     RULE_COSMETIC,
-    RULE_IDLE,         // well understood, and nothing that a proxy could act on; see `reason`
-    RULE_BAD,          // not understood or wrong; see `reason`
+    RULE_IDLE, // well understood, and nothing that a proxy could act on; see `reason`
+    RULE_BAD,  // not understood or wrong; see `reason`
 };
 
 /* Why a line is idle or bad; the words for it are rule_reason_text(). */
 enum rule_reason {
     REASON_NONE,
     // idle
-    REASON_POPUP,     // `popup` and nothing else: a matter of windows
+    REASON_POPUP, // `popup` and nothing else: a matter of windows
     REASON_STEALTH,
     REASON_WEBRTC,
     REASON_EXTENSION, // rules about the blocker in the browser: extension, app, content ...
@@ -42,30 +42,30 @@ enum rule_reason {
     REASON_SCRIPTLET, // waits for an engine inside of the page
     REASON_PART,      // in force, but for a name in it: see compiler_add()
     // bad
-    REASON_OPTION,    // an option that is not known
-    REASON_VALUE,     // an option without the value it needs, or with a wrong one
-    REASON_CONFLICT,  // options that exclude each other
-    REASON_REGEX,     // a regular expression that does not compile
-    REASON_PATTERN,   // a pattern that is empty, too general or impossible
-    REASON_HOST,      // not a host name
+    REASON_OPTION,   // an option that is not known
+    REASON_VALUE,    // an option without the value it needs, or with a wrong one
+    REASON_CONFLICT, // options that exclude each other
+    REASON_REGEX,    // a regular expression that does not compile
+    REASON_PATTERN,  // a pattern that is empty, too general or impossible
+    REASON_HOST,     // not a host name
     REASON_TOO_LONG,
-    REASON_COSMETIC,  // element hiding that is not well-formed
+    REASON_COSMETIC, // element hiding that is not well-formed
     REASON_PREPROCESSOR,
-    REASON_INCLUDE,   // "!#include" of what cannot be read
-    REASON_NOT_TEXT,  // control bytes
+    REASON_INCLUDE,  // "!#include" of what cannot be read
+    REASON_NOT_TEXT, // control bytes
     RULE_REASONS
 };
 const char *rule_reason_text(enum rule_reason reason);
 bool rule_reason_is_idle(enum rule_reason reason);
 
 enum rule_cosmetic {
-    COSMETIC_HIDE,       // ##  selector; procedural operators and :style(), :remove() too
-    COSMETIC_EXTENDED,   // #?# selector with procedural operators
-    COSMETIC_STYLE,      // #$# and #$?#
-    COSMETIC_HTML,       // ##^ and $$
-    COSMETIC_HEADER,     // ##^responseheader(name)
-    COSMETIC_SCRIPTLET,  // ##+js(...) and #%#//scriptlet(...)
-    COSMETIC_SCRIPT,     // #%# with a script
+    COSMETIC_HIDE,      // ##  selector; procedural operators and :style(), :remove() too
+    COSMETIC_EXTENDED,  // #?# selector with procedural operators
+    COSMETIC_STYLE,     // #$# and #$?#
+    COSMETIC_HTML,      // ##^ and $$
+    COSMETIC_HEADER,    // ##^responseheader(name)
+    COSMETIC_SCRIPTLET, // ##+js(...) and #%#//scriptlet(...)
+    COSMETIC_SCRIPT,    // #%# with a script
 };
 
 /* What a network rule does other than stopping a request. The order is that of
@@ -106,7 +106,7 @@ struct rule {
 
     // RULE_NETWORK
     bool is_exception, is_important, is_badfilter;
-    bool is_regex;       // `pattern` is what stands between the slashes
+    bool is_regex; // `pattern` is what stands between the slashes
     bool is_match_case;
     bool is_cname;
     bool needs_trust;
@@ -118,7 +118,7 @@ struct rule {
     uint16_t types;      // bits of enum request_type
     bool has_types;      // types were written, not taken by default
     uint8_t party;
-    uint16_t methods;    // bits of enum rule_method; 0: any
+    uint16_t methods;                   // bits of enum rule_method; 0: any
     struct span domains, to, denyallow; // lists divided by '|'; .at is NULL: not there
     struct span client, address, header, request_header;
     enum rule_modifier modifier;
@@ -132,8 +132,16 @@ struct rule {
 };
 
 enum rule_method {
-    RULE_CONNECT, RULE_DELETE, RULE_GET, RULE_HEAD, RULE_OPTIONS, RULE_PATCH, RULE_POST, RULE_PUT,
-    RULE_TRACE, RULE_METHODS
+    RULE_CONNECT,
+    RULE_DELETE,
+    RULE_GET,
+    RULE_HEAD,
+    RULE_OPTIONS,
+    RULE_PATCH,
+    RULE_POST,
+    RULE_PUT,
+    RULE_TRACE,
+    RULE_METHODS
 };
 /* The bit of a method by its name, without case; 0 for one that no rule can name. */
 uint16_t rule_method_bit(struct span name);

@@ -16,9 +16,9 @@ struct window_choice {
     const char *fronts; // the bytes that may stand in front; ends with NUL
     uint64_t run_bytes; // three bytes of the run of a short, seven of a long one; window_bytes()
     bool is_long;
-    bool is_placed;     // there is no '*' in front of it
-    uint16_t run;       // offset of the run's start in the pattern
-    uint32_t weight;    // how often it is met in 1000 URLs, as a guess; all of `fronts` together
+    bool is_placed;  // there is no '*' in front of it
+    uint16_t run;    // offset of the run's start in the pattern
+    uint32_t weight; // how often it is met in 1000 URLs, as a guess; all of `fronts` together
 };
 
 /* The bytes of a window, little end first: four of a short, eight of a long one. */

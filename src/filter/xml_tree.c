@@ -115,8 +115,8 @@ static struct xml_node *add_node(struct reader *reader, enum xml_kind kind, size
     return node;
 }
 
-static enum xml_result add_text(struct reader *reader, enum xml_kind kind, size_t start, size_t inside,
-                                size_t inside_end, size_t end)
+static enum xml_result add_text(struct reader *reader, enum xml_kind kind, size_t start,
+                                size_t inside, size_t inside_end, size_t end)
 {
     struct xml_node *node = add_node(reader, kind, start);
 
@@ -309,7 +309,7 @@ void xml_tree_done(struct xml_tree *tree)
     vector_done(&tree->attributes);
 }
 
-/* ---- references -------------------------------------------------------------------------------- */
+/* ---- references ---- */
 
 /* Of "#38" or "#x26": the character; 0: none. */
 static uint32_t numbered(struct span name)

@@ -6,7 +6,7 @@
 #include "filter/xml_tree.h"
 #include "filter/xpath_expression.h"
 
-/* ---- values ------------------------------------------------------------------------------------ */
+/* ---- values ---- */
 
 /* A node, by its place in the text and its index; attributes are numbered behind the nodes. Sorted,
  * they are in the order of the document. */
@@ -92,9 +92,8 @@ static uint32_t index_of(node_key node)
 static node_key key_of(const struct search *search, uint32_t index)
 {
     size_t nodes = search->tree->nodes.count;
-    uint32_t start = index < nodes
-                         ? xml_at(search->tree, index)->start
-                         : xml_attribute_at(search->tree, index - (uint32_t)nodes)->start;
+    uint32_t start = index < nodes ? xml_at(search->tree, index)->start
+                                   : xml_attribute_at(search->tree, index - (uint32_t)nodes)->start;
     return (node_key)start << 32 | index;
 }
 
@@ -244,7 +243,7 @@ static void make_yes(struct value *value)
     value->is_yes = yes;
 }
 
-/* ---- evaluation -------------------------------------------------------------------------------- */
+/* ---- evaluation ---- */
 
 static void evaluate(struct search *search, uint16_t index, const struct context *context,
                      struct value *out);
@@ -318,7 +317,8 @@ static void list_axis(struct search *search, const struct part *step, node_key f
     node = xml_at(tree, index);
     switch ((enum axis)step->axis) {
     case AXIS_CHILD:
-        for (uint32_t i = index + 1; i < node->after && !search->is_over; i = xml_at(tree, i)->after)
+        for (uint32_t i = index + 1; i < node->after && !search->is_over;
+             i = xml_at(tree, i)->after)
             offer(search, step, i, out);
         break;
     case AXIS_DESCENDANT:
@@ -354,7 +354,8 @@ static void list_axis(struct search *search, const struct part *step, node_key f
             offer(search, step, i, out);
         break;
     case AXIS_PRECEDING_SIBLING: // the nearest is the first
-        for (uint32_t i = node->parent + 1; i < index && !search->is_over; i = xml_at(tree, i)->after)
+        for (uint32_t i = node->parent + 1; i < index && !search->is_over;
+             i = xml_at(tree, i)->after)
             offer(search, step, i, out);
         for (size_t a = first, b = out->count; a + 1 < b; a++, b--) {
             node_key other = out->nodes[a];
@@ -381,8 +382,8 @@ static void apply_predicate(struct search *search, uint16_t predicate, struct va
         context.node = nodes->nodes[i];
         context.position = i - first + 1;
         evaluate(search, predicate, &context, &value);
-        holds = value.kind == VALUE_NUMBER ? value.number == (double)context.position
-                                           : is_yes(&value);
+        holds =
+            value.kind == VALUE_NUMBER ? value.number == (double)context.position : is_yes(&value);
         value_done(&value);
         if (holds)
             nodes->nodes[kept++] = nodes->nodes[i];
@@ -487,8 +488,8 @@ static struct value copy_plain(const struct value *value)
 }
 
 /* Of a set with anything: does it hold for one of its nodes? `is_left`: the set stands left. */
-static bool compare_nodes_with(struct search *search, enum part_kind kind, const struct value *nodes,
-                               const struct value *other, bool is_left)
+static bool compare_nodes_with(struct search *search, enum part_kind kind,
+                               const struct value *nodes, const struct value *other, bool is_left)
 {
     for (size_t i = 0; i < nodes->count && works(search, 1); i++) {
         size_t count = other->kind == VALUE_NODES ? other->count : 1;
@@ -502,8 +503,8 @@ static bool compare_nodes_with(struct search *search, enum part_kind kind, const
                 put_text(search, other->nodes[k], &b.string);
             else
                 b = copy_plain(other);
-            holds = is_left ? compare_plain(search, kind, &a, &b)
-                            : compare_plain(search, kind, &b, &a);
+            holds =
+                is_left ? compare_plain(search, kind, &a, &b) : compare_plain(search, kind, &b, &a);
             value_done(&a);
             value_done(&b);
             if (holds)
@@ -543,7 +544,7 @@ static double calculate(enum part_kind kind, double a, double b)
     }
 }
 
-/* ---- functions --------------------------------------------------------------------------------- */
+/* ---- functions ---- */
 
 static size_t character_size(struct span text)
 {
@@ -599,8 +600,8 @@ static void put_normalized(struct span text, struct buffer *out)
     }
 }
 
-static void put_translated(struct search *search, struct span text, struct span from, struct span to,
-                           struct buffer *out)
+static void put_translated(struct search *search, struct span text, struct span from,
+                           struct span to, struct buffer *out)
 {
     while (text.size && works(search, from.size / 8 + 1)) {
         size_t size = character_size(text);
@@ -636,8 +637,8 @@ static double sum_of(struct search *search, const struct value *nodes)
 }
 
 /* Functions whose arguments are strings, all made so. */
-static void call_with_strings(struct search *search, enum function function, struct value *arguments,
-                              size_t count, struct value *out)
+static void call_with_strings(struct search *search, enum function function,
+                              struct value *arguments, size_t count, struct value *out)
 {
     struct span a = buffer_span(&arguments[0].string);
     struct span b = count > 1 ? buffer_span(&arguments[1].string) : SPAN_NONE;
@@ -665,8 +666,7 @@ static void call_with_strings(struct search *search, enum function function, str
         break;
     case CALL_SUBSTRING_AFTER:
         found = b.size ? span_find(a, b) : 0;
-        buffer_append(&out->string,
-                      found < a.size ? span_from(a, found + b.size) : SPAN_NONE);
+        buffer_append(&out->string, found < a.size ? span_from(a, found + b.size) : SPAN_NONE);
         break;
     case CALL_STRING_LENGTH:
         out->kind = VALUE_NUMBER;
@@ -870,7 +870,7 @@ static void evaluate(struct search *search, uint16_t index, const struct context
     }
 }
 
-/* ---- removing ---------------------------------------------------------------------------------- */
+/* ---- removing ---- */
 
 static enum prune_result copy_rest(const struct search *search, const struct value *nodes,
                                    struct buffer *out)
@@ -924,7 +924,7 @@ enum prune_result xpath_prune(struct span text_of_expression, struct span text, 
 
         context.node = key_of(&search, 0);
         evaluate(&search, expression->root, &context, &nodes);
-        result = search.is_over ? PRUNE_TOO_MUCH
+        result = search.is_over              ? PRUNE_TOO_MUCH
                  : nodes.kind == VALUE_NODES ? copy_rest(&search, &nodes, out)
                                              : PRUNE_NOTHING;
         value_done(&nodes);

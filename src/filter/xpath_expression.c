@@ -109,8 +109,8 @@ static bool take(struct parser *parser, const char *word)
 
 static bool is_name_byte(char c)
 {
-    return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-' || c == '.' || (uint8_t)c >= 128;
+    return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.' || (uint8_t)c >= 128;
 }
 
 /* A name at the start of the rest, with its prefix if it has one; 0: none. */
@@ -471,7 +471,8 @@ static uint16_t take_comparison(struct parser *parser)
     static const struct {
         const char *text;
         enum part_kind kind;
-    } signs[] = { // the longer first
+    } signs[] = {
+        // the longer first
         { "!=", PART_UNEQUAL }, { "<=", PART_LESS_EQUAL }, { ">=", PART_GREATER_EQUAL },
         { "=", PART_EQUAL },    { "<", PART_LESS },        { ">", PART_GREATER },
     };

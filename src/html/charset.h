@@ -11,7 +11,7 @@
 #include "base/bytes.h"
 
 enum charset_kind {
-    CHARSET_UNKNOWN,   // no label, or one that nobody knows
+    CHARSET_UNKNOWN, // no label, or one that nobody knows
     CHARSET_READABLE,
     CHARSET_UNREADABLE // to be passed as it is
 };

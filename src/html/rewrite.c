@@ -54,7 +54,7 @@ struct rewrite {
     const char *from, *upto; // the piece of the input that is to be copied
     char tail[TAIL_BYTES];   // the last bytes of the output
     size_t tail_size;
-    uint8_t since;    // enum since: what the next token must know
+    uint8_t since;                            // enum since: what the next token must know
     bool has_removed, has_removed_formatting; // ever
 
     struct operation operations[OPERATIONS];
@@ -279,8 +279,8 @@ static bool is_implied_later(const struct rewrite *rewrite, size_t index)
     if (tag != TAG_HTML && tag != TAG_HEAD)
         return false;
     for (size_t i = index + 1; i < rewrite->operation_count; i++)
-        if (rewrite->operations[i].kind == OPEN && (rewrite->operations[i].tag == TAG_BODY ||
-                                                    rewrite->operations[i].tag == TAG_HEAD))
+        if (rewrite->operations[i].kind == OPEN &&
+            (rewrite->operations[i].tag == TAG_BODY || rewrite->operations[i].tag == TAG_HEAD))
             return true;
     return false;
 }
@@ -781,8 +781,7 @@ static void stop_waiting(struct rewrite *rewrite, bool is_empty)
     memcpy(selection->matches, is_empty ? waiting->if_empty : waiting->if_full,
            sizeof waiting->if_empty);
     selection->if_empty_count = selection->if_full_count = 0;
-    waiting->token.name.at =
-        waiting->bytes.at + (waiting->token.name.at - waiting->token.bytes.at);
+    waiting->token.name.at = waiting->bytes.at + (waiting->token.name.at - waiting->token.bytes.at);
     waiting->token.bytes = span_of(waiting->bytes.at, waiting->tag_size);
     waiting->token.attributes = waiting->attributes;
     rewrite->token = &waiting->token;

@@ -20,8 +20,7 @@ enum {
     ZSTD_ENCODER_BYTES = 1024 * 1024,
 };
 
-/* ---- names
- * ---------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static const struct span names[CODINGS] = {
     [CODING_GZIP] = { "gzip", 4 },
@@ -63,8 +62,7 @@ bool codings_add(struct codings *codings, struct span field)
     return true;
 }
 
-/* ---- memory
- * --------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 union room_head { // in front of what a library was given
     size_t bytes;
@@ -103,8 +101,7 @@ static void *take_items(void *owner, unsigned count, unsigned size)
     return take_memory(owner, (size_t)count * size);
 }
 
-/* ---- one coding undone
- * ------------------------------------------------------------------------------ */
+/* ---- one coding undone ---- */
 
 struct undoing { // of one coding
     enum coding coding;
@@ -386,8 +383,7 @@ static enum error_kind undo(struct undoing *u, struct coding_memory *memory, str
     return ERROR_NONE;
 }
 
-/* ---- decoders
- * --------------------------------------------------------------------------------------- */
+/* ---- decoders ---- */
 
 struct decoder {
     struct coding_memory *memory;
@@ -481,8 +477,7 @@ enum error_kind decoder_run(struct decoder *decoder, struct span *in, bool is_la
     }
 }
 
-/* ---- encoders
- * --------------------------------------------------------------------------------------- */
+/* ---- encoders ---- */
 
 struct encoder {
     enum coding coding;

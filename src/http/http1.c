@@ -92,7 +92,7 @@ static void finish(struct http1 *parser)
     parser->events->on_finished(parser->owner);
 }
 
-/* ---- lines -------------------------------------------------------------------------------- */
+/* ---- lines ---- */
 
 enum line_state { LINE_MORE, LINE_WHOLE, LINE_LONG };
 
@@ -132,7 +132,7 @@ static bool cut_line_end(struct span *line)
     return true;
 }
 
-/* ---- first line --------------------------------------------------------------------------- */
+/* ---- first line ---- */
 
 /* An empty line, or what may become one. */
 static bool is_empty_line(struct span line)
@@ -186,7 +186,7 @@ static void eat_first_line(struct http1 *parser, struct span *in)
         parser->events->on_first_line(parser->owner);
 }
 
-/* ---- fields ------------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 struct head_limits {
     size_t line_bytes, head_bytes, fields;
@@ -254,7 +254,7 @@ static bool take_field(struct http1 *parser, struct span *in, struct field *fiel
     return true;
 }
 
-/* ---- llhttp ------------------------------------------------------------------------------- */
+/* ---- llhttp ---- */
 
 static char *put(char *to, struct span bytes)
 {
@@ -331,7 +331,7 @@ static bool llhttp_agrees(struct http1 *parser, const struct framing_declared *d
            (!declared->has_length || parser->llhttp.content_length == declared->length);
 }
 
-/* ---- the end of the head ------------------------------------------------------------------- */
+/* ---- the end of the head ---- */
 
 /* The same message for the next response to the same request. */
 static void begin_again(struct http1 *parser)
@@ -415,7 +415,7 @@ static void eat_header(struct http1 *parser, struct span *in)
         fail_arena(parser);
 }
 
-/* ---- bodies ------------------------------------------------------------------------------- */
+/* ---- bodies ---- */
 
 static bool feed_llhttp(struct http1 *parser, struct span bytes)
 {
@@ -539,7 +539,7 @@ static void eat_body(struct http1 *parser, struct span *in)
     }
 }
 
-/* ---- for the owner ------------------------------------------------------------------------ */
+/* ---- for the owner ---- */
 
 struct http1 *http1_new(enum phases_side side, const struct phases_events *events, void *owner)
 {

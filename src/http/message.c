@@ -202,7 +202,7 @@ const char *status_phrase(unsigned status)
     return "";
 }
 
-/* ---- fields ------------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 static bool add(struct arena *arena, struct field **fields, size_t *count, size_t *capacity,
                 struct field field)
@@ -323,7 +323,7 @@ bool message_lists(const struct message *message, enum field_id id, struct span 
     return false;
 }
 
-/* ---- what is for one connection only ------------------------------------------------------- */
+/* ---- what is for one connection only ---- */
 
 #define BIT(id) ((uint64_t)1 << FIELD_##id)
 static_assert(FIELDS <= 64, "a set of fields is a word");

@@ -28,7 +28,8 @@ struct connector { // lives inside its owner; open fields first
      * with *error: ERROR_NO_HOST, ERROR_REFUSED, ERROR_TIMEOUT, ERROR_FORBIDDEN (every address was
      * refused by policy; the first refusal's text), ERROR_ADDRESS (unreachable), ERROR_LIMIT (too
      * many names asked for), ERROR_SYSTEM. Of several failures the most telling: that one
-     * address refused says more than that another was silent until the time was up. `address` is NULL without a connection. The connector is idle again. */
+     * address refused says more than that another was silent until the time was up. `address` is
+     * NULL without a connection. The connector is idle again. */
     void (*on_connected)(void *owner, int fd, const struct address *address,
                          const struct error *error);
     void *owner;

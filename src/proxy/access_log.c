@@ -4,13 +4,13 @@
 #include <stdlib.h>
 
 static const char *const action_names[ACTIONS] = {
-    [ACTION_PASSED] = "passed",     [ACTION_BLOCKED] = "blocked",
+    [ACTION_PASSED] = "passed",         [ACTION_BLOCKED] = "blocked",
     [ACTION_REDIRECTED] = "redirected", [ACTION_MODIFIED] = "modified",
-    [ACTION_TUNNELED] = "tunneled", [ACTION_LOCAL] = "local",
-    [ACTION_REFUSED] = "refused",   [ACTION_ERROR] = "error",
+    [ACTION_TUNNELED] = "tunneled",     [ACTION_LOCAL] = "local",
+    [ACTION_REFUSED] = "refused",       [ACTION_ERROR] = "error",
 };
 
-/* ---- putting bytes into a line, which is long enough by its limits ------------------------------ */
+/* ---- putting bytes into a line, which is long enough by its limits ---- */
 
 struct line {
     char *at;
@@ -20,8 +20,7 @@ struct line {
 
 /* Six bytes for each of a client's in JSON, and some 700 of our own. */
 _Static_assert(6 * (ACCESS_LOG_URL_BYTES + ACCESS_LOG_REFERER_BYTES + ACCESS_LOG_AGENT_BYTES +
-                    ACCESS_LOG_USER_BYTES + ACCESS_LOG_METHOD_BYTES +
-                    ACCESS_LOG_AUTHORITY_BYTES) +
+                    ACCESS_LOG_USER_BYTES + ACCESS_LOG_METHOD_BYTES + ACCESS_LOG_AUTHORITY_BYTES) +
                        6 * JUDGE_REASON_BYTES / 2 + 1024 <=
                    ACCESS_LOG_LINE_BYTES,
                "a line has room for the longest of all");
@@ -122,7 +121,7 @@ static void put_target(struct line *line, const struct access_entry *entry)
     put_url(line, entry->url, ACCESS_LOG_URL_BYTES);
 }
 
-/* ---- time: the same second is asked for again and again ----------------------------------------- */
+/* ---- time: the same second is asked for again and again ---- */
 
 struct access_stamp {
     time_t second;
@@ -159,7 +158,7 @@ static struct span stamp(struct access_stamp *known, time_t second, bool is_loca
     return span_of(known->text, known->size);
 }
 
-/* ---- the formats ---------------------------------------------------------------------------------- */
+/* ---- the formats ---- */
 
 /* RFC 1413's name is never known. A name with a blank in it would be two columns. */
 static void put_column(struct line *line, struct span text, size_t limit)
@@ -281,7 +280,7 @@ size_t access_log_write(char to[ACCESS_LOG_LINE_BYTES], enum access_log_format f
     return line.size;
 }
 
-/* ---- exchanges and tunnels ------------------------------------------------------------------------- */
+/* ---- exchanges and tunnels ---- */
 
 /* The config's format; combined for a follower where the config has none. */
 static enum access_log_format format_for(const struct proxy *proxy, const struct config *config)
@@ -369,10 +368,9 @@ struct access_note *access_log_keep(const struct exchange *x)
         return NULL;
     entry = entry_of(x, reason);
     note = malloc(sizeof *note + entry.user.size + entry.method.size + entry.url.size +
-                  entry.rule.size + entry.referer.size + entry.agent.size +
-                  entry.authority.size);
+                  entry.rule.size + entry.referer.size + entry.agent.size + entry.authority.size);
     if (!note)
-        abort(); // out of memory ends the worker; the master starts another
+        abort();         // out of memory ends the worker; the master starts another
     note->entry = entry; // the type's name is a constant
     note->client = *entry.client;
     note->entry.client = &note->client;

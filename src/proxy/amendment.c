@@ -18,7 +18,7 @@ struct span amendment_url(struct amender *amender, const struct directives *dire
     return out;
 }
 
-/* ---- fields ------------------------------------------------------------------------------------------ */
+/* ---- fields ---- */
 
 /* What no rule may take out: a message would mean something else without it. */
 static bool is_needed(const struct field *field)
@@ -44,8 +44,7 @@ static bool remove_fields(struct amender *amender, const struct header_removal *
 
     for (size_t i = 0; i < message->field_count; i++) {
         struct field *field = &message->fields[i];
-        if (field->is_dropped || is_needed(field) ||
-            !span_equal_nocase(field->name, removal->name))
+        if (field->is_dropped || is_needed(field) || !span_equal_nocase(field->name, removal->name))
             continue;
         if (removal->expression.at && !amend_matches(amender, removal->expression, field->value))
             continue;
@@ -55,7 +54,7 @@ static bool remove_fields(struct amender *amender, const struct header_removal *
     return changed;
 }
 
-/* ---- cookies ------------------------------------------------------------------------------------------ */
+/* ---- cookies ---- */
 
 static struct span cookie_name(struct span pair)
 {
@@ -97,7 +96,8 @@ static bool remove_cookies(struct amender *amender, struct span value, struct me
     return changed;
 }
 
-/* "name=value; attributes" without Max-Age, Expires or SameSite where the change says other ones. */
+/* "name=value; attributes" without Max-Age, Expires or SameSite where the change says other ones.
+ */
 static struct span changed_cookie(struct arena *arena, struct span value,
                                   const struct cookie_change *change)
 {
@@ -109,8 +109,8 @@ static struct span changed_cookie(struct arena *arena, struct span value,
         struct span name = cookie_name(part);
 
         rest = span_from(rest, end < rest.size ? end + 1 : end);
-        if (out.size && change->has_max_age && (span_equal_nocase(name, SPAN("Max-Age")) ||
-                                                span_equal_nocase(name, SPAN("Expires"))))
+        if (out.size && change->has_max_age &&
+            (span_equal_nocase(name, SPAN("Max-Age")) || span_equal_nocase(name, SPAN("Expires"))))
             continue;
         if (out.size && change->has_same_site && span_equal_nocase(name, SPAN("SameSite")))
             continue;
@@ -127,8 +127,7 @@ static struct span changed_cookie(struct arena *arena, struct span value,
     return out;
 }
 
-static bool change_set_cookies(struct amender *amender, struct span value,
-                               struct message *response)
+static bool change_set_cookies(struct amender *amender, struct span value, struct message *response)
 {
     struct cookie_change change = amend_cookie_change(value);
     bool changed = false;
@@ -147,7 +146,7 @@ static bool change_set_cookies(struct amender *amender, struct span value,
     return changed;
 }
 
-/* ---- both ways ---------------------------------------------------------------------------------------- */
+/* ---- both ways ---- */
 
 bool amend_request(struct amender *amender, const struct directives *directives,
                    struct message *request)
@@ -191,15 +190,15 @@ bool amend_response(struct amender *amender, const struct directives *directives
             changed |= is_page && add_policy(response, csp, directive->value);
             break;
         case DIRECTIVE_INLINE_SCRIPT:
-            changed |= is_page && add_policy(response, csp,
-                                             SPAN("script-src 'unsafe-eval' * blob: data:"));
+            changed |= is_page &&
+                       add_policy(response, csp, SPAN("script-src 'unsafe-eval' * blob: data:"));
             break;
         case DIRECTIVE_INLINE_FONT:
             changed |= is_page && add_policy(response, csp, SPAN("font-src *"));
             break;
         case DIRECTIVE_PERMISSIONS:
-            changed |= is_page &&
-                       add_policy(response, SPAN("Permissions-Policy"), directive->value);
+            changed |=
+                is_page && add_policy(response, SPAN("Permissions-Policy"), directive->value);
             break;
         case DIRECTIVE_REFERRERPOLICY:
             changed |= message_set(response, FIELD_REFERRER_POLICY, directive->value);

@@ -29,25 +29,25 @@ struct checker {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct auth_job *first, **last;  // under lock: to be done
-    struct auth_job *done;           // under lock
-    bool stops;                      // under lock
-    size_t waiting;                  // loop only, as is the rest
+    struct auth_job *first, **last; // under lock: to be done
+    struct auth_job *done;          // under lock
+    bool stops;                     // under lock
+    size_t waiting;                 // loop only, as is the rest
     ev_async answered;
     unsigned char secret[SECRET_BYTES];
     struct remembered remembered[AUTH_REMEMBERED];
     size_t next_slot;
 };
 
-/* ---- the thread -------------------------------------------------------------------------------- */
+/* ---- the thread ---- */
 
 static void check(struct auth_job *job, struct crypt_data *data)
 {
     const char *hash = crypt_r(job->password, job->hash, data);
     size_t size = strlen(job->hash);
 
-    job->is_good = hash && hash[0] != '*' && strlen(hash) == size &&
-                   CRYPTO_memcmp(hash, job->hash, size) == 0;
+    job->is_good =
+        hash && hash[0] != '*' && strlen(hash) == size && CRYPTO_memcmp(hash, job->hash, size) == 0;
     OPENSSL_cleanse(job->password, sizeof job->password);
 }
 
@@ -80,7 +80,7 @@ static void *run(void *owner)
     return NULL;
 }
 
-/* ---- the loop's side ------------------------------------------------------------------------------ */
+/* ---- the loop's side ---- */
 
 static void remember(struct checker *checker, const unsigned char *digest)
 {

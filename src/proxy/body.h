@@ -10,8 +10,8 @@
 #include "proxy/context.h"
 
 enum {
-    SPLICE_FROM_BYTES = 64 * 1024,      // shorter bodies are copied
-    FLOW_TURN_BYTES = 4 * 1024 * 1024,  // then others have their turn
+    SPLICE_FROM_BYTES = 64 * 1024,     // shorter bodies are copied
+    FLOW_TURN_BYTES = 4 * 1024 * 1024, // then others have their turn
 };
 
 enum flow_outcome {

@@ -55,8 +55,7 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 struct chain *chain_new(const struct codings *codings, struct coding_memory *memory,
                         const struct chain_limits *limits, const struct chain_events *events,
@@ -120,8 +119,7 @@ bool chain_encode(struct chain *chain, enum coding coding)
     return chain->encoder != NULL;
 }
 
-/* ---- editing
- * ---------------------------------------------------------------------------------------- */
+/* ---- editing ---- */
 
 static void put_edited(struct chain *chain, struct span bytes)
 {
@@ -223,8 +221,7 @@ static void finish_edits(struct chain *chain)
         chain->edits[i].ops->finish(chain->edits[i].editor);
 }
 
-/* ---- encoding
- * --------------------------------------------------------------------------------------- */
+/* ---- encoding ---- */
 
 static void encode(struct chain *chain, enum encoder_order order)
 {
@@ -247,8 +244,7 @@ static void encode(struct chain *chain, enum encoder_order order)
         buffer_release(&chain->edited);
 }
 
-/* ---- decoding
- * --------------------------------------------------------------------------------------- */
+/* ---- decoding ---- */
 
 bool chain_give(struct chain *chain, struct span bytes)
 {
@@ -331,8 +327,7 @@ struct span chain_raw(const struct chain *chain)
     return buffer_span(&chain->input);
 }
 
-/* ---- all of it
- * -------------------------------------------------------------------------------------- */
+/* ---- all of it ---- */
 
 static void begin(struct chain *chain)
 {

@@ -29,8 +29,8 @@ struct interception;
 struct origin_tls;
 
 enum {
-    OWN_ADDRESSES = 64,   // listeners and the addresses we were reached at
-    FREE_EXCHANGES = 64,  // kept for their next life
+    OWN_ADDRESSES = 64,  // listeners and the addresses we were reached at
+    FREE_EXCHANGES = 64, // kept for their next life
     EXCHANGE_ARENA_BYTES = 4 * 1024 * 1024,
     WINDOW_BYTES = 2 * 1024 * 1024, // what a browser may have under way to us
     UNSENT_BYTES = 512 * 1024,      // in the kernel, to a browser
@@ -72,10 +72,10 @@ struct proxy {
     struct session_list busy_sessions, idle_sessions;
     struct table clients; // address -> connections, proxy/session.c
 
-    struct origin_tls *origin_tls;         // for whoever talks TLS to origins
+    struct origin_tls *origin_tls; // for whoever talks TLS to origins
     struct interception *interception;
 
-    struct table origins; // proxy/outgoing.c
+    struct table origins;               // proxy/outgoing.c
     struct outgoing_list idle_outgoing; // of all origins, oldest first
     struct gate total_gate;
     size_t tunnels;
@@ -86,7 +86,7 @@ struct proxy {
 
     struct passes *passes;
     struct judge *judge;
-    const struct stubs *stubs; // borrowed; may be NULL
+    const struct stubs *stubs;         // borrowed; may be NULL
     const unsigned char *visit_secret; // borrowed; may be NULL
     struct access_clock *access_clock;
     bool is_followed; // somebody reads the access log as it is written

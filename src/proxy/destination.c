@@ -11,9 +11,9 @@ static const uint16_t bad_ports[] = {
 };
 
 static const struct span local_suffixes[] = {
-    { ".local", 6 },     { ".lan", 4 },     { ".home.arpa", 10 }, { ".internal", 9 },
-    { ".intranet", 9 },  { ".private", 8 }, { ".home", 5 },       { ".corp", 5 },
-    { ".localhost", 10 },
+    { ".local", 6 },    { ".lan", 4 },      { ".home.arpa", 10 },
+    { ".internal", 9 }, { ".intranet", 9 }, { ".private", 8 },
+    { ".home", 5 },     { ".corp", 5 },     { ".localhost", 10 },
 };
 
 bool destination_is_local_name(struct span host)
@@ -79,9 +79,8 @@ static bool is_own(const struct address *address, const struct address *own, siz
 
 enum error_kind destination_check_address(const struct settings *settings,
                                           const struct destination *to,
-                                          const struct address *address,
-                                          const struct address *own, size_t own_count,
-                                          struct error *error)
+                                          const struct address *address, const struct address *own,
+                                          size_t own_count, struct error *error)
 {
     struct address plain = address_unwrap(address);
     enum address_class class_of = address_classify(&plain);

@@ -28,9 +28,8 @@ enum error_kind destination_check_port(const struct settings *settings,
 /* `own` are the addresses that we listen on or were reached at. */
 enum error_kind destination_check_address(const struct settings *settings,
                                           const struct destination *to,
-                                          const struct address *address,
-                                          const struct address *own, size_t own_count,
-                                          struct error *error);
+                                          const struct address *address, const struct address *own,
+                                          size_t own_count, struct error *error);
 
 /* Single labels and .local .lan .home.arpa .internal .intranet .private .home .corp. */
 bool destination_is_local_name(struct span host);

@@ -29,7 +29,7 @@ static void response_is_done(struct exchange *x, bool has_extra);
 static void try_end(struct exchange *x);
 static void on_working(void *owner);
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 struct exchange *exchange_new(struct session *session)
 {
@@ -100,10 +100,13 @@ void exchange_free_all(struct proxy *proxy)
 static void count_action(const struct exchange *x)
 {
     static const enum metric metrics[ACTIONS] = {
-        [ACTION_PASSED] = METRIC_REQUESTS_PASSED,     [ACTION_BLOCKED] = METRIC_REQUESTS_BLOCKED,
+        [ACTION_PASSED] = METRIC_REQUESTS_PASSED,
+        [ACTION_BLOCKED] = METRIC_REQUESTS_BLOCKED,
         [ACTION_REDIRECTED] = METRIC_REQUESTS_REDIRECTED,
-        [ACTION_MODIFIED] = METRIC_REQUESTS_MODIFIED, [ACTION_TUNNELED] = METRIC_REQUESTS_TUNNELED,
-        [ACTION_LOCAL] = METRIC_REQUESTS_LOCAL,       [ACTION_REFUSED] = METRIC_REQUESTS_REFUSED,
+        [ACTION_MODIFIED] = METRIC_REQUESTS_MODIFIED,
+        [ACTION_TUNNELED] = METRIC_REQUESTS_TUNNELED,
+        [ACTION_LOCAL] = METRIC_REQUESTS_LOCAL,
+        [ACTION_REFUSED] = METRIC_REQUESTS_REFUSED,
         [ACTION_ERROR] = METRIC_REQUESTS_ERROR,
     };
 
@@ -122,17 +125,17 @@ static void note_spared(struct exchange *x)
 {
     if (x->is_local || x->request.method == METHOD_CONNECT)
         return;
-    tally_note(x->proxy, &(struct tally_entry){
-                             .judgement = &x->judgement,
-                             .host = x->target.host,
-                             .has_size = x->judgement.is_stopped && x->response.has_length,
-                             .bytes = x->judgement.is_stopped ? x->response.body_bytes
-                                                              : x->response_bytes,
-                             .was_answered = x->status == 200 && x->response_finished &&
-                                             x->action != ACTION_ERROR,
-                             .removed_bytes = x->rework.counts.removed_bytes,
-                             .removed_elements = x->rework.counts.removed_elements,
-                         });
+    tally_note(
+        x->proxy,
+        &(struct tally_entry){
+            .judgement = &x->judgement,
+            .host = x->target.host,
+            .has_size = x->judgement.is_stopped && x->response.has_length,
+            .bytes = x->judgement.is_stopped ? x->response.body_bytes : x->response_bytes,
+            .was_answered = x->status == 200 && x->response_finished && x->action != ACTION_ERROR,
+            .removed_bytes = x->rework.counts.removed_bytes,
+            .removed_elements = x->rework.counts.removed_elements,
+        });
 }
 
 /* Lets go of everything; the session must not know it any more. */
@@ -190,7 +193,7 @@ static void cut(struct exchange *x)
     session_close(session, x->is_until_close || session->outbox.is_broken);
 }
 
-/* ---- answering by ourselves ---------------------------------------------------------------------- */
+/* ---- answering by ourselves ---- */
 
 struct answer {
     unsigned status;
@@ -285,7 +288,7 @@ static void answer_bad_request(struct exchange *x, unsigned status, const struct
               });
 }
 
-/* ---- the request ----------------------------------------------------------------------------------- */
+/* ---- the request ---- */
 
 static void on_request_headers(void *owner)
 {
@@ -400,7 +403,7 @@ static void let_body_go(struct exchange *x)
     http1_resume(x->parser);
 }
 
-/* ---- what is to be done with it ---------------------------------------------------------------------- */
+/* ---- what is to be done with it ---- */
 
 static bool is_own_name(struct span host)
 {
@@ -448,14 +451,15 @@ static void answer_local(struct exchange *x)
 {
     bool is_home = !x->is_local || span_equal(x->target.path_and_query, SPAN("/"));
 
-    answer(x, &(struct answer){
-                  .status = is_home ? 200 : 503,
-                  .action = ACTION_LOCAL,
-                  .title = SPAN("This is dejunk"),
-                  .text = is_home
-                              ? SPAN("The proxy works. Whoever sees this page through it is served.")
-                              : SPAN("The proxy works, but its own pages are not there now."),
-              });
+    answer(x,
+           &(struct answer){
+               .status = is_home ? 200 : 503,
+               .action = ACTION_LOCAL,
+               .title = SPAN("This is dejunk"),
+               .text = is_home
+                           ? SPAN("The proxy works. Whoever sees this page through it is served.")
+                           : SPAN("The proxy works, but its own pages are not there now."),
+           });
 }
 
 /* Our own pages: asked of whoever answers for our name, like any origin. */
@@ -525,9 +529,9 @@ static bool judge(struct exchange *x);
 static void answer_login(struct exchange *x)
 {
     struct span realm = x->settings->config->auth_realm;
-    struct span extra = arena_printf(
-        &x->arena, "Proxy-Authenticate: Basic realm=\"%.*s\", charset=\"UTF-8\"\r\n",
-        SPAN_PRINT(realm));
+    struct span extra =
+        arena_printf(&x->arena, "Proxy-Authenticate: Basic realm=\"%.*s\", charset=\"UTF-8\"\r\n",
+                     SPAN_PRINT(realm));
 
     answer(x, &(struct answer){
                   .status = 407,
@@ -702,7 +706,7 @@ static void after_admission(struct exchange *x)
         claim_connection(x, false);
 }
 
-/* ---- judgement ----------------------------------------------------------------------------------------- */
+/* ---- judgement ---- */
 
 static struct case_file case_file_of(struct exchange *x)
 {
@@ -749,8 +753,7 @@ static struct span way_on(struct exchange *x)
 static void answer_block_page(struct exchange *x)
 {
     char reason[JUDGE_REASON_BYTES];
-    struct span text = arena_printf(&x->arena, "%.*s is stopped by %s.",
-                                    SPAN_PRINT(x->target.host),
+    struct span text = arena_printf(&x->arena, "%.*s is stopped by %s.", SPAN_PRINT(x->target.host),
                                     judge_reason(x->proxy->judge, &x->judgement, reason));
 
     answer(x, &(struct answer){
@@ -963,7 +966,7 @@ static bool judge(struct exchange *x)
     return x->request.method == METHOD_CONNECT || amend(x, &file);
 }
 
-/* ---- the connection ---------------------------------------------------------------------------------- */
+/* ---- the connection ---- */
 
 static void on_outgoing_ready(void *owner, struct outgoing *outgoing);
 static void on_outgoing_failed(void *owner, const struct error *error);
@@ -1066,10 +1069,9 @@ static void become_tunnel(struct exchange *x, struct span first, bool sniff)
     struct session *session = x->session;
     struct outgoing *outgoing = x->outgoing;
     uint64_t idle_ms = x->settings->config->tunnel_idle_timeout_ms;
-    struct scope_plan plan = { .host = x->target.host,
-                               .to = x->target.host,
-                               .user = x->user,
-                               .port = x->target.port };
+    struct scope_plan plan = {
+        .host = x->target.host, .to = x->target.host, .user = x->user, .port = x->target.port
+    };
     struct scope *scope = sniff ? scope_new(&plan) : NULL;
 
     x->action = ACTION_TUNNELED;
@@ -1118,8 +1120,7 @@ static void on_outgoing_failed(void *owner, const struct error *error)
 {
     struct exchange *x = owner;
     struct session *session = x->session;
-    enum exchange_action action =
-        error->kind == ERROR_FORBIDDEN ? ACTION_REFUSED : ACTION_ERROR;
+    enum exchange_action action = error->kind == ERROR_FORBIDDEN ? ACTION_REFUSED : ACTION_ERROR;
 
     let_body_go(x);
     if (is_secure(x) && x->claim.failure != OUTGOING_UNREACHED) {
@@ -1142,7 +1143,7 @@ static void on_outgoing_failed(void *owner, const struct error *error)
         session_resume(session);
 }
 
-/* ---- sending the request ------------------------------------------------------------------------------ */
+/* ---- sending the request ---- */
 
 static bool speaks_per_connection_auth(struct span value)
 {
@@ -1380,8 +1381,8 @@ static void splice_upload(struct exchange *x, bool takes_more)
     struct session *session = x->session;
     struct outgoing *outgoing = x->outgoing;
     uint64_t left = takes_more ? http1_raw_left(x->parser) : 0, taken, put;
-    enum flow_outcome outcome = flow_splice(x->proxy, &x->upload, &session->stream,
-                                            &outgoing->stream, left, &taken, &put);
+    enum flow_outcome outcome =
+        flow_splice(x->proxy, &x->upload, &session->stream, &outgoing->stream, left, &taken, &put);
 
     metrics_add(x->proxy->metrics, METRIC_BYTES_FROM_BROWSER, taken);
     metrics_add(x->proxy->metrics, METRIC_BYTES_TO_ORIGIN, put);
@@ -1424,7 +1425,7 @@ void exchange_splice_upload(struct exchange *x)
     splice_upload(x, true);
 }
 
-/* ---- the response ------------------------------------------------------------------------------------ */
+/* ---- the response ---- */
 
 /* The exchange that holds the connection; NULL when it has let go of it in an earlier event. */
 static struct exchange *of_parser(void *owner)
@@ -1488,8 +1489,7 @@ static bool judge_answer(struct exchange *x)
 {
     struct case_file file = case_file_of(x);
 
-    if (may_be_dropped(x) &&
-        judge_response(x->proxy->judge, &file, &x->response, &x->judgement)) {
+    if (may_be_dropped(x) && judge_response(x->proxy->judge, &file, &x->response, &x->judgement)) {
         answer_stopped(x);
         return false;
     }
@@ -1554,8 +1554,8 @@ static void on_response_headers(void *owner)
         return;
     report_note_dropped(&x->report, &x->arena, response);
     note_authentication(x);
-    x->is_event_stream = span_starts_nocase(message_value(response, FIELD_CONTENT_TYPE),
-                                            SPAN("text/event-stream"));
+    x->is_event_stream =
+        span_starts_nocase(message_value(response, FIELD_CONTENT_TYPE), SPAN("text/event-stream"));
     message_drop_hop_by_hop(response);
     if (message_find(response, FIELD_ALT_SVC))
         alternatives_strip(response);
@@ -1627,8 +1627,8 @@ static void let_outgoing_go(struct exchange *x, bool has_extra)
 {
     struct outgoing *outgoing = x->outgoing;
     bool clean = !has_extra && x->response.keep_alive && !x->response.is_abnormal &&
-                 x->request_finished && !x->upload_is_void &&
-                 outbox_is_empty(&outgoing->outbox) && !x->upload.in_pipe && !has_unseen(x);
+                 x->request_finished && !x->upload_is_void && outbox_is_empty(&outgoing->outbox) &&
+                 !x->upload.in_pipe && !has_unseen(x);
 
     x->outgoing = NULL;
     if (!clean) {
@@ -1649,8 +1649,8 @@ static void let_outgoing_go(struct exchange *x, bool has_extra)
 /* The origin answered before it had the whole request, and still takes the rest of it. */
 static bool upload_goes_on(const struct exchange *x)
 {
-    bool is_whole = x->request_finished && outbox_is_empty(&x->outgoing->outbox) &&
-                    !x->upload.in_pipe;
+    bool is_whole =
+        x->request_finished && outbox_is_empty(&x->outgoing->outbox) && !x->upload.in_pipe;
 
     return !is_whole && !x->upload_is_void && x->response.keep_alive && !x->response.is_abnormal;
 }
@@ -1819,7 +1819,8 @@ static void relay_on(struct exchange *x, struct span rest)
         response_is_done(x, rest.size > 0);
         return;
     }
-    if (!x->downloads_by_splice && x->status && !x->rework.chain && outbox_is_empty(&session->outbox)) {
+    if (!x->downloads_by_splice && x->status && !x->rework.chain &&
+        outbox_is_empty(&session->outbox)) {
         uint64_t left = http1_raw_left(x->outgoing->parser);
         if (left == UINT64_MAX && x->response_bytes < SPLICE_FROM_BYTES)
             left = 0;
@@ -1893,8 +1894,8 @@ static void splice_download(struct exchange *x, bool takes_more)
     struct outgoing *outgoing = x->outgoing;
     uint64_t left = takes_more ? http1_raw_left(outgoing->parser) : 0, taken, put;
     struct stream *from = outgoing ? &outgoing->stream : NULL;
-    enum flow_outcome outcome = flow_splice(x->proxy, &x->download, from, &session->stream, left,
-                                            &taken, &put);
+    enum flow_outcome outcome =
+        flow_splice(x->proxy, &x->download, from, &session->stream, left, &taken, &put);
     struct error error;
 
     metrics_add(x->proxy->metrics, METRIC_BYTES_FROM_ORIGIN, taken);
@@ -2006,7 +2007,7 @@ static const struct outgoing_events outgoing_events = {
     .on_timeout = on_origin_timeout,
 };
 
-/* ---- what the session tells --------------------------------------------------------------------------- */
+/* ---- what the session tells ---- */
 
 void exchange_browser_writable(struct exchange *x)
 {

@@ -50,7 +50,7 @@ struct exchange {
     uint64_t response_bytes; // of the body
     unsigned status;         // sent to the browser; 0: none yet
     enum exchange_action action;
-    struct span user; // who said a good password
+    struct span user;         // who said a good password
     struct span claimed_user; // whose password is being checked
     struct auth_question question;
     struct judgement judgement; // once it was judged
@@ -68,8 +68,8 @@ struct exchange {
     bool got_response;     // any byte of it came
     bool response_finished;
     bool was_retried;
-    bool close_browser;    // after this exchange
-    bool is_until_close;   // the response ends with the connection
+    bool close_browser;  // after this exchange
+    bool is_until_close; // the response ends with the connection
     bool is_event_stream;
     bool uploads_by_splice, downloads_by_splice;
     struct flow upload, download;

@@ -143,8 +143,7 @@ const char *fetch_end_name(enum fetch_end end)
     return names[end];
 }
 
-/* ---- the rate of all together
- * -------------------------------------------------------------------- */
+/* ---- the rate of all together ---- */
 
 static void refill(struct fetcher *fetcher)
 {
@@ -213,8 +212,7 @@ static void on_rate_tick(void *owner)
     }
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life ---- */
 
 struct fetcher *fetcher_new(struct proxy *proxy, const struct fetch_limits *limits,
                             const struct fetch_trust *trust)
@@ -372,8 +370,7 @@ static void on_limit(void *owner)
     done(owner, FETCH_TIMED_OUT, "it took longer than allowed");
 }
 
-/* ---- in line
- * ----------------------------------------------------------------------------------------- */
+/* ---- in line ---- */
 
 static void begin(void *owner)
 {
@@ -514,8 +511,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_order *ord
     return f;
 }
 
-/* ---- connecting
- * ---------------------------------------------------------------------------------------- */
+/* ---- connecting ---- */
 
 static bool address_is_good(const struct fetch *f, const struct address *address,
                             struct error *error)
@@ -647,8 +643,7 @@ static void claim_connection(struct fetch *f, bool fresh_only)
         take(f, outgoing);
 }
 
-/* ---- the request
- * ---------------------------------------------------------------------------------------- */
+/* ---- the request ---- */
 
 /* What may be told to any origin that a redirect names; everything else that the order says, as
  * credentials, keys and cookies do, is for the origin that it names. */
@@ -832,8 +827,7 @@ static void send_head(struct fetch *f)
     update_wants(f);
 }
 
-/* ---- how an attempt ends
- * --------------------------------------------------------------------------------- */
+/* ---- how an attempt ends ---- */
 
 /* Gives connection and places back, so that the next in line can have them. */
 static void let_go(struct fetch *f, bool is_clean)
@@ -1009,8 +1003,7 @@ static void response_is_done(struct fetch *f, bool is_clean)
     }
 }
 
-/* ---- the response
- * ------------------------------------------------------------------------------------------ */
+/* ---- the response ---- */
 
 static void fail(struct fetch *f, enum fetch_end end, const char *why)
 {

@@ -35,8 +35,7 @@ struct intercept {
 
 static const struct stream_events stream_events;
 
-/* ---- its end -----------------------------------------------------------------------------------
- */
+/* ---- its end ---- */
 
 static void dig(struct loop_grave *grave)
 {
@@ -69,8 +68,7 @@ static void stop(struct intercept *it, bool reset)
     session_close(it->session, reset); // calls intercept_let_go()
 }
 
-/* ---- what is known, and what it means
- * ------------------------------------------------------------ */
+/* ---- what is known, and what it means ---- */
 
 static struct choice_question question_of(const struct intercept *it)
 {
@@ -118,8 +116,7 @@ static struct judgement judgement_of(const struct intercept *it, struct span nam
     return judgement;
 }
 
-/* ---- a tunnel after all
- * ---------------------------------------------------------------------------- */
+/* ---- a tunnel after all ---- */
 
 static void on_tunnel_ready(void *owner, struct outgoing *outgoing)
 {
@@ -183,8 +180,7 @@ static void pass(struct intercept *it)
         assert(false); // a fresh one comes later
 }
 
-/* ---- the browser's handshake --------------------------------------------------------------------
- */
+/* ---- the browser's handshake ---- */
 
 static void become_https(struct intercept *it)
 {
@@ -273,8 +269,7 @@ static void begin_browser(struct intercept *it, struct leaf *leaf)
     stream_tls_shake_hands(stream, on_browser_shaken);
 }
 
-/* ---- the leaf
- * --------------------------------------------------------------------------------------- */
+/* ---- the leaf ---- */
 
 /* Without a signer nothing is opened; what it may not or cannot sign now is not for us to open. */
 static void leaf_failed(struct intercept *it, const struct error *error)
@@ -323,8 +318,7 @@ static void want_leaf(struct intercept *it, const X509 *origin)
         begin_browser(it, leaf);
 }
 
-/* ---- the origin's handshake
- * ------------------------------------------------------------------------- */
+/* ---- the origin's handshake ---- */
 
 static void on_origin_ready(void *owner, struct outgoing *outgoing)
 {
@@ -395,8 +389,7 @@ static void ask_origin(struct intercept *it)
         on_origin_ready(it, outgoing);
 }
 
-/* ---- the hello
- * ---------------------------------------------------------------------------------------- */
+/* ---- the hello ---- */
 
 /* Which name it is about; false where that is not for us to open. */
 static bool settle_name(struct intercept *it)
@@ -506,8 +499,7 @@ static void finished_sending(struct intercept *it)
         pass(it);
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------ */
+/* ---- events ---- */
 
 static void on_readable(void *owner)
 {
@@ -567,8 +559,7 @@ static void on_timer(void *owner)
     stop(it, true);
 }
 
-/* ---- its beginning
- * -------------------------------------------------------------------------------------- */
+/* ---- its beginning ---- */
 
 static struct intercept *intercept_new(struct session *session, const struct intercept_plan *plan)
 {

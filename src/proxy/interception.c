@@ -55,8 +55,7 @@ struct outgoing_tls interception_towards(const struct interception *interception
     };
 }
 
-/* ---- what comes from other processes -----------------------------------------------------------
- */
+/* ---- what comes from other processes ---- */
 
 static bool ask_signer(void *owner, struct span packet)
 {

@@ -53,7 +53,7 @@ struct database *judge_database(const struct judge *judge)
     return matcher_database(judge->matcher);
 }
 
-/* ---- switches ------------------------------------------------------------------------------------- */
+/* ---- switches ---- */
 
 /* The host of a URL, or the whole text where it is none. */
 static struct span host_of(struct span url)
@@ -128,7 +128,7 @@ static bool policy_rejects(const struct config_policy *policy, struct span host)
     return texts_match(&policy->reject, host) || policy->otherwise == POLICY_REJECT;
 }
 
-/* ---- rules ----------------------------------------------------------------------------------------- */
+/* ---- rules ---- */
 
 static enum party party_of(enum kind_party party)
 {
@@ -184,9 +184,9 @@ static void ask_rules(struct judge *judge, const struct case_file *file, enum ki
     struct request question = question_of(file, out, party, address_text(file->client, client));
 
     matcher_ask(judge->matcher, &question, &out->verdict);
-    out->is_stopped = (out->verdict.action == VERDICT_BLOCK ||
-                       out->verdict.action == VERDICT_REDIRECT) &&
-                      !page_is_exempt(judge, out);
+    out->is_stopped =
+        (out->verdict.action == VERDICT_BLOCK || out->verdict.action == VERDICT_REDIRECT) &&
+        !page_is_exempt(judge, out);
 }
 
 /* A source that is a style sheet or a frame stands for the page behind it. */
@@ -251,14 +251,14 @@ struct directives judge_directives(struct judge *judge, const struct case_file *
 {
     struct directive found[DIRECTIVES_LIMIT];
     char client[ADDRESS_TEXT_BYTES];
-    struct request question = question_of(file, judgement, judgement->party,
-                                          address_text(file->client, client));
+    struct request question =
+        question_of(file, judgement, judgement->party, address_text(file->client, client));
     struct directives out = { NULL, 0 };
 
     if (!judgement->is_filtered || !matcher_database(judge->matcher))
         return out;
-    out.count = matcher_directives(judge->matcher, &question, DIRECTIVES_ALL, found,
-                                   DIRECTIVES_LIMIT);
+    out.count =
+        matcher_directives(judge->matcher, &question, DIRECTIVES_ALL, found, DIRECTIVES_LIMIT);
     if (out.count == 0)
         return out;
     out.items = arena_alloc(file->request->arena, out.count * sizeof *out.items);
@@ -271,9 +271,9 @@ struct directives judge_directives(struct judge *judge, const struct case_file *
 
 static bool settle(struct judge *judge, struct judgement *now)
 {
-    now->is_stopped = (now->verdict.action == VERDICT_BLOCK ||
-                       now->verdict.action == VERDICT_REDIRECT) &&
-                      !page_is_exempt(judge, now);
+    now->is_stopped =
+        (now->verdict.action == VERDICT_BLOCK || now->verdict.action == VERDICT_REDIRECT) &&
+        !page_is_exempt(judge, now);
     return now->is_stopped;
 }
 
@@ -281,8 +281,8 @@ bool judge_name(struct judge *judge, const struct case_file *file, struct span n
                 struct judgement *now)
 {
     char client[ADDRESS_TEXT_BYTES];
-    struct request question = question_of(file, now, now->party,
-                                          address_text(file->client, client));
+    struct request question =
+        question_of(file, now, now->party, address_text(file->client, client));
 
     if (!now->is_filtered || !matcher_database(judge->matcher) ||
         now->verdict.action == VERDICT_EXCEPTION)
@@ -291,12 +291,12 @@ bool judge_name(struct judge *judge, const struct case_file *file, struct span n
     return settle(judge, now);
 }
 
-bool judge_address(struct judge *judge, const struct case_file *file,
-                   const struct address *address, struct judgement *now)
+bool judge_address(struct judge *judge, const struct case_file *file, const struct address *address,
+                   struct judgement *now)
 {
     char client[ADDRESS_TEXT_BYTES], server[ADDRESS_TEXT_BYTES];
-    struct request question = question_of(file, now, now->party,
-                                          address_text(file->client, client));
+    struct request question =
+        question_of(file, now, now->party, address_text(file->client, client));
 
     if (!now->is_filtered || !matcher_database(judge->matcher) ||
         now->verdict.action == VERDICT_EXCEPTION)
@@ -326,8 +326,7 @@ bool judge_response(struct judge *judge, const struct case_file *file,
         now->type = kind_of_response(content_type);
         now->type_is_guess = false;
         if (now->type != TYPE_OTHER) {
-            struct kind_source source =
-                kind_source_of(file->request, file->target, now->type);
+            struct kind_source source = kind_source_of(file->request, file->target, now->type);
             ask_rules(judge, file, source.party, now);
             if (now->is_stopped)
                 return true;
@@ -335,8 +334,7 @@ bool judge_response(struct judge *judge, const struct case_file *file,
     }
     is_image = content_type.at ? span_starts_nocase(content_type, SPAN("image/"))
                                : response->status == 304 && now->type == TYPE_IMAGE;
-    if (is_image &&
-        policy_rejects(&file->settings->config->image_policy, file->target->host)) {
+    if (is_image && policy_rejects(&file->settings->config->image_policy, file->target->host)) {
         now->type = TYPE_IMAGE;
         now->is_stopped = now->by_policy = now->by_image_policy = true;
         return true;
@@ -350,7 +348,7 @@ bool judge_drops_cookies(const struct case_file *file, const struct judgement *j
            policy_rejects(&file->settings->config->cookie_policy, file->target->host);
 }
 
-/* ---- pages ------------------------------------------------------------------------------------ */
+/* ---- pages ---- */
 
 void judge_set_pseudonym(struct judge *judge, struct span pseudonym)
 {
@@ -408,9 +406,8 @@ static bool host_decides(struct judge *judge, const struct case_file *file, stru
     if (!has_policy && passes_are_empty(judge->passes))
         return false;
     host = url_find_host(url);
-    if (host.size == 0 ||
-        (!passes_are_empty(judge->passes) &&
-         passes_allow(judge->passes, host, file->client, passes_clock_ms())))
+    if (host.size == 0 || (!passes_are_empty(judge->passes) &&
+                           passes_allow(judge->passes, host, file->client, passes_clock_ms())))
         return true;
     *is_stopped = has_policy && policy_rejects(policy, host);
     return *is_stopped;

@@ -32,14 +32,14 @@ struct case_file { // what is to be judged; all borrowed
     const struct target *target;
     struct span url; // absolute
     const struct address *client;
-    struct span user; // may be empty
+    struct span user;               // may be empty
     const struct message *response; // NULL until it is there
 };
 
 struct judgement {
-    bool is_filtered;  // false: a switch, a pause or the config takes filtering off here
-    bool is_stopped;   // by verdict.rule
-    bool by_policy;    // by a host policy, not by a rule
+    bool is_filtered; // false: a switch, a pause or the config takes filtering off here
+    bool is_stopped;  // by verdict.rule
+    bool by_policy;   // by a host policy, not by a rule
     bool by_image_policy;
     bool type_is_guess;
     bool wants_gpc;
@@ -82,8 +82,8 @@ bool judge_element(struct judge *judge, const struct case_file *file, const char
 /* Does a name that the resolver found behind the host, or the address, stop it? */
 bool judge_name(struct judge *judge, const struct case_file *file, struct span name,
                 struct judgement *now);
-bool judge_address(struct judge *judge, const struct case_file *file,
-                   const struct address *address, struct judgement *now);
+bool judge_address(struct judge *judge, const struct case_file *file, const struct address *address,
+                   struct judgement *now);
 
 /* When the response's type is known, for a request whose own was a guess, and by the image policy.
  * True: the response is to be dropped; *now says why. */

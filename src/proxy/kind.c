@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* ---- types ---------------------------------------------------------------------------------------- */
+/* ---- types ---- */
 
 struct word_type {
     const char *word;
@@ -16,36 +16,47 @@ struct word_type {
 
 /* Fetch, section "destination type": Sec-Fetch-Dest's values. */
 static const struct word_type destinations[] = {
-    { "document", TYPE_DOCUMENT },      { "iframe", TYPE_SUBDOCUMENT },
-    { "frame", TYPE_SUBDOCUMENT },      { "fencedframe", TYPE_SUBDOCUMENT },
-    { "script", TYPE_SCRIPT },          { "worker", TYPE_SCRIPT },
-    { "sharedworker", TYPE_SCRIPT },    { "serviceworker", TYPE_SCRIPT },
-    { "audioworklet", TYPE_SCRIPT },    { "paintworklet", TYPE_SCRIPT },
-    { "style", TYPE_STYLESHEET },       { "xslt", TYPE_STYLESHEET },
-    { "image", TYPE_IMAGE },            { "font", TYPE_FONT },
-    { "audio", TYPE_MEDIA },            { "video", TYPE_MEDIA },
-    { "track", TYPE_MEDIA },            { "object", TYPE_OBJECT },
-    { "embed", TYPE_OBJECT },           { "empty", TYPE_XHR },
-    { "json", TYPE_XHR },               { "websocket", TYPE_WEBSOCKET },
-    { "report", TYPE_PING },            { "manifest", TYPE_OTHER },
+    { "document", TYPE_DOCUMENT },
+    { "iframe", TYPE_SUBDOCUMENT },
+    { "frame", TYPE_SUBDOCUMENT },
+    { "fencedframe", TYPE_SUBDOCUMENT },
+    { "script", TYPE_SCRIPT },
+    { "worker", TYPE_SCRIPT },
+    { "sharedworker", TYPE_SCRIPT },
+    { "serviceworker", TYPE_SCRIPT },
+    { "audioworklet", TYPE_SCRIPT },
+    { "paintworklet", TYPE_SCRIPT },
+    { "style", TYPE_STYLESHEET },
+    { "xslt", TYPE_STYLESHEET },
+    { "image", TYPE_IMAGE },
+    { "font", TYPE_FONT },
+    { "audio", TYPE_MEDIA },
+    { "video", TYPE_MEDIA },
+    { "track", TYPE_MEDIA },
+    { "object", TYPE_OBJECT },
+    { "embed", TYPE_OBJECT },
+    { "empty", TYPE_XHR },
+    { "json", TYPE_XHR },
+    { "websocket", TYPE_WEBSOCKET },
+    { "report", TYPE_PING },
+    { "manifest", TYPE_OTHER },
 };
 
 static const struct word_type extensions[] = {
-    { "js", TYPE_SCRIPT },   { "mjs", TYPE_SCRIPT },  { "cjs", TYPE_SCRIPT },
-    { "css", TYPE_STYLESHEET },
-    { "gif", TYPE_IMAGE },   { "png", TYPE_IMAGE },   { "jpg", TYPE_IMAGE },
-    { "jpeg", TYPE_IMAGE },  { "jfif", TYPE_IMAGE },  { "webp", TYPE_IMAGE },
-    { "avif", TYPE_IMAGE },  { "svg", TYPE_IMAGE },   { "ico", TYPE_IMAGE },
-    { "bmp", TYPE_IMAGE },   { "apng", TYPE_IMAGE },
-    { "woff", TYPE_FONT },   { "woff2", TYPE_FONT },  { "ttf", TYPE_FONT },
-    { "otf", TYPE_FONT },    { "eot", TYPE_FONT },
-    { "mp4", TYPE_MEDIA },   { "webm", TYPE_MEDIA },  { "m4v", TYPE_MEDIA },
-    { "mp3", TYPE_MEDIA },   { "m4a", TYPE_MEDIA },   { "ogg", TYPE_MEDIA },
-    { "ogv", TYPE_MEDIA },   { "oga", TYPE_MEDIA },   { "opus", TYPE_MEDIA },
-    { "wav", TYPE_MEDIA },   { "flac", TYPE_MEDIA },  { "aac", TYPE_MEDIA },
-    { "m3u8", TYPE_MEDIA },  { "mpd", TYPE_MEDIA },   { "ts", TYPE_MEDIA },
-    { "m4s", TYPE_MEDIA },   { "mov", TYPE_MEDIA },   { "vtt", TYPE_MEDIA },
-    { "swf", TYPE_OBJECT },  { "json", TYPE_XHR },
+    { "js", TYPE_SCRIPT },      { "mjs", TYPE_SCRIPT }, { "cjs", TYPE_SCRIPT },
+    { "css", TYPE_STYLESHEET }, { "gif", TYPE_IMAGE },  { "png", TYPE_IMAGE },
+    { "jpg", TYPE_IMAGE },      { "jpeg", TYPE_IMAGE }, { "jfif", TYPE_IMAGE },
+    { "webp", TYPE_IMAGE },     { "avif", TYPE_IMAGE }, { "svg", TYPE_IMAGE },
+    { "ico", TYPE_IMAGE },      { "bmp", TYPE_IMAGE },  { "apng", TYPE_IMAGE },
+    { "woff", TYPE_FONT },      { "woff2", TYPE_FONT }, { "ttf", TYPE_FONT },
+    { "otf", TYPE_FONT },       { "eot", TYPE_FONT },   { "mp4", TYPE_MEDIA },
+    { "webm", TYPE_MEDIA },     { "m4v", TYPE_MEDIA },  { "mp3", TYPE_MEDIA },
+    { "m4a", TYPE_MEDIA },      { "ogg", TYPE_MEDIA },  { "ogv", TYPE_MEDIA },
+    { "oga", TYPE_MEDIA },      { "opus", TYPE_MEDIA }, { "wav", TYPE_MEDIA },
+    { "flac", TYPE_MEDIA },     { "aac", TYPE_MEDIA },  { "m3u8", TYPE_MEDIA },
+    { "mpd", TYPE_MEDIA },      { "ts", TYPE_MEDIA },   { "m4s", TYPE_MEDIA },
+    { "mov", TYPE_MEDIA },      { "vtt", TYPE_MEDIA },  { "swf", TYPE_OBJECT },
+    { "json", TYPE_XHR },
 };
 
 /* Media types, the longest telling prefix first. */
@@ -157,7 +168,7 @@ enum request_type kind_of_response(struct span content_type)
     return type == TYPE_SUBDOCUMENT ? TYPE_OTHER : type; // pages were told by Accept before
 }
 
-/* ---- sources -------------------------------------------------------------------------------------- */
+/* ---- sources ---- */
 
 struct kind_source kind_source_of(const struct message *request, const struct target *target,
                                   enum request_type type)
@@ -183,7 +194,7 @@ struct kind_source kind_source_of(const struct message *request, const struct ta
     return source;
 }
 
-/* ---- pages behind style sheets and frames ------------------------------------------------------------ */
+/* ---- pages behind style sheets and frames ---- */
 
 enum { PAGE_BYTES = 256 };
 
@@ -226,20 +237,20 @@ static bool has_key(const struct table_node *node, const void *key)
     return memcmp(((const struct load *)node)->key, key, sizeof((struct load *)0)->key) == 0;
 }
 
-static void key_of(const struct kind_memory *memory, const struct address *client,
-                   struct span url, uint64_t key[2])
+static void key_of(const struct kind_memory *memory, const struct address *client, struct span url,
+                   uint64_t key[2])
 {
     struct address plain = address_unwrap(client);
-    size_t size = plain.any.sa_family == AF_INET6 ? sizeof plain.v6.sin6_addr
-                                                  : sizeof plain.v4.sin_addr;
-    const char *at = plain.any.sa_family == AF_INET6 ? (char *)&plain.v6.sin6_addr
-                                                     : (char *)&plain.v4.sin_addr;
+    size_t size =
+        plain.any.sa_family == AF_INET6 ? sizeof plain.v6.sin6_addr : sizeof plain.v4.sin_addr;
+    const char *at =
+        plain.any.sa_family == AF_INET6 ? (char *)&plain.v6.sin6_addr : (char *)&plain.v4.sin_addr;
     XXH128_hash_t hash;
 
     url.size = span_find_byte(url, '#');
     hash = XXH3_128bits_withSeed(url.at, url.size,
-                                 memory->table.secret ^ XXH3_64bits_withSeed(
-                                                            at, size, memory->table.secret));
+                                 memory->table.secret ^
+                                     XXH3_64bits_withSeed(at, size, memory->table.secret));
     key[0] = hash.low64;
     key[1] = hash.high64;
 }

@@ -29,14 +29,14 @@ enum request_type kind_of_response(struct span content_type);
 enum kind_party { KIND_PARTY_UNKNOWN, KIND_PARTY_FIRST, KIND_PARTY_THIRD };
 
 struct kind_source {
-    struct span page;        // URL or host; .at NULL: not known, or a navigation
-    enum kind_party party;   // by Sec-Fetch-Site, for where page is not known
+    struct span page;      // URL or host; .at NULL: not known, or a navigation
+    enum kind_party party; // by Sec-Fetch-Site, for where page is not known
 };
 
 struct kind_source kind_source_of(const struct message *request, const struct target *target,
                                   enum request_type type);
 
-/* ---- pages behind style sheets and frames ---------------------------------------------------- */
+/* ---- pages behind style sheets and frames ---- */
 
 enum { KIND_MEMORY_LOADS = 4096, KIND_MEMORY_MS = 10 * 60 * 1000 };
 

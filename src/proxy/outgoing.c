@@ -22,7 +22,7 @@ struct opening {
     struct address only_at; // no family: anywhere
 };
 
-/* ---- origins ----------------------------------------------------------------------------- */
+/* ---- origins ---- */
 
 static bool has_key(const struct table_node *node, const void *key)
 {
@@ -152,7 +152,7 @@ static void idle_remove(struct outgoing *o)
     metrics_subtract(o->proxy->metrics, METRIC_OUTGOING_IDLE, 1);
 }
 
-/* ---- the line of claims at an origin -------------------------------------------------------- */
+/* ---- the line of claims at an origin ---- */
 
 static void line_add(struct origin *origin, struct claim *claim)
 {
@@ -175,7 +175,7 @@ static void line_remove(struct origin *origin, struct claim *claim)
     claim->next = NULL;
 }
 
-/* ---- ends ----------------------------------------------------------------------------------- */
+/* ---- ends ---- */
 
 static void opening_free(struct outgoing *o)
 {
@@ -248,7 +248,7 @@ void outgoing_close(struct outgoing *o, bool reset)
     end(o, reset);
 }
 
-/* ---- events --------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 static void talk_on(struct outgoing *o);
 
@@ -320,7 +320,7 @@ static void on_timer(void *owner)
     }
 }
 
-/* ---- opening: gates, connector, parent ------------------------------------------------------ */
+/* ---- opening: gates, connector, parent ---- */
 
 static void ready(struct outgoing *o)
 {
@@ -734,7 +734,7 @@ void outgoing_cancel(struct claim *claim)
     end(o, false);
 }
 
-/* ---- back from the holder ------------------------------------------------------------------- */
+/* ---- back from the holder ---- */
 
 void outgoing_release(struct outgoing *o)
 {

@@ -8,7 +8,8 @@
  * The places in both gates belong to the connection from then on until it closes, idle or not, so
  * the gates limit open connections. A connection that becomes idle while others wait in its
  * origin's line goes to the first of them. Everything that shaped a connection is in its origin's
- * key. One over TLS is ready when the origin is verified, and not before. Knows nothing of requests; the parser lives here so that it is kept with its connection.
+ * key. One over TLS is ready when the origin is verified, and not before. Knows nothing of
+ * requests; the parser lives here so that it is kept with its connection.
  */
 #ifndef DEJUNK_PROXY_OUTGOING_H
 #define DEJUNK_PROXY_OUTGOING_H
@@ -22,7 +23,7 @@
 
 enum { OUTGOING_HANDSHAKE_MS = 10000 }; // of TLS
 
-struct origin { // outgoing.c only
+struct origin {             // outgoing.c only
     struct table_node node; // first
     struct span key;
     struct destination to;
@@ -35,15 +36,15 @@ struct origin { // outgoing.c only
     struct gate gate;
     struct outgoing_list idle;
     struct claim *first_waiting, **last_waiting; // at the gates, in order
-    size_t users; // connections and claims
-    char text[];  // the key's, host's and name's bytes
+    size_t users;                                // connections and claims
+    char text[];                                 // the key's, host's and name's bytes
 };
 
 struct outgoing_tls { // what a connection over TLS is to be
-    struct span name;          // who the origin must be: a host name or an address
+    struct span name; // who the origin must be: a host name or an address
     struct verify_roots *roots;
-    const struct hello *like;  // offer only what this browser offers, copied; NULL: all good
-    bool no_protocol;          // do not name HTTP/1.1 by ALPN
+    const struct hello *like; // offer only what this browser offers, copied; NULL: all good
+    bool no_protocol;         // do not name HTTP/1.1 by ALPN
 };
 
 struct outgoing_target {
@@ -55,11 +56,11 @@ struct outgoing_target {
     bool fresh_only;             // not one that was used before
     bool is_once;                // the request cannot be sent a second time: a kept connection is
                                  // looked at before it is taken
-    const struct outgoing_tls *tls;    // NULL: in clear
-    const struct address *only_at;     // this address and no other; NULL: what the name resolves to
+    const struct outgoing_tls *tls; // NULL: in clear
+    const struct address *only_at;  // this address and no other; NULL: what the name resolves to
 };
 
-enum outgoing_failure { // of a connection over TLS, beside the error
+enum outgoing_failure {        // of a connection over TLS, beside the error
     OUTGOING_UNREACHED,        // no connection, or it was lost or silent in the handshake
     OUTGOING_DISAGREED,        // the handshake failed: ERROR_UNSUPPORTED
     OUTGOING_BAD_CERTIFICATE,  // ERROR_TLS
@@ -71,13 +72,14 @@ struct claim { // lives inside its owner, who calls outgoing_cancel() before it 
     void (*on_failed)(void *owner, const struct error *error);
     /* May this address be used for it, beside what destination.h says? answer names the CNAME
      * chain; NULL for a literal. NULL: yes. On false it has filled in *error. */
-    bool (*may_use)(void *owner, const struct address *address,
-                    const struct resolve_answer *answer, struct error *error);
+    bool (*may_use)(void *owner, const struct address *address, const struct resolve_answer *answer,
+                    struct error *error);
     void *owner;
-    struct outgoing *outgoing; // outgoing.c only, but for the next two: opening for this claim, or granted
+    struct outgoing
+        *outgoing; // outgoing.c only, but for the next two: opening for this claim, or granted
     enum outgoing_failure failure; // written before on_failed(), as is the next
     struct address tried;          // where the handshake failed; no family: there was none
-    struct claim *next, **link; // in the origin's line
+    struct claim *next, **link;    // in the origin's line
     struct loop_task granted;
     bool takes_idle;
 };
@@ -112,7 +114,7 @@ struct outgoing {
     struct buffer early; // bytes that came behind a parent's answer
     struct address address;
     struct resolve_answer *answer; // that it came from, referenced; NULL: a literal
-    uint32_t uses; // requests sent on it
+    uint32_t uses;                 // requests sent on it
     bool is_fresh; // opened for who holds it now, whose claim was asked of its address
     struct backlog backlog;
     bool is_tainted; // carried something abnormal, or belongs to one browser: never pooled
@@ -121,8 +123,8 @@ struct outgoing {
     struct claim *claim;
     struct opening *opening;
     struct gate_ticket origin_ticket, total_ticket;
-    struct outgoing *next, *previous;         // in the origin's idle list
-    struct outgoing *older, *newer;           // in the proxy's
+    struct outgoing *next, *previous; // in the origin's idle list
+    struct outgoing *older, *newer;   // in the proxy's
     struct loop_grave grave;
 };
 

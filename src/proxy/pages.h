@@ -10,15 +10,15 @@
 
 struct page {
     unsigned status;
-    struct span title;      // SPAN_NONE: the status's standard phrase
-    struct span text;       // one or two sentences, plain text
+    struct span title;        // SPAN_NONE: the status's standard phrase
+    struct span text;         // one or two sentences, plain text
     struct span proxy_status; // RFC 9209 error type for Proxy-Status, or SPAN_NONE
-    struct span extra;      // more header lines, each with its CRLF, or SPAN_NONE
+    struct span extra;        // more header lines, each with its CRLF, or SPAN_NONE
     struct span html;         // behind the text, as it is: ours alone
     struct span content_type; // .at set: `body` is sent as it is, in place of a page of ours
     struct span body;
     enum method answers;
-    bool http10;            // the browser speaks HTTP/1.0
+    bool http10; // the browser speaks HTTP/1.0
     bool close;
 };
 

@@ -36,7 +36,6 @@ void parent_talk_done(struct parent_talk *talk);
 /* Feeds what the parent sent. Afterwards: an error (refused, syntax, limit); or step is
  * PARENT_DONE and what came behind the answer is left in talk->answer; or there may be more in
  * talk->out, and more is awaited. */
-enum error_kind parent_talk_feed(struct parent_talk *talk, struct span bytes,
-                                 struct error *error);
+enum error_kind parent_talk_feed(struct parent_talk *talk, struct span bytes, struct error *error);
 
 #endif

@@ -24,8 +24,7 @@ struct proxy_listener {
     struct proxy_listener *next;
 };
 
-/* ---- accepting ---------------------------------------------------------------------------------
- */
+/* ---- accepting ---- */
 
 static void on_accepted(void *owner, int fd, const struct address *peer)
 {
@@ -127,8 +126,7 @@ void proxy_unlisten(struct proxy *proxy, int fd)
         stop_listening(proxy, fd);
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life ---- */
 
 static void on_drain_over(void *owner);
 static void on_drained(void *owner);
@@ -232,8 +230,7 @@ void proxy_free(struct proxy **pointer)
     free(proxy);
 }
 
-/* ---- changes
- * ----------------------------------------------------------------------------------------- */
+/* ---- changes ---- */
 
 enum error_kind proxy_configure(struct proxy *proxy, struct config *config, struct error *error)
 {
@@ -283,8 +280,7 @@ void proxy_configure_names(struct proxy *proxy, struct span resolv_conf, struct 
         log_error("name servers: %s", error.text);
 }
 
-/* ---- the end of service
- * -------------------------------------------------------------------------------- */
+/* ---- the end of service ---- */
 
 static void on_drained(void *owner)
 {

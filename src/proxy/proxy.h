@@ -37,17 +37,16 @@ struct proxy_seams {
 
 struct proxy_setup {
     struct loop *loop;
-    struct config *config;      // referenced, not taken over
-    struct metrics *metrics;    // this worker's page; borrowed
-    struct span resolv_conf, hosts; // texts; borrowed until proxy_new() returns
-    struct span via_pseudonym;  // made per installation; copied
-    struct proxy_seams seams;   // copied
-    const struct stubs *stubs;  // borrowed; NULL: the smallest only
+    struct config *config;             // referenced, not taken over
+    struct metrics *metrics;           // this worker's page; borrowed
+    struct span resolv_conf, hosts;    // texts; borrowed until proxy_new() returns
+    struct span via_pseudonym;         // made per installation; copied
+    struct proxy_seams seams;          // copied
+    const struct stubs *stubs;         // borrowed; NULL: the smallest only
     const unsigned char *visit_secret; // visit.h; borrowed; NULL: block pages offer no way on
 };
 
-enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup,
-                          struct error *error);
+enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup, struct error *error);
 /* Ends every connection at once. */
 void proxy_free(struct proxy **proxy);
 
@@ -97,7 +96,7 @@ void proxy_set_ticket_keys(struct proxy *proxy, const struct browser_ticket_key 
 struct proxy_trust_file { // one that an extra_ca names
     struct span path, pem;
 };
-struct proxy_trust { // texts; borrowed until the call returns
+struct proxy_trust {          // texts; borrowed until the call returns
     struct span roots;        // PEM: the system's
     struct span no_intercept; // hosts that are never opened, one a line
     const struct proxy_trust_file *files;

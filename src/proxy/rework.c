@@ -10,8 +10,7 @@ enum {
     WORDS_BYTES = 64, // of what does not begin with a tag
 };
 
-/* ---- generations
- * ------------------------------------------------------------------------------------ */
+/* ---- generations ---- */
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
 {
@@ -55,8 +54,7 @@ static uint64_t generation_of(struct proxy *proxy, const struct settings *settin
     return hash;
 }
 
-/* ---- Accept-Encoding
- * -------------------------------------------------------------------------------- */
+/* ---- Accept-Encoding ---- */
 
 /* "gzip;q=0.5" -> its name; *is_zero: not acceptable. */
 static struct span name_of(struct span element, bool *is_zero)
@@ -136,8 +134,7 @@ static bool choose_encoding(struct rework *r)
     return takes_plain;
 }
 
-/* ---- the request
- * ------------------------------------------------------------------------------------ */
+/* ---- the request ---- */
 
 static bool has_condition(const struct message *request)
 {
@@ -198,8 +195,7 @@ void rework_request(struct rework *r, struct message *request,
     ask_for_codings(request);
 }
 
-/* ---- the response's head
- * ---------------------------------------------------------------------------- */
+/* ---- the response's head ---- */
 
 static struct span media_of(struct span content_type)
 {
@@ -375,8 +371,7 @@ bool rework_response(struct rework *r, struct message *response)
     return true;
 }
 
-/* ---- its first bytes
- * -------------------------------------------------------------------------------- */
+/* ---- its first bytes ---- */
 
 enum look { LOOK_ON, LOOK_GOOD, LOOK_OTHER };
 
@@ -496,8 +491,7 @@ enum rework_decision rework_decide(struct rework *r)
     return REWORK_EDITS;
 }
 
-/* ---- its end
- * ---------------------------------------------------------------------------------------- */
+/* ---- its end ---- */
 
 void rework_trailers(struct rework *r)
 {

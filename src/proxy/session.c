@@ -13,7 +13,7 @@
 
 enum { EARLY_LIMIT_BYTES = SESSION_EARLY_BYTES + LOOP_SCRATCH_BYTES + HTTP1_FIRST_LINE_BYTES };
 
-/* ---- connections of each client address ----------------------------------------------------- */
+/* ---- connections of each client address ---- */
 
 struct client {
     struct table_node node; // first
@@ -64,7 +64,7 @@ static void client_leave(struct session *session)
     free(client);
 }
 
-/* ---- lists ----------------------------------------------------------------------------------- */
+/* ---- lists ---- */
 
 static void list_remove(struct session *session)
 {
@@ -100,8 +100,7 @@ static void list_move(struct session *session, struct session_list *list)
     list->count++;
 }
 
-/* ---- state and time ---------------------------------------------------------------------------
- */
+/* ---- state and time ---- */
 
 static void wait_for(struct session *session, enum session_wait wait, uint64_t ms)
 {
@@ -314,8 +313,7 @@ static void on_timer(void *owner)
     }
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 /* Feeds exchange after exchange; returns how many bytes were taken. */
 static size_t feed(struct session *session, struct span bytes)
@@ -493,8 +491,7 @@ void session_end_idle(struct proxy *proxy)
     }
 }
 
-/* ---- for exchanges and tunnels ------------------------------------------------------------------
- */
+/* ---- for exchanges and tunnels ---- */
 
 void session_exchange_ended(struct session *session, bool close)
 {
@@ -533,8 +530,7 @@ void session_end_tunnel(struct session *session)
     session_resume(session);
 }
 
-/* ---- accepting
- * ----------------------------------------------------------------------------------- */
+/* ---- accepting ---- */
 
 void session_open(struct proxy *proxy, int fd, const struct address *peer)
 {

@@ -73,7 +73,7 @@ void session_open(struct proxy *proxy, int fd, const struct address *peer);
 /* Ends it at once. reset: the browser is to see that the answer is not whole. */
 void session_close(struct session *session, bool reset);
 
-/* ---- for exchanges and tunnels --------------------------------------------------------------- */
+/* ---- for exchanges and tunnels ---- */
 
 /* Feeds what was read early, then reads on as far as the exchange takes it. From the loop or from
  * events of the outgoing side. */

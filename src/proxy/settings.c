@@ -55,8 +55,8 @@ static enum error_kind parse_ports(struct settings *settings, struct error *erro
         if (!parse_port(span_slice(text, 0, dash), &range->first))
             goto bad;
         range->last = range->first;
-        if (dash < text.size && (!parse_port(span_from(text, dash + 1), &range->last) ||
-                                 range->last < range->first))
+        if (dash < text.size &&
+            (!parse_port(span_from(text, dash + 1), &range->last) || range->last < range->first))
             goto bad;
         continue;
     bad:

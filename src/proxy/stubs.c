@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define USUAL \
-    "/usr/share/mozilla/extensions/{ec8030f7-c20a-464f-9b0e-13a3a9e97384}/" \
+#define USUAL                                                                                      \
+    "/usr/share/mozilla/extensions/{ec8030f7-c20a-464f-9b0e-13a3a9e97384}/"                        \
     "uBlock0@raymondhill.net/web_accessible_resources"
 
 #define JS "text/javascript; charset=utf-8"
@@ -20,7 +20,8 @@ static const struct row {
 } rows[] = {
 #define BUILT_IN(text) text, sizeof(text) - 1
     { "1x1.gif", "1x1-transparent.gif", "image/gif",
-      BUILT_IN("GIF89a\1\0\1\0\200\0\0\0\0\0\0\0\0!\371\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;") },
+      BUILT_IN(
+          "GIF89a\1\0\1\0\200\0\0\0\0\0\0\0\0!\371\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;") },
     { "2x2.png", "2x2-transparent.png", "image/png", NULL, 0 },
     { "3x2.png", "3x2-transparent.png", "image/png", NULL, 0 },
     { "32x32.png", "32x32-transparent.png", "image/png", NULL, 0 },
@@ -70,8 +71,8 @@ static const struct row {
     { "popads.js", "popads.net.js prevent-popads-net.js", JS, NULL, 0 },
     { "popads-dummy.js", "", JS, NULL, 0 },
     { "prebid-ads.js", "prebid-ads", JS, NULL, 0 },
-    { "scorecardresearch_beacon.js", "scorecardresearch.com/beacon.js scorecardresearch-beacon",
-      JS, NULL, 0 },
+    { "scorecardresearch_beacon.js", "scorecardresearch.com/beacon.js scorecardresearch-beacon", JS,
+      NULL, 0 },
 #undef BUILT_IN
 };
 enum { ROWS = sizeof rows / sizeof *rows };

@@ -220,8 +220,7 @@ static void go_on(struct tunnel *tunnel, struct direction *d)
     settle(tunnel);
 }
 
-/* ---- is it HTTP?
- * ----------------------------------------------------------------------------------- */
+/* ---- is it HTTP? ---- */
 
 /* "METHOD /target HTTP/1.x CRLF": a method of capital letters, at most 20 of them. */
 enum tunnel_first tunnel_sniff(struct span bytes)
@@ -376,8 +375,7 @@ static void read_first_bytes(struct tunnel *tunnel)
     settle(tunnel);
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------ */
+/* ---- events ---- */
 
 static void on_browser_readable(void *owner)
 {

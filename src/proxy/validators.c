@@ -55,8 +55,7 @@ static struct tag tag_of(struct span text)
     return tag;
 }
 
-/* ---- requests
- * --------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 struct condition { // what the fields of one name say
     size_t count;
@@ -156,8 +155,7 @@ struct validators validators_restore(struct message *request, uint64_t generatio
     return out;
 }
 
-/* ---- responses
- * -------------------------------------------------------------------------------------- */
+/* ---- responses ---- */
 
 void validators_mark(struct message *response, uint64_t generation, const struct validators *asked)
 {

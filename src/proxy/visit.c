@@ -49,8 +49,8 @@ static bool sign(unsigned char *raw, unsigned char *signature, const unsigned ch
     return true;
 }
 
-const char *visit_token(char to[VISIT_TOKEN_BYTES], const unsigned char *secret,
-                        struct span host, struct span client, uint64_t now_ms)
+const char *visit_token(char to[VISIT_TOKEN_BYTES], const unsigned char *secret, struct span host,
+                        struct span client, uint64_t now_ms)
 {
     unsigned char raw[RAW_BYTES + 1] = { 0 };
     uint64_t number;

@@ -18,8 +18,8 @@ enum {
 };
 
 /* now_ms: since 1970. `host` in lower case; `client` an address as text. Returns `to`. */
-const char *visit_token(char to[VISIT_TOKEN_BYTES], const unsigned char *secret,
-                        struct span host, struct span client, uint64_t now_ms);
+const char *visit_token(char to[VISIT_TOKEN_BYTES], const unsigned char *secret, struct span host,
+                        struct span client, uint64_t now_ms);
 
 /* True: it was made for these, and its time is not over. *number is what may be used once. */
 bool visit_check(struct span token, const unsigned char *secret, struct span host,

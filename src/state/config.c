@@ -505,11 +505,11 @@ static cfg_t *make_reader(struct parse *parse, void **context)
     cfg_t *cfg;
 
     for (size_t i = 1; i < CONFIG_SECTIONS; i++, next++) {
-        *next = (cfg_opt_t){ .name = sections[i].name,
-                             .type = CFGT_SEC,
-                             .flags = sections[i].title_words ? CFGF_MULTI | CFGF_TITLE
-                                                              : CFGF_MULTI,
-                             .validcb = section_closed };
+        *next =
+            (cfg_opt_t){ .name = sections[i].name,
+                         .type = CFGT_SEC,
+                         .flags = sections[i].title_words ? CFGF_MULTI | CFGF_TITLE : CFGF_MULTI,
+                         .validcb = section_closed };
         next->subopts = make_table(parse, context, &sections[i], 0);
     }
     cfg = cfg_init(top, CFGF_NONE);

@@ -71,7 +71,7 @@ struct config_client { // client "192.168.1.0/24" { ... }
     enum config_switch gpc;
 };
 
-struct config_ca { // ca { ... }: a company's own authority
+struct config_ca {                // ca { ... }: a company's own authority
     struct span certificate, key; // paths, both or neither; empty: one is made here
 };
 

@@ -419,7 +419,8 @@ enum hello_progress hello_feed(struct hello_collector *collector, struct span by
 
 struct hello *hello_copy(const struct hello *hello)
 {
-    size_t ciphers = hello->ciphers.size < HELLO_COPY_BYTES ? hello->ciphers.size : HELLO_COPY_BYTES;
+    size_t ciphers =
+        hello->ciphers.size < HELLO_COPY_BYTES ? hello->ciphers.size : HELLO_COPY_BYTES;
     size_t groups = hello->groups.size < HELLO_COPY_BYTES ? hello->groups.size : HELLO_COPY_BYTES;
     struct hello *copy = calloc(1, sizeof *copy + ciphers + groups);
     char *at = (char *)(copy + 1);

@@ -86,7 +86,8 @@ static struct leaf *mint(struct span host, const X509 *origin, double *signing_s
         return leaf_ref(leaf);
     start = cpu_s();
     must(!signer_answer(&signer, &limit, span_of(packet, packet_size), now, 0, reply, &size, &why,
-                        NULL), "signing");
+                        NULL),
+         "signing");
     *signing_s += cpu_s() - start;
     minted = NULL;
     must(!leaf_cache_answer(cache, span_of(reply, size), NULL) && minted, "the answer");
@@ -165,8 +166,8 @@ static SSL *our_ssl(void)
 {
     double ignored = 0;
     struct leaf *leaf = mint(SPAN("bench.test"), NULL, &ignored);
-    SSL *ssl = browser_begin(browsers, leaf, leaf_cache_key(cache), SPAN("http/1.1"),
-                             SPAN("bench.test"));
+    SSL *ssl =
+        browser_begin(browsers, leaf, leaf_cache_key(cache), SPAN("http/1.1"), SPAN("bench.test"));
 
     leaf_unref(&leaf);
     return ssl;
@@ -212,7 +213,8 @@ static void bench_browser_side(int version, bool resume)
 static void bench_origin_side(int version, bool resume)
 {
     SSL_CTX *server = SSL_CTX_new(TLS_server_method());
-    struct origin_question question = { .host = SPAN("bench.test"), .port = 443,
+    struct origin_question question = { .host = SPAN("bench.test"),
+                                        .port = 443,
                                         .protocols = SPAN("\10http/1.1") };
     struct origin_tls *tls = NULL;
     struct buffer pem = pem_of(root.certificate);
@@ -467,11 +469,16 @@ int main(int argc, char **argv)
     plan.now = now = time(NULL);
     RAND_bytes((unsigned char *)&key, sizeof key);
     root = make_certificate(&(struct recipe)ROOT_RECIPE("bench root"));
-    ca = make_certificate(&(struct recipe){ .cn = "bench CA", .issuer = &root,
-        .basic = "critical,CA:TRUE,pathlen:0", .usage = "critical,keyCertSign" });
-    site = make_certificate(&(struct recipe){ .cn = "x", .issuer = &ca, LEAF_USAGE,
-                                              .names = "DNS:bench.test,DNS:www.bench.test" });
-    many = make_certificate(&(struct recipe){ .cn = "x", .issuer = &ca, LEAF_USAGE,
+    ca = make_certificate(&(struct recipe){ .cn = "bench CA",
+                                            .issuer = &root,
+                                            .basic = "critical,CA:TRUE,pathlen:0",
+                                            .usage = "critical,keyCertSign" });
+    site = make_certificate(&(struct recipe){
+        .cn = "x", .issuer = &ca, LEAF_USAGE, .names = "DNS:bench.test,DNS:www.bench.test" });
+    many = make_certificate(&(struct recipe){
+        .cn = "x",
+        .issuer = &ca,
+        LEAF_USAGE,
         .names = "DNS:a.x.test,DNS:b.x.test,DNS:c.x.test,DNS:d.x.test,DNS:e.x.test,DNS:f.x.test,"
                  "DNS:g.x.test,DNS:h.x.test,DNS:i.x.test,DNS:j.x.test,DNS:k.x.test,DNS:l.x.test,"
                  "DNS:m.x.test,DNS:n.x.test,DNS:o.x.test,DNS:p.x.test,DNS:q.x.test,DNS:r.x.test" });

@@ -147,8 +147,11 @@ static __attribute__((noinline)) unsigned counted_pass(struct matcher *matcher,
 static int open_counter(void)
 {
     struct perf_event_attr attributes = {
-        .type = PERF_TYPE_HARDWARE, .size = sizeof attributes,
-        .config = PERF_COUNT_HW_INSTRUCTIONS, .exclude_kernel = 1, .exclude_hv = 1,
+        .type = PERF_TYPE_HARDWARE,
+        .size = sizeof attributes,
+        .config = PERF_COUNT_HW_INSTRUCTIONS,
+        .exclude_kernel = 1,
+        .exclude_hv = 1,
     };
     return (int)syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0);
 }
@@ -343,8 +346,8 @@ static void run(const struct config *config, const struct set *set)
     blocked = pass(matcher, set, NULL);
     printf("  image %.2f MB, %zu rules, mapped and checked in %.2f ms; a worker's own memory after "
            "one pass +%ld kB\n",
-           (double)database_size(database) / 1e6, database_rules(database),
-           (double)best_map / 1e6, resident_kb() - before);
+           (double)database_size(database) / 1e6, database_rules(database), (double)best_map / 1e6,
+           resident_kb() - before);
     shuffle(order, set->count);
     for (int i = 0; i < PASSES; i++) {
         start = now_ns();

@@ -273,7 +273,8 @@ static void client_is_served(struct load *load, struct client *client)
     client_asks(load, client);
 }
 
-/* The header is in: what is left of the body, or the tunnel stands. False: not what we asked for. */
+/* The header is in: what is left of the body, or the tunnel stands. False: not what we asked for.
+ */
 static bool client_reads_head(struct load *load, struct client *client, size_t head_bytes)
 {
     const char *length = strcasestr(client->head, "\r\nContent-Length:");
@@ -477,8 +478,9 @@ static pid_t proxy_start(const char *dir, uint16_t port)
 static void measure(const struct workload *work, uint16_t proxy_port, uint16_t origin_port,
                     pid_t proxy, double seconds)
 {
-    struct load warm = { .work = work, .to_port = proxy_port, .origin_port = origin_port,
-                         .is_proxied = true };
+    struct load warm = {
+        .work = work, .to_port = proxy_port, .origin_port = origin_port, .is_proxied = true
+    };
     struct load load = warm, direct = warm;
     struct usage before, after;
     double per, cpu_s, start, wall_s;
@@ -507,8 +509,9 @@ static void measure(const struct workload *work, uint16_t proxy_port, uint16_t o
 static void measure_idle(uint16_t proxy_port, uint16_t origin_port, pid_t proxy)
 {
     struct workload work = { "idle", 1, false, false, false, 1024 };
-    struct load load = { .work = &work, .to_port = proxy_port, .origin_port = origin_port,
-                         .is_proxied = true };
+    struct load load = {
+        .work = &work, .to_port = proxy_port, .origin_port = origin_port, .is_proxied = true
+    };
     static struct client clients[IDLE_CONNECTIONS];
     struct usage before, after;
     char text[HEAD_BYTES];

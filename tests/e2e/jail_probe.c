@@ -17,7 +17,8 @@
 static void tell(const char *name, long result)
 {
     char line[80];
-    int size = snprintf(line, sizeof line, "probe: %s %s\n", name, result < 0 ? "refused" : "allowed");
+    int size =
+        snprintf(line, sizeof line, "probe: %s %s\n", name, result < 0 ? "refused" : "allowed");
 
     if (write(2, line, (size_t)size) < 0)
         return;

@@ -72,8 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         copy[offset % image.size] = (char)data[i + 4];
     }
     header = (struct image_header *)copy;
-    header->checksum = XXH3_64bits(&header->seed,
-                                   image.size - offsetof(struct image_header, seed));
+    header->checksum = XXH3_64bits(&header->seed, image.size - offsetof(struct image_header, seed));
     if (database_open(&database, span_of(copy, image.size), NULL) == ERROR_NONE) {
         ask(database);
         database_unref(&database);

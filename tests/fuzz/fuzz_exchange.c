@@ -52,8 +52,7 @@ static struct scene { // one for the process: a proxy is dear to make
     struct compiler *compiler;
 } scene;
 
-/* ---- the oracle: what the origin got, read strictly ---------------------------------------------
- */
+/* ---- the oracle: what the origin got, read strictly ---- */
 
 static void on_headers(void *owner)
 {
@@ -102,8 +101,7 @@ static void read_strictly(struct span bytes)
     arena_done(&arena);
 }
 
-/* ---- the players
- * --------------------------------------------------------------------------------- */
+/* ---- the players ---- */
 
 static void step_on(void *owner);
 

@@ -21,7 +21,7 @@
         }                                                                                          \
     } while (0)
 
-/* ---- a plain reading of what was written ---------------------------------------------------- */
+/* ---- a plain reading of what was written ---- */
 
 static bool line_is(struct span line, const char *name)
 {
@@ -61,7 +61,7 @@ static void check_canonical(struct span head, bool is_request)
     CHECK(framings <= 1);
 }
 
-/* ---- writing and reading again ------------------------------------------------------------- */
+/* ---- writing and reading again ---- */
 
 static void write_head(struct trace *trace, struct span target, struct span host)
 {
@@ -138,7 +138,7 @@ static void check_reads_the_same(const struct trace *first)
     trace_close(&second);
 }
 
-/* ---- llhttp alone -------------------------------------------------------------------------- */
+/* ---- llhttp alone ---- */
 
 struct reading {
     struct buffer body;
@@ -219,7 +219,7 @@ static void check_message(struct trace *trace)
     trace->message.field_count = kept.field_count;
 }
 
-/* ---- all ways to cut ----------------------------------------------------------------------- */
+/* ---- all ways to cut ---- */
 
 static void check_cut(const struct trace *whole, struct span bytes, size_t piece, unsigned seed)
 {

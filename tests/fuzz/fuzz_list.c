@@ -33,7 +33,8 @@ static void ask(struct database *database)
         struct span url, source;
         enum request_type type;
     } requests[] = {
-        { { "http://ads.example/banner.js?a=1&b=2#c", 38 }, { "http://news.example/", 20 },
+        { { "http://ads.example/banner.js?a=1&b=2#c", 38 },
+          { "http://news.example/", 20 },
           TYPE_SCRIPT },
         { { "https://www.a.b.example.co.uk:8443/ad/x.gif", 43 }, { "", 0 }, TYPE_IMAGE },
         { { "http://[::1]/", 13 }, { "http://127.0.0.1/", 17 }, TYPE_DOCUMENT },
@@ -60,8 +61,7 @@ static void ask(struct database *database)
             assert(database_rule(database, verdict.rule, &view));
         matcher_connect(matcher, SPAN("ads.example"), &verdict);
         matcher_name(matcher, &request, SPAN("tracker.example"), &verdict);
-        count = matcher_directives(matcher, &request, DIRECTIVES_ALL, directives,
-                                   DIRECTIVES_LIMIT);
+        count = matcher_directives(matcher, &request, DIRECTIVES_ALL, directives, DIRECTIVES_LIMIT);
         assert(count <= DIRECTIVES_LIMIT);
         amend_url(amender, request.url, directives, count, &changed);
         buffer_release(&changed);

@@ -12,10 +12,31 @@
 enum { LIMIT_BYTES = 1 << 24 };
 
 static const char *const selectors[] = {
-    ".a",        "#b",          "[c]",       "[d=x]",    "[e^=xy]", "[f*=abcd]", "[g$=abcdef]",
-    "i > .h",    "b .j",        "p + p",     "li ~ li",  "td",      "a",         "span:first-child",
-    "div > :nth-child(2n+1)",   "em:not(.k, .l b)",      "*|u:is(.m, i .n)",     "svg *",
-    "form",      "table.o",     "option",    "script",   "q:empty", "q:not(:empty)", ":root > x",
+    ".a",
+    "#b",
+    "[c]",
+    "[d=x]",
+    "[e^=xy]",
+    "[f*=abcd]",
+    "[g$=abcdef]",
+    "i > .h",
+    "b .j",
+    "p + p",
+    "li ~ li",
+    "td",
+    "a",
+    "span:first-child",
+    "div > :nth-child(2n+1)",
+    "em:not(.k, .l b)",
+    "*|u:is(.m, i .n)",
+    "svg *",
+    "form",
+    "table.o",
+    "option",
+    "script",
+    "q:empty",
+    "q:not(:empty)",
+    ":root > x",
     "h1:nth-of-type(2)",
 };
 enum { SELECTORS = sizeof selectors / sizeof *selectors };
@@ -97,7 +118,9 @@ static void rewrite(struct page *page, struct span input, unsigned flags, size_t
     };
     uint64_t random = flags;
 
-    *page = (struct page){ { .limit_bytes = LIMIT_BYTES }, { .limit_bytes = LIMIT_BYTES }, flags, NULL };
+    *page = (struct page){
+        { .limit_bytes = LIMIT_BYTES }, { .limit_bytes = LIMIT_BYTES }, flags, NULL
+    };
     page->rewrite = rewrite_new(&options, &events, page);
     for (size_t at = 0, size; at < input.size; at += size) {
         char *piece;

@@ -47,8 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static const char *const others[] = { ".x", "div > p", "a[href^='http://x']", "b:not(.c .d)",
-                                          "* ~ i", "[y*='abcdefgh']" };
+    static const char *const others[] = { ".x",           "div > p", "a[href^='http://x']",
+                                          "b:not(.c .d)", "* ~ i",   "[y*='abcdefgh']" };
     struct span input = span_of((const char *)bytes, size), text, page;
     struct selector_set *alone = selector_set_new(), *among = selector_set_new();
     enum selector_kind kind;

@@ -17,7 +17,8 @@ struct record { // what of the tokens must not depend on the cuts
 
 static void note(struct record *record, const struct token *token)
 {
-    bool joins = token->kind == TOKEN_TEXT || token->kind == TOKEN_COMMENT || token->kind == TOKEN_RAW;
+    bool joins =
+        token->kind == TOKEN_TEXT || token->kind == TOKEN_COMMENT || token->kind == TOKEN_RAW;
     int kind = token->kind == TOKEN_TEXT ? 16 + (int)token->state : (int)token->kind;
 
     if (!buffer_append(&record->bytes, token->bytes))
@@ -39,7 +40,8 @@ static void note(struct record *record, const struct token *token)
         struct span raw = token_attribute_value(token, i);
         if (!references_decode(&value, raw, REFERENCES_IN_ATTRIBUTE))
             abort();
-        if (value.size > 3 * raw.size || (!references_needed(raw) && !span_equal(raw, buffer_span(&value))))
+        if (value.size > 3 * raw.size ||
+            (!references_needed(raw) && !span_equal(raw, buffer_span(&value))))
             abort();
         buffer_release(&value);
         if (!buffer_printf(&record->kinds, "%u,%u,%u,%u ", token->attributes[i].name_at,
@@ -55,8 +57,9 @@ static void tokenize(struct span input, unsigned flags, size_t cut, struct recor
         enum tokenizer_state state;
         const char *name;
     } states[] = {
-        { TOKENIZER_DATA, "" },          { TOKENIZER_RCDATA, "title" }, { TOKENIZER_RAWTEXT, "style" },
-        { TOKENIZER_SCRIPT, "script" }, { TOKENIZER_CDATA, "" },       { TOKENIZER_PLAINTEXT, "" },
+        { TOKENIZER_DATA, "" },         { TOKENIZER_RCDATA, "title" },
+        { TOKENIZER_RAWTEXT, "style" }, { TOKENIZER_SCRIPT, "script" },
+        { TOKENIZER_CDATA, "" },        { TOKENIZER_PLAINTEXT, "" },
     };
     static struct tokenizer tokenizer;
     struct token token;

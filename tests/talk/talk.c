@@ -24,8 +24,8 @@
 
 enum {
     STEPS = 200,
-    PARTIES = 16,    // of one kind in one conversation
-    AT_ONCE = 16,    // conversations under way
+    PARTIES = 16,     // of one kind in one conversation
+    AT_ONCE = 16,     // conversations under way
     STEP_MS = 100000, // for one step; sanitizers on a busy machine are slow
     CONFIG_BYTES = 8192,
 };
@@ -124,7 +124,7 @@ struct director {
     uint32_t seed;
 };
 
-/* ---- reading scripts ------------------------------------------------------------------------- */
+/* ---- reading scripts ---- */
 
 static void die(const char *file, unsigned line, const char *why)
 {
@@ -391,8 +391,7 @@ static void free_scripts(struct script *script)
     }
 }
 
-/* ---- a conversation's places -------------------------------------------------------------------
- */
+/* ---- a conversation's places ---- */
 
 static void pump(void *owner);
 
@@ -594,8 +593,7 @@ static void start_proxy(struct talk *talk)
         use_rules(talk);
 }
 
-/* ---- steps
- * --------------------------------------------------------------------------------------- */
+/* ---- steps ---- */
 
 static void on_watch(struct ev_loop *ev, ev_io *watch, int events)
 {
@@ -1287,8 +1285,7 @@ static enum progress act(struct talk *talk, const struct step *step)
     }
 }
 
-/* ---- from beginning to end ----------------------------------------------------------------------
- */
+/* ---- from beginning to end ---- */
 
 static void begin_talks(struct director *director);
 

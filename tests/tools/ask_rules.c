@@ -38,7 +38,7 @@ struct one_case {
 static struct arena_line {
     struct arena_line *next;
     char text[];
-} *kept;
+} * kept;
 
 static struct span keep(const char *text, size_t size)
 {
@@ -68,7 +68,8 @@ static struct span response_field(void *owner, struct span name)
 
     for (size_t i = 0; i < it->header_count; i++) {
         size_t colon = span_find_byte(it->lines[i], ':');
-        if (colon < it->lines[i].size && span_equal_nocase(span_slice(it->lines[i], 0, colon), name))
+        if (colon < it->lines[i].size &&
+            span_equal_nocase(span_slice(it->lines[i], 0, colon), name))
             return span_trim(span_from(it->lines[i], colon + 1));
     }
     return SPAN_NONE;
@@ -134,18 +135,24 @@ static void show_directives(struct matcher *matcher, struct amender *amender,
                             const struct one_case *it)
 {
     static const char *const names[DIRECTIVES] = {
-        [DIRECTIVE_REMOVEPARAM] = "removeparam", [DIRECTIVE_URLSKIP] = "urlskip",
-        [DIRECTIVE_URITRANSFORM] = "uritransform", [DIRECTIVE_REPLACE] = "replace",
-        [DIRECTIVE_CSP] = "csp", [DIRECTIVE_PERMISSIONS] = "permissions",
-        [DIRECTIVE_REFERRERPOLICY] = "referrerpolicy", [DIRECTIVE_REMOVEHEADER] = "removeheader",
-        [DIRECTIVE_COOKIE] = "cookie", [DIRECTIVE_JSONPRUNE] = "jsonprune",
-        [DIRECTIVE_XMLPRUNE] = "xmlprune", [DIRECTIVE_INLINE_SCRIPT] = "inline-script",
+        [DIRECTIVE_REMOVEPARAM] = "removeparam",
+        [DIRECTIVE_URLSKIP] = "urlskip",
+        [DIRECTIVE_URITRANSFORM] = "uritransform",
+        [DIRECTIVE_REPLACE] = "replace",
+        [DIRECTIVE_CSP] = "csp",
+        [DIRECTIVE_PERMISSIONS] = "permissions",
+        [DIRECTIVE_REFERRERPOLICY] = "referrerpolicy",
+        [DIRECTIVE_REMOVEHEADER] = "removeheader",
+        [DIRECTIVE_COOKIE] = "cookie",
+        [DIRECTIVE_JSONPRUNE] = "jsonprune",
+        [DIRECTIVE_XMLPRUNE] = "xmlprune",
+        [DIRECTIVE_INLINE_SCRIPT] = "inline-script",
         [DIRECTIVE_INLINE_FONT] = "inline-font",
     };
     struct directive found[DIRECTIVES_LIMIT];
     struct buffer url = { 0 };
-    size_t count = matcher_directives(matcher, &it->request, DIRECTIVES_ALL, found,
-                                      DIRECTIVES_LIMIT);
+    size_t count =
+        matcher_directives(matcher, &it->request, DIRECTIVES_ALL, found, DIRECTIVES_LIMIT);
 
     for (size_t i = 0; i < count; i++) {
         printf("%s %.*s\n", names[found[i].kind], SPAN_PRINT(found[i].value));
@@ -279,8 +286,8 @@ static void show_body(struct matcher *matcher, struct amender *amender, const st
 {
     struct directive found[DIRECTIVES_LIMIT];
     struct buffer body = { .limit_bytes = EDIT_BODY_LIMIT }, out = { 0 };
-    size_t count = matcher_directives(matcher, &it->request, DIRECTIVES_ALL, found,
-                                      DIRECTIVES_LIMIT);
+    size_t count =
+        matcher_directives(matcher, &it->request, DIRECTIVES_ALL, found, DIRECTIVES_LIMIT);
     enum edit_media media = EDIT_TEXT;
     rule_number costly;
 

@@ -20,23 +20,25 @@ struct made {
 };
 
 struct recipe {
-    const char *cn;           // NULL: an empty subject
-    const char *names;        // "DNS:a.example,IP:127.0.0.1"; NULL: none
+    const char *cn;            // NULL: an empty subject
+    const char *names;         // "DNS:a.example,IP:127.0.0.1"; NULL: none
     const struct made *issuer; // NULL: signs itself
-    const char *key;          // "P-256" (NULL), "RSA:2048", another curve's name, "ED25519"
-    const char *digest;       // "SHA256" (NULL)
+    const char *key;           // "P-256" (NULL), "RSA:2048", another curve's name, "ED25519"
+    const char *digest;        // "SHA256" (NULL)
     int from_days, until_days; // from now; both 0: -1 to 30
-    const char *basic;        // basicConstraints
-    const char *usage;        // keyUsage
-    const char *purposes;     // extendedKeyUsage
-    const char *constraints;  // nameConstraints
-    const char *feature;      // tlsfeature
-    const char *other;        // "OID=critical,DER:05:00"
-    const EVP_PKEY *old_key;  // takes this one
+    const char *basic;         // basicConstraints
+    const char *usage;         // keyUsage
+    const char *purposes;      // extendedKeyUsage
+    const char *constraints;   // nameConstraints
+    const char *feature;       // tlsfeature
+    const char *other;         // "OID=critical,DER:05:00"
+    const EVP_PKEY *old_key;   // takes this one
 };
 
-#define ROOT_RECIPE(name) \
-    { .cn = (name), .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign,cRLSign" }
+#define ROOT_RECIPE(name)                                                                          \
+    {                                                                                              \
+        .cn = (name), .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign,cRLSign"         \
+    }
 #define LEAF_USAGE .usage = "critical,digitalSignature", .purposes = "serverAuth"
 
 static inline EVP_PKEY *make_key(const char *kind)
@@ -86,8 +88,8 @@ static inline void add_other(X509 *to, const char *text)
 
 static inline struct made make_certificate(const struct recipe *recipe)
 {
-    struct made made = { X509_new(), recipe->old_key ? (EVP_PKEY *)recipe->old_key
-                                                     : make_key(recipe->key) };
+    struct made made = { X509_new(),
+                         recipe->old_key ? (EVP_PKEY *)recipe->old_key : make_key(recipe->key) };
     X509 *issuer = recipe->issuer ? recipe->issuer->certificate : made.certificate;
     EVP_PKEY *signer = recipe->issuer ? recipe->issuer->key : made.key;
     bool dated = recipe->from_days || recipe->until_days;

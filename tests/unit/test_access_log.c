@@ -160,8 +160,8 @@ static void a_name_is_one_column(void **state)
 
     (void)state;
     entry.user = SPAN("ann \"x\" [y]");
-    assert_non_null(strstr(line_of(ACCESS_LOG_COMBINED, &entry),
-                           "192.0.2.7 - ann\\x20\\\"x\\\"\\x20[y] ["));
+    assert_non_null(
+        strstr(line_of(ACCESS_LOG_COMBINED, &entry), "192.0.2.7 - ann\\x20\\\"x\\\"\\x20[y] ["));
 }
 
 /* The longest of everything, all of it escaped, fits; a byte more is cut. */

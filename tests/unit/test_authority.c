@@ -36,7 +36,8 @@ static int tear_down(void **state)
 
 static struct authority *make(const char *list, const char *passphrase)
 {
-    struct authority_plan plan = { .label = SPAN("host.example"), .passphrase = passphrase,
+    struct authority_plan plan = { .label = SPAN("host.example"),
+                                   .passphrase = passphrase,
                                    .now = now };
     struct constraints *constraints = NULL;
     struct authority *authority = NULL;
@@ -71,7 +72,8 @@ static X509 *first_of(void (*write)(const struct authority *, struct buffer *),
 
 static struct sign_request request_for(const char *name)
 {
-    struct sign_request request = { .lifetime_s = SIGN_LIFETIME_S, .usages = SIGN_FOR_SERVERS,
+    struct sign_request request = { .lifetime_s = SIGN_LIFETIME_S,
+                                    .usages = SIGN_FOR_SERVERS,
                                     .name_count = 1 };
 
     memcpy(request.key, point, sizeof point);
@@ -242,7 +244,8 @@ static void a_long_name_needs_no_common_name(void **state)
 {
     struct authority *authority = make(NULL, NULL);
     static const char fits[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example";
-    static const char longer[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example";
+    static const char longer[] =
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example";
     struct sign_request request = request_for(fits);
     X509 *leaf = sign(authority, &request);
     (void)state;
@@ -279,7 +282,8 @@ static void refuses_to_sign(void **state)
     request.key[40] ^= 1; // not on the curve
     assert_int_equal(authority_sign(authority, &request, now, &der), SIGN_KEY);
     request = request_for("a.example");
-    assert_int_equal(authority_sign(authority, &request, now + 11L * 365 * 86400, &der), SIGN_FAILED);
+    assert_int_equal(authority_sign(authority, &request, now + 11L * 365 * 86400, &der),
+                     SIGN_FAILED);
     assert_int_equal(authority_sign(authority, &request, now - 2 * 86400, &der), SIGN_FAILED);
     assert_int_equal(der.size, 0);
     authority_free(&authority);
@@ -299,16 +303,18 @@ static void excluded_names_are_worth_nothing(void **state)
     bio = BIO_new_mem_buf(text.at, (int)text.size);
     stolen.key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     assert_non_null(stolen.key);
-    leaf = make_certificate(&(struct recipe){ .cn = "x", .issuer = &stolen, LEAF_USAGE,
-                                              .names = "DNS:www.bank.example" });
-    assert_non_null(strstr(verify_leaf(authority, leaf.certificate, "www.bank.example"),
-                           "excluded subtree"));
+    leaf = make_certificate(&(struct recipe){
+        .cn = "x", .issuer = &stolen, LEAF_USAGE, .names = "DNS:www.bank.example" });
+    assert_non_null(
+        strstr(verify_leaf(authority, leaf.certificate, "www.bank.example"), "excluded subtree"));
     free_made(&leaf);
     // Nor another authority below it, nor a certificate for clients.
-    below = make_certificate(&(struct recipe){ .cn = "below", .issuer = &stolen,
-        .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign" });
-    leaf = make_certificate(&(struct recipe){ .cn = "x", .issuer = &below, LEAF_USAGE,
-                                              .names = "DNS:a.example" });
+    below = make_certificate(&(struct recipe){ .cn = "below",
+                                               .issuer = &stolen,
+                                               .basic = "critical,CA:TRUE",
+                                               .usage = "critical,keyCertSign" });
+    leaf = make_certificate(
+        &(struct recipe){ .cn = "x", .issuer = &below, LEAF_USAGE, .names = "DNS:a.example" });
     assert_string_not_equal(verify_leaf(authority, leaf.certificate, "a.example"), "");
     free_made(&leaf);
     free_made(&below);
@@ -366,25 +372,43 @@ static void takes_a_companys(void **state)
         const char *other_key; // not the certificate's
         enum error_kind want;
     } rows[] = {
-        { "root", { .cn = "company", .basic = "critical,CA:TRUE", .usage = "keyCertSign" }, NULL,
+        { "root",
+          { .cn = "company", .basic = "critical,CA:TRUE", .usage = "keyCertSign" },
+          NULL,
           ERROR_NONE },
         { "no key usage", { .cn = "company", .basic = "critical,CA:TRUE" }, NULL, ERROR_NONE },
-        { "RSA", { .cn = "company", .basic = "critical,CA:TRUE", .key = "RSA:2048" }, NULL,
+        { "RSA",
+          { .cn = "company", .basic = "critical,CA:TRUE", .key = "RSA:2048" },
+          NULL,
           ERROR_NONE },
-        { "P-384", { .cn = "company", .basic = "critical,CA:TRUE", .key = "P-384" }, NULL,
+        { "P-384",
+          { .cn = "company", .basic = "critical,CA:TRUE", .key = "P-384" },
+          NULL,
           ERROR_NONE },
         { "a leaf", { .cn = "company", .names = "DNS:a.example" }, NULL, ERROR_CONFIG },
-        { "signs lists only", { .cn = "company", .basic = "critical,CA:TRUE", .usage = "cRLSign" },
-          NULL, ERROR_CONFIG },
-        { "for clients", { .cn = "company", .basic = "critical,CA:TRUE", .purposes = "clientAuth" },
-          NULL, ERROR_CONFIG },
-        { "expired", { .cn = "company", .basic = "critical,CA:TRUE", .from_days = -9,
-          .until_days = -1 }, NULL, ERROR_CONFIG },
-        { "weak", { .cn = "company", .basic = "critical,CA:TRUE", .key = "RSA:1024" }, NULL,
+        { "signs lists only",
+          { .cn = "company", .basic = "critical,CA:TRUE", .usage = "cRLSign" },
+          NULL,
           ERROR_CONFIG },
-        { "Ed25519", { .cn = "company", .basic = "critical,CA:TRUE", .key = "ED25519" }, NULL,
+        { "for clients",
+          { .cn = "company", .basic = "critical,CA:TRUE", .purposes = "clientAuth" },
+          NULL,
           ERROR_CONFIG },
-        { "another's key", { .cn = "company", .basic = "critical,CA:TRUE" }, "P-256",
+        { "expired",
+          { .cn = "company", .basic = "critical,CA:TRUE", .from_days = -9, .until_days = -1 },
+          NULL,
+          ERROR_CONFIG },
+        { "weak",
+          { .cn = "company", .basic = "critical,CA:TRUE", .key = "RSA:1024" },
+          NULL,
+          ERROR_CONFIG },
+        { "Ed25519",
+          { .cn = "company", .basic = "critical,CA:TRUE", .key = "ED25519" },
+          NULL,
+          ERROR_CONFIG },
+        { "another's key",
+          { .cn = "company", .basic = "critical,CA:TRUE" },
+          "P-256",
           ERROR_CONFIG },
     };
     (void)state;
@@ -525,7 +549,8 @@ static void answers_packets(void **state)
     for (int i = 0; i < 4; i++) {
         size = sign_encode_request(packet, &request);
         assert_int_equal(signer_answer(&signer, &limit, span_of(packet, size), now, 0, reply,
-                                       &reply_size, &why, &error), ERROR_NONE);
+                                       &reply_size, &why, &error),
+                         ERROR_NONE);
         assert_int_equal(sign_decode_answer(&answer, span_of(reply, reply_size), &error), 0);
         assert_int_equal(answer.number, 77);
         assert_int_equal(answer.outcome, i < 2 ? SIGN_DONE : SIGN_RATE);
@@ -534,10 +559,12 @@ static void answers_packets(void **state)
     request.is_authority = true;
     size = sign_encode_request(packet, &request);
     assert_int_equal(signer_answer(&signer, &limit, span_of(packet, size), now, 9000, reply,
-                                   &reply_size, &why, &error), ERROR_NONE);
+                                   &reply_size, &why, &error),
+                     ERROR_NONE);
     assert_int_equal(why, SIGN_IS_AUTHORITY);
     assert_int_equal(signer_answer(&signer, &limit, span_of(packet, size - 1), now, 9000, reply,
-                                   &reply_size, &why, &error), ERROR_SYNTAX);
+                                   &reply_size, &why, &error),
+                     ERROR_SYNTAX);
     assert_int_equal(reply_size, 0);
     assert_int_equal(signer.counts.signed_leaves, 2);
     assert_int_equal(signer.counts.refused, 3);

@@ -21,8 +21,7 @@ static size_t below(size_t limit)
     return (size_t)(seed >> 33) % limit;
 }
 
-/* ---- an editor: leaves out 'x', holds what follows a '<' up to its '>'
- * ------------------------------ */
+/* ---- an editor: leaves out 'x', holds what follows a '<' up to its '>' ---- */
 
 struct trimmer {
     const struct body_edit_events *events;
@@ -105,8 +104,7 @@ static void trimmer_free(void *editor)
 static const struct body_editor trimmer_ops = { trimmer_feed, trimmer_finish, trimmer_stop,
                                                 trimmer_held, trimmer_counts, trimmer_free };
 
-/* ---- a chain, and what became of it
- * ------------------------------------------------------------------- */
+/* ---- a chain, and what became of it ---- */
 
 static struct report {
     const char *why;

@@ -52,8 +52,7 @@ static struct buffer zeros(size_t size)
     return out;
 }
 
-/* ---- made by the libraries, not by us
- * ------------------------------------------------------------- */
+/* ---- made by the libraries, not by us ---- */
 
 static struct buffer by_zlib(struct span text, int window_bits)
 {
@@ -114,8 +113,7 @@ static struct buffer by_zstd(struct span text, int window_bits)
     return out;
 }
 
-/* ---- undone
- * ----------------------------------------------------------------------------------------- */
+/* ---- undone ---- */
 
 enum cut { WHOLE, BYTES, RANDOM, CUTS };
 static const char *const cuts[] = { "whole", "byte by byte", "cut at random" };
@@ -319,8 +317,7 @@ static void ignores_what_comes_behind(void **state)
     buffer_release(&text);
 }
 
-/* ---- limits
- * ------------------------------------------------------------------------------------------- */
+/* ---- limits ---- */
 
 static void want_whole(const char *field, struct span coded, enum error_kind kind, const char *text)
 {
@@ -452,9 +449,7 @@ static void knows_names(void **state)
     }
 }
 
-/* ---- done
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- done ---- */
 
 static struct buffer encode(enum coding coding, struct span text, enum cut cut, bool flush)
 {

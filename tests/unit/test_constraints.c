@@ -29,7 +29,10 @@ static void reads_lists(void **state)
         { "domains", "bank.example\nGOV\r\n  nhs.uk  # health\n", ERROR_NONE, 3 },
         { "no newline at the end", "a.example\nb.example", ERROR_NONE, 2 },
         { "twice", "a.example\nA.example\n", ERROR_NONE, 1 },
-        { "international", "b\xc3\xbc" "cher.example\n", ERROR_NONE, 1 },
+        { "international",
+          "b\xc3\xbc"
+          "cher.example\n",
+          ERROR_NONE, 1 },
         { "wildcard", "*.bank.example\n", ERROR_SYNTAX, 0 },
         { "address", "10.0.0.1\n", ERROR_SYNTAX, 0 },
         { "two on a line", "a.example b.example\n", ERROR_SYNTAX, 0 },
@@ -70,8 +73,7 @@ static void lists_end_at_their_limits(void **state)
     size = 0;
     for (int i = 0; i < 40; i++)
         size += snprintf(list + size, sizeof list - (size_t)size,
-                         "%03d-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example%s\n", i,
-                         i == 39 ? "" : "");
+                         "%03d-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example%s\n", i, i == 39 ? "" : "");
     constraints = read_list(list);
     constraints_free(&constraints);
     for (int i = 40; i < 44; i++)
@@ -145,11 +147,13 @@ static void excludes_what_is_below(void **state)
 
 static void understands_a_companys(void **state)
 {
-    struct made issuer = make_certificate(&(struct recipe){ .cn = "company",
+    struct made issuer = make_certificate(&(struct recipe){
+        .cn = "company",
         .constraints = "critical,permitted;DNS:.corp.example,permitted;IP:10.0.0.0/255.0.0.0,"
                        "excluded;DNS:hr.corp.example,excluded;IP:10.9.0.0/255.255.0.0" });
     struct made plain = make_certificate(&(struct recipe){ .cn = "company" });
-    struct made named = make_certificate(&(struct recipe){ .cn = "company",
+    struct made named = make_certificate(&(struct recipe){
+        .cn = "company",
         .other = "2.5.29.30=critical,DER:30:0F:A0:0D:30:0B:A4:09:30:07:31:05:30:03:06:01:2A" });
     struct constraints *constraints = NULL;
     struct made odd;
@@ -173,12 +177,14 @@ static void understands_a_companys(void **state)
     constraints_free(&constraints);
 
     // What RFC 5280 forbids: a minimum of 1.
-    odd = make_certificate(&(struct recipe){ .cn = "odd",
+    odd = make_certificate(&(struct recipe){
+        .cn = "odd",
         .other = "2.5.29.30=critical,DER:30:0E:A1:0C:30:0A:82:05:61:2E:62:2E:63:80:01:01" });
     assert_int_equal(constraints_of(&constraints, odd.certificate, NULL), ERROR_UNSUPPORTED);
     free_made(&odd);
     // Something said of subjects.
-    odd = make_certificate(&(struct recipe){ .cn = "odd",
+    odd = make_certificate(&(struct recipe){
+        .cn = "odd",
         .other = "2.5.29.30=critical,DER:30:18:A0:16:30:14:A4:12:30:10:31:0E:30:0C:06:03:55:04:0A:"
                  "0C:05:43:6F:72:70:31" });
     assert_int_equal(constraints_of(&constraints, odd.certificate, NULL), ERROR_NONE);

@@ -284,8 +284,7 @@ static void a_successor_takes_the_name_over(void **state)
     (void)state;
     assert_int_equal(stat(test.path, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0660);
-    assert_int_equal(control_open(&next, test.loop, test.path, &events, &test, &error),
-                     ERROR_NONE);
+    assert_int_equal(control_open(&next, test.loop, test.path, &events, &test, &error), ERROR_NONE);
     control_free(&test.control);
     assert_int_equal(stat(test.path, &about), 0); // no longer the first one's to take away
     fd = connect_to(test.path);

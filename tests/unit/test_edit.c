@@ -111,7 +111,11 @@ static const struct {
     { "the front", "/^/<script><\\/script>/", "<html>", "<script></script><html>" },
     { "between all", "/x*/-/g", "a\xc3\xa4x", "-a-\xc3\xa4--" },
     { "characters of many bytes", "/<.>/!/", "<\xc3\xa4>", "!" },
-    { "bytes that are no characters", "/b/x/", "\xff\xfe" "ab", "\xff\xfe" "ax" },
+    { "bytes that are no characters", "/b/x/",
+      "\xff\xfe"
+      "ab",
+      "\xff\xfe"
+      "ax" },
     { "a text that is in the way", "/\\{\"ad\":\\{[^\\n]+?\\}\\},?//g",
       "[{\"ad\":{\"a\":1}},{\"b\":2}]", "[{\"b\":2}]" },
     { "an expression that does not compile", "/a(/b/", "a(", NULL },
@@ -122,13 +126,13 @@ static const struct {
 static void texts_are_replaced(void **state)
 {
     for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
-        struct directive edit = { .kind = DIRECTIVE_REPLACE, .rule = 1,
+        struct directive edit = { .kind = DIRECTIVE_REPLACE,
+                                  .rule = 1,
                                   .value = span_text(replacements[i].value) };
         struct buffer out = { 0 };
         const char *want = replacements[i].want;
         rule_number costly = 9;
-        bool changed =
-            edit_body(*state, &edit, 1, span_text(replacements[i].body), &out, &costly);
+        bool changed = edit_body(*state, &edit, 1, span_text(replacements[i].body), &out, &costly);
 
         if (changed != (want != NULL) || costly != 0 ||
             !span_equal(buffer_span(&out), span_text(want ? want : "")))

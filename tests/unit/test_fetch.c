@@ -61,8 +61,7 @@ static void note(const char *format, ...)
     va_end(arguments);
 }
 
-/* ---- the origin -------------------------------------------------------------------------------
- */
+/* ---- the origin ---- */
 
 static void hang_up(struct connection *connection)
 {
@@ -153,8 +152,7 @@ static void let_go(const char *text)
     fail_msg("nobody waits");
 }
 
-/* ---- the fetcher's owner
- * -------------------------------------------------------------------------- */
+/* ---- the fetcher's owner ---- */
 
 static void maybe_cancel(struct subject *subject, const char *event)
 {
@@ -337,8 +335,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- the walk
- * ------------------------------------------------------------------------------------------ */
+/* ---- the walk ---- */
 
 static const char *answer_walk(const char *target, bool *holds, bool *closes)
 {
@@ -410,8 +407,7 @@ static void hosts_have_lines_of_their_own(void **state)
     assert_non_null(strstr(scene.trace, "a:done b:started "));
 }
 
-/* ---- cancels
- * ---------------------------------------------------------------------------------------------- */
+/* ---- cancels ---- */
 
 static const char *answer_any(const char *target, bool *holds, bool *closes)
 {
@@ -487,9 +483,7 @@ static void paused_and_resumed(void **state)
     assert_non_null(strstr(scene.trace, "a:two a:done "));
 }
 
-/* ---- ends
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- ends ---- */
 
 static char long_field[300 * 1024];
 

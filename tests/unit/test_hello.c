@@ -63,16 +63,20 @@ static const struct {
     enum error_kind kind;
     const char *server_name;
 } cases[] = {
-    { "a plain one", "160301 (2 01" START CIPHERS PLAIN "(2" NAME("'www.Example.ORG'") VERSIONS "))"
-      ")", HELLO_WHOLE, ERROR_NONE, "www.example.org" },
+    { "a plain one",
+      "160301 (2 01" START CIPHERS PLAIN "(2" NAME("'www.Example.ORG'") VERSIONS "))"
+                                                                                 ")",
+      HELLO_WHOLE, ERROR_NONE, "www.example.org" },
     { "last dot", "160301 (2 01" START CIPHERS PLAIN "(2" NAME("'a.example.'") ")))", HELLO_WHOLE,
       ERROR_NONE, "a.example" },
     { "no extensions", "160301 (2 01" START CIPHERS PLAIN "))", HELLO_WHOLE, ERROR_NONE, "" },
     { "empty extensions", "160301 (2 01" START CIPHERS PLAIN "(2)))", HELLO_WHOLE, ERROR_NONE, "" },
     { "underscore", "160301 (2 01" START CIPHERS PLAIN "(2" NAME("'a_b.example'") ")))",
       HELLO_WHOLE, ERROR_NONE, "a_b.example" },
-    { "bytes behind in a record of their own", "160301 (2 01" START CIPHERS PLAIN "))"
-      "140303 000101", HELLO_WHOLE, ERROR_NONE, "" },
+    { "bytes behind in a record of their own",
+      "160301 (2 01" START CIPHERS PLAIN "))"
+      "140303 000101",
+      HELLO_WHOLE, ERROR_NONE, "" },
     { "NUL in the name", "160301 (2 01" START CIPHERS PLAIN "(2" NAME("'a' 00 'b'") ")))",
       HELLO_BROKEN, ERROR_SYNTAX, "" },
     { "newline in the name", "160301 (2 01" START CIPHERS PLAIN "(2" NAME("'a' 0a 'b'") ")))",
@@ -163,7 +167,8 @@ static void reads_hellos_however_they_are_cut(void **state)
             whole.size = whole.depth = 0;
             write_pieces(&whole, cases[i].record);
             if (r > 0) { // only what ends with its record can be cut into others
-                if (cases[i].want != HELLO_WHOLE || whole.at[3] * 256u + whole.at[4] + 5u != whole.size)
+                if (cases[i].want != HELLO_WHOLE ||
+                    whole.at[3] * 256u + whole.at[4] + 5u != whole.size)
                     continue;
                 cut_records(&cut, &whole, records[r]);
                 bytes = &cut;
@@ -191,16 +196,27 @@ static void knows_the_first_bytes(void **state)
         const char *bytes;
         enum hello_kind want;
     } rows[] = {
-        { "", HELLO_KIND_MORE },       { "\x16", HELLO_KIND_TLS },
-        { "\x16\x03\x01", HELLO_KIND_TLS }, { "\x17", HELLO_KIND_OTHER },
-        { "\x80\x2e\x01", HELLO_KIND_OTHER }, { "G", HELLO_KIND_MORE },
-        { "GET", HELLO_KIND_MORE },    { "GET ", HELLO_KIND_HTTP },
-        { "GET / HTTP/1.1", HELLO_KIND_HTTP }, { "GETT", HELLO_KIND_OTHER },
-        { "get /", HELLO_KIND_OTHER }, { "S", HELLO_KIND_MORE },
-        { "SSH-2.0-x", HELLO_KIND_OTHER }, { "SEARCH /", HELLO_KIND_HTTP },
-        { "EHLO me", HELLO_KIND_OTHER }, { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r", HELLO_KIND_MORE },
-        { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HELLO_KIND_HTTP }, { "\r\nGET", HELLO_KIND_OTHER },
-        { "\x13" "BitTorrent", HELLO_KIND_OTHER },
+        { "", HELLO_KIND_MORE },
+        { "\x16", HELLO_KIND_TLS },
+        { "\x16\x03\x01", HELLO_KIND_TLS },
+        { "\x17", HELLO_KIND_OTHER },
+        { "\x80\x2e\x01", HELLO_KIND_OTHER },
+        { "G", HELLO_KIND_MORE },
+        { "GET", HELLO_KIND_MORE },
+        { "GET ", HELLO_KIND_HTTP },
+        { "GET / HTTP/1.1", HELLO_KIND_HTTP },
+        { "GETT", HELLO_KIND_OTHER },
+        { "get /", HELLO_KIND_OTHER },
+        { "S", HELLO_KIND_MORE },
+        { "SSH-2.0-x", HELLO_KIND_OTHER },
+        { "SEARCH /", HELLO_KIND_HTTP },
+        { "EHLO me", HELLO_KIND_OTHER },
+        { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r", HELLO_KIND_MORE },
+        { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HELLO_KIND_HTTP },
+        { "\r\nGET", HELLO_KIND_OTHER },
+        { "\x13"
+          "BitTorrent",
+          HELLO_KIND_OTHER },
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -232,22 +248,31 @@ static void one_program_is_one_family(void **state)
     } rows[] = {
         { "another host", HELLO(PROGRAM, NAME("'b.example'") REST ALPN), true },
         { "no host", HELLO(PROGRAM, REST ALPN), true },
-        { "another order of extensions", HELLO(PROGRAM, ALPN "ff01 (2 00)" VERSIONS GROUPS SIGNATURES
-          NAME("'a.example'")), true },
-        { "GREASE everywhere", HELLO("3a3a" PROGRAM, "fafa (2)" NAME("'a.example'") ALPN
-          "000d (2(2 0403 0804)) 000a (2(2 1a1a 001d 0017)) 002b (2(1 2a2a 0304 0303)) ff01 (2 00)"
-          "0a0a (2 00)"), true },
-        { "padded and resumed", HELLO(PROGRAM, NAME("'a.example'") REST ALPN "0015 (2 000000)"
-          "0029 (2 00)"), true },
+        { "another order of extensions",
+          HELLO(PROGRAM, ALPN "ff01 (2 00)" VERSIONS GROUPS SIGNATURES NAME("'a.example'")), true },
+        { "GREASE everywhere",
+          HELLO("3a3a" PROGRAM,
+                "fafa (2)" NAME("'a.example'") ALPN "000d (2(2 0403 0804)) 000a (2(2 1a1a 001d "
+                                                    "0017)) 002b (2(1 2a2a 0304 0303)) ff01 (2 00)"
+                                                    "0a0a (2 00)"),
+          true },
+        { "padded and resumed",
+          HELLO(PROGRAM, NAME("'a.example'") REST ALPN "0015 (2 000000)"
+                                                       "0029 (2 00)"),
+          true },
         { "other protocols", HELLO(PROGRAM, NAME("'a.example'") REST "0010 (2(2 (1 'http/1.1')))"),
           true },
         { "other ciphers", HELLO("1301 1302", NAME("'a.example'") REST ALPN), false },
-        { "ciphers in another order", HELLO("1302 1301 c02b", NAME("'a.example'") REST ALPN), false },
+        { "ciphers in another order", HELLO("1302 1301 c02b", NAME("'a.example'") REST ALPN),
+          false },
         { "one extension more", HELLO(PROGRAM, NAME("'a.example'") REST ALPN "0017 (2)"), false },
-        { "other signatures", HELLO(PROGRAM, NAME("'a.example'") "000d (2(2 0804 0403))" GROUPS
-          VERSIONS "ff01 (2 00)" ALPN), false },
-        { "TLS 1.2 only", HELLO(PROGRAM, NAME("'a.example'") SIGNATURES GROUPS
-          "002b (2(1 0303)) ff01 (2 00)" ALPN), false },
+        { "other signatures",
+          HELLO(PROGRAM,
+                NAME("'a.example'") "000d (2(2 0804 0403))" GROUPS VERSIONS "ff01 (2 00)" ALPN),
+          false },
+        { "TLS 1.2 only",
+          HELLO(PROGRAM, NAME("'a.example'") SIGNATURES GROUPS "002b (2(1 0303)) ff01 (2 00)" ALPN),
+          false },
     };
     struct hello_collector first, other;
     struct hello base = read_one(HELLO(PROGRAM, NAME("'a.example'") REST ALPN), &first);
@@ -308,11 +333,13 @@ static void a_hello_ends_at_the_limit(void **state)
 
     padded(&writer, HELLO_LIMIT_BYTES + 1);
     hello_collector_init(&collector);
-    assert_int_equal(hello_feed(&collector, span_of((char *)writer.at, HELLO_LIMIT_BYTES - 1),
-                                &error), HELLO_MORE);
+    assert_int_equal(
+        hello_feed(&collector, span_of((char *)writer.at, HELLO_LIMIT_BYTES - 1), &error),
+        HELLO_MORE);
     assert_int_equal(hello_room(&collector), 1);
-    assert_int_equal(hello_feed(&collector, span_of((char *)writer.at + HELLO_LIMIT_BYTES - 1, 1),
-                                &error), HELLO_BROKEN);
+    assert_int_equal(
+        hello_feed(&collector, span_of((char *)writer.at + HELLO_LIMIT_BYTES - 1, 1), &error),
+        HELLO_BROKEN);
     assert_int_equal(error.kind, ERROR_LIMIT);
     assert_int_equal(hello_feed(&collector, SPAN("x"), &error), HELLO_BROKEN);
     hello_collector_done(&collector);

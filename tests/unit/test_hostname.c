@@ -56,7 +56,9 @@ static void reads_what_was_asked_for(void **state)
         { SPAN("A.Example."), HOSTNAME_NAME, "a.example" },
         { SPAN("localhost"), HOSTNAME_NAME, "localhost" },
         { SPAN("a_b.c"), HOSTNAME_NAME, "a_b.c" },
-        { SPAN("b\xc3\xbc" "cher.example"), HOSTNAME_NAME, "xn--bcher-kva.example" },
+        { SPAN("b\xc3\xbc"
+               "cher.example"),
+          HOSTNAME_NAME, "xn--bcher-kva.example" },
         { SPAN("xn--bcher-kva.example"), HOSTNAME_NAME, "xn--bcher-kva.example" },
         { SPAN("fa\xc3\x9f.example"), HOSTNAME_NAME, "xn--fa-hia.example" },
         { SPAN("10.0.0.1"), HOSTNAME_ADDRESS, "10.0.0.1" },

@@ -442,7 +442,7 @@ static void responses_are_told_alike_however_cut(void **state)
     CHECK_ROWS(connect_responses, SIDE_OUTGOING, METHOD_CONNECT);
 }
 
-/* ---- limits: the last that is taken, and one more ------------------------------------------ */
+/* ---- limits: the last that is taken, and one more ---- */
 
 /* Reads `head`, `size` times 'a', `tail`. */
 static void check_limit(enum phases_side side, const char *head, size_t size, const char *tail,
@@ -544,7 +544,7 @@ static void heads_have_limits(void **state)
                 "limit:431");
 }
 
-/* ---- the owner's side ---------------------------------------------------------------------- */
+/* ---- the owner's side ---- */
 
 static void classes_follow_the_grammar(void **state)
 {
@@ -671,7 +671,7 @@ static void phases_follow_the_road(void **state)
         assert_true(strlen(phase_name((enum phase)i)) > 0);
 }
 
-/* ---- writing ------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void requests_are_written_anew(void **state)
 {

@@ -14,7 +14,7 @@
 #include "../http1_trace.h"
 #include "http/target.h"
 
-/* ---- as much JSON as the kit has ------------------------------------------------------------ */
+/* ---- as much JSON as the kit has ---- */
 
 static struct span skip_space(struct span text)
 {
@@ -149,7 +149,7 @@ static bool read_kit(struct buffer *out)
     return true;
 }
 
-/* ---- requests ------------------------------------------------------------------------------ */
+/* ---- requests ---- */
 
 struct outcome {
     struct trace trace;
@@ -201,7 +201,7 @@ static bool is_policy(struct span id, struct span expect)
     return span_starts(id, SPAN("\"ssrf/")) || array_has(expect, "local");
 }
 
-/* ---- responses ----------------------------------------------------------------------------- */
+/* ---- responses ---- */
 
 /* "abort", or "deliver:" with the body: as the kit says it of a proxy that passes all on. */
 static void check_response(struct span id, struct span bytes, struct span object, size_t piece)

@@ -46,7 +46,8 @@ static void answer(size_t index)
     size_t size;
 
     assert_int_equal(signer_answer(&signer, &limit, buffer_span(&queue.packets[index]), now, 0,
-                                   reply, &size, &why, &error), ERROR_NONE);
+                                   reply, &size, &why, &error),
+                     ERROR_NONE);
     assert_int_equal(leaf_cache_answer(cache, span_of(reply, size), &error), ERROR_NONE);
 }
 
@@ -101,11 +102,14 @@ static void end(void)
 
 /* ---- names ---- */
 
-#define TEN(n) "DNS:h" n "0.e.example,DNS:h" n "1.e.example,DNS:h" n "2.e.example,DNS:h" n \
-    "3.e.example,DNS:h" n "4.e.example,DNS:h" n "5.e.example,DNS:h" n "6.e.example,DNS:h" n \
+#define TEN(n)                                                                                     \
+    "DNS:h" n "0.e.example,DNS:h" n "1.e.example,DNS:h" n "2.e.example,DNS:h" n                    \
+    "3.e.example,DNS:h" n "4.e.example,DNS:h" n "5.e.example,DNS:h" n "6.e.example,DNS:h" n        \
     "7.e.example,DNS:h" n "8.e.example,DNS:h" n "9.e.example"
-#define HUNDRED TEN("0") "," TEN("1") "," TEN("2") "," TEN("3") "," TEN("4") "," TEN("5") "," \
-    TEN("6") "," TEN("7") "," TEN("8") "," TEN("9")
+#define HUNDRED                                                                                    \
+    TEN("0")                                                                                       \
+    "," TEN("1") "," TEN("2") "," TEN("3") "," TEN("4") "," TEN("5") "," TEN("6") "," TEN(         \
+        "7") "," TEN("8") "," TEN("9")
 
 static void collects_names(void **state)
 {
@@ -121,19 +125,27 @@ static void collects_names(void **state)
         { "covered by a wildcard", "w.a.example", "DNS:*.a.example", "*.a.example", 0 },
         { "not covered", "c.example", "DNS:a.example,DNS:b.example",
           "a.example b.example c.example", 0 },
-        { "addresses too", "a.example", "DNS:a.example,IP:127.0.0.1,IP:::1", "a.example @4 @16", 0 },
+        { "addresses too", "a.example", "DNS:a.example,IP:127.0.0.1,IP:::1", "a.example @4 @16",
+          0 },
         { "address covered", "127.0.0.1", "IP:127.0.0.1", "@4", 0 },
         { "address as a name", "127.0.0.1", "DNS:127.0.0.1", "127.0.0.1 @4", 0 },
         { "twice, and in upper case", "a.example", "DNS:A.example,DNS:a.EXAMPLE", "a.example", 0 },
         { "other kinds", "a.example", "email:x@a.example,URI:https://a.example/,DNS:a.example",
           "a.example", 0 },
-        { "odd ones left out", "a.example", "DNS:*,DNS:*.example,DNS:*.co.uk,DNS:a*.b.example,"
-          "DNS:a b.example,DNS:.a.example,DNS:a..b", "a.example", 0 },
-        { "excluded ones left out", "a.example", "DNS:www.bank.example,DNS:*.example.org,"
-          "DNS:bank.example", "*.example.org a.example", 0 },
+        { "odd ones left out", "a.example",
+          "DNS:*,DNS:*.example,DNS:*.co.uk,DNS:a*.b.example,"
+          "DNS:a b.example,DNS:.a.example,DNS:a..b",
+          "a.example", 0 },
+        { "excluded ones left out", "a.example",
+          "DNS:www.bank.example,DNS:*.example.org,"
+          "DNS:bank.example",
+          "*.example.org a.example", 0 },
         { "excluded", "www.bank.example", NULL, NULL, ERROR_FORBIDDEN },
         { "no host", "a b", NULL, NULL, ERROR_SYNTAX },
-        { "international", "b\xc3\xbc" "cher.example", NULL, "xn--bcher-kva.example", 0 },
+        { "international",
+          "b\xc3\xbc"
+          "cher.example",
+          NULL, "xn--bcher-kva.example", 0 },
     };
     struct constraints *constraints = NULL;
     (void)state;
@@ -148,16 +160,16 @@ static void collects_names(void **state)
         enum error_kind kind;
 
         if (rows[i].origin)
-            origin = make_certificate(&(struct recipe){ .cn = "cn.example",
-                                                        .names = rows[i].origin });
+            origin =
+                make_certificate(&(struct recipe){ .cn = "cn.example", .names = rows[i].origin });
         kind = leaf_names_collect(&names, constraints, span_text(rows[i].host), origin.certificate,
                                   &error);
         for (size_t k = 0; !kind && k < names.count; k++)
             size += (size_t)(names.names[k].kind == HOSTNAME_NAME
-                ? snprintf(text + size, sizeof text - size, "%s%.*s", k ? " " : "",
-                           SPAN_PRINT(names.names[k].bytes))
-                : snprintf(text + size, sizeof text - size, "%s@%zu", k ? " " : "",
-                           names.names[k].bytes.size));
+                                 ? snprintf(text + size, sizeof text - size, "%s%.*s", k ? " " : "",
+                                            SPAN_PRINT(names.names[k].bytes))
+                                 : snprintf(text + size, sizeof text - size, "%s@%zu", k ? " " : "",
+                                            names.names[k].bytes.size));
         if (kind != rows[i].kind || (!kind && strcmp(text, rows[i].want) != 0))
             fail_msg("%s: \"%s\" %s", rows[i].name, text, error.text);
         free_made(&origin);
@@ -168,8 +180,9 @@ static void collects_names(void **state)
 static void raw_names_are_left_out(void **state)
 {
     // dNSNames with a NUL, a newline, UTF-8, a good one, and one of 300 bytes.
-    static const char head[] = "2.5.29.17=DER:30:82:01:46:82:03:61:00:62:82:03:61:0A:62:82:04:C3:BC:"
-                               "2E:61:82:04:6F:2E:6F:6B:82:82:01:2C";
+    static const char head[] =
+        "2.5.29.17=DER:30:82:01:46:82:03:61:00:62:82:03:61:0A:62:82:04:C3:BC:"
+        "2E:61:82:04:6F:2E:6F:6B:82:82:01:2C";
     char text[sizeof head + 3 * 300 + 1];
     struct leaf_names names;
     struct made origin;
@@ -190,28 +203,31 @@ static void raw_names_are_left_out(void **state)
 static void names_end_at_their_limit(void **state)
 {
     struct made hundred = make_certificate(&(struct recipe){ .cn = "x", .names = HUNDRED });
-    struct made more = make_certificate(&(struct recipe){ .cn = "x",
-                                                          .names = HUNDRED ",DNS:late.e.example" });
+    struct made more =
+        make_certificate(&(struct recipe){ .cn = "x", .names = HUNDRED ",DNS:late.e.example" });
     static struct leaf_names names;
     char *text = malloc(60 * 260);
     size_t size = 0;
     struct made long_ones;
     (void)state;
 
-    assert_int_equal(leaf_names_collect(&names, NULL, SPAN("h00.e.example"), hundred.certificate,
-                                        NULL), ERROR_NONE);
+    assert_int_equal(
+        leaf_names_collect(&names, NULL, SPAN("h00.e.example"), hundred.certificate, NULL),
+        ERROR_NONE);
     assert_int_equal(names.count, SIGN_NAMES);
     // What was asked for is always there.
-    assert_int_equal(leaf_names_collect(&names, NULL, SPAN("late.e.example"), more.certificate,
-                                        NULL), ERROR_NONE);
+    assert_int_equal(
+        leaf_names_collect(&names, NULL, SPAN("late.e.example"), more.certificate, NULL),
+        ERROR_NONE);
     assert_int_equal(names.count, 1);
     assert_true(span_equal(names.names[0].bytes, SPAN("late.e.example")));
     for (int i = 0; i < 60; i++)
-        size += (size_t)snprintf(text + size, 260, "%sDNS:h%02d.%0*d.%0*d.%0*d.example", i ? "," : "",
-                                 i, 60, 0, 60, 0, 60, 0);
+        size += (size_t)snprintf(text + size, 260, "%sDNS:h%02d.%0*d.%0*d.%0*d.example",
+                                 i ? "," : "", i, 60, 0, 60, 0, 60, 0);
     long_ones = make_certificate(&(struct recipe){ .cn = "x", .names = text });
-    assert_int_equal(leaf_names_collect(&names, NULL, SPAN("a.example"), long_ones.certificate,
-                                        NULL), ERROR_NONE);
+    assert_int_equal(
+        leaf_names_collect(&names, NULL, SPAN("a.example"), long_ones.certificate, NULL),
+        ERROR_NONE);
     assert_true(names.count > 30 && names.count < 60);
     assert_true(span_equal(names.names[names.count - 1].bytes, SPAN("a.example")));
     free(text);
@@ -254,7 +270,8 @@ static void ask(struct waiter *waiter, const char *host)
 
     waiter->wait = (struct leaf_wait){ .on_leaf = on_leaf, .owner = waiter };
     assert_int_equal(leaf_names_collect(&waiter->names, leaf_cache_constraints(cache),
-                                        span_text(host), NULL, NULL), ERROR_NONE);
+                                        span_text(host), NULL, NULL),
+                     ERROR_NONE);
     waiter->kind = leaf_get(cache, &waiter->wait, &waiter->names, now, &leaf, &error);
     if (leaf)
         waiter->leaf = leaf_ref(leaf);
@@ -376,8 +393,8 @@ static void anothers_leaf_is_not_taken(void **state)
     begin();
     memset(&waiter, 0, sizeof waiter);
     ask(&waiter, "a.example");
-    reply_size = sign_encode_answer(reply, &(struct sign_answer){
-        1, SIGN_DONE, span_of((char *)der, (size_t)size) });
+    reply_size = sign_encode_answer(
+        reply, &(struct sign_answer){ 1, SIGN_DONE, span_of((char *)der, (size_t)size) });
     assert_int_equal(leaf_cache_answer(cache, span_of(reply, reply_size), NULL), ERROR_NONE);
     assert_int_equal(waiter.kind, ERROR_CORRUPT);
     OPENSSL_free(der);
@@ -533,8 +550,8 @@ static SSL_SESSION *visit(SSL_CTX *browser, struct browser_tls *tls, const struc
 {
     struct leaf *leaf = mint(how->host);
     SSL *ssl = SSL_new(browser);
-    SSL *ours = browser_begin(tls, leaf, leaf_cache_key(cache), how->protocol,
-                              span_text(how->host));
+    SSL *ours =
+        browser_begin(tls, leaf, leaf_cache_key(cache), how->protocol, span_text(how->host));
     SSL_SESSION *made = NULL;
     const unsigned char *chosen;
     unsigned size;
@@ -575,16 +592,26 @@ static void browsers_take_them(void **state)
     } rows[] = {
         { "TLS 1.3", { "a.example", TLS1_3_VERSION, { NULL, 0 }, { NULL, 0 }, NULL }, true, "" },
         { "TLS 1.2", { "a.example", TLS1_2_VERSION, { NULL, 0 }, { NULL, 0 }, NULL }, true, "" },
-        { "TLS 1.1", { "a.example", TLS1_1_VERSION, { NULL, 0 }, { NULL, 0 }, "ALL:@SECLEVEL=0" },
-          false, "" },
-        { "CBC only", { "a.example", TLS1_2_VERSION, { NULL, 0 }, { NULL, 0 },
-          "ECDHE-ECDSA-AES128-SHA" }, false, "" },
-        { "h2 where the origin has it", { "a.example", 0, { "h2", 2 }, { "\2h2\10http/1.1", 12 },
-          NULL }, true, "h2" },
-        { "http/1.1 where it has not", { "a.example", 0, { "http/1.1", 8 },
-          { "\2h2\10http/1.1", 12 }, NULL }, true, "http/1.1" },
-        { "no protocol chosen", { "a.example", 0, { NULL, 0 }, { "\2h2\10http/1.1", 12 }, NULL },
-          true, "" },
+        { "TLS 1.1",
+          { "a.example", TLS1_1_VERSION, { NULL, 0 }, { NULL, 0 }, "ALL:@SECLEVEL=0" },
+          false,
+          "" },
+        { "CBC only",
+          { "a.example", TLS1_2_VERSION, { NULL, 0 }, { NULL, 0 }, "ECDHE-ECDSA-AES128-SHA" },
+          false,
+          "" },
+        { "h2 where the origin has it",
+          { "a.example", 0, { "h2", 2 }, { "\2h2\10http/1.1", 12 }, NULL },
+          true,
+          "h2" },
+        { "http/1.1 where it has not",
+          { "a.example", 0, { "http/1.1", 8 }, { "\2h2\10http/1.1", 12 }, NULL },
+          true,
+          "http/1.1" },
+        { "no protocol chosen",
+          { "a.example", 0, { NULL, 0 }, { "\2h2\10http/1.1", 12 }, NULL },
+          true,
+          "" },
         { "not offered", { "a.example", 0, { "h2", 2 }, { "\10http/1.1", 9 }, NULL }, true, "" },
     };
     SSL_CTX *browser = new_browser();

@@ -82,7 +82,8 @@ static void a_reload_that_fails_changes_nothing(void **state)
         enum error_kind want;
     } cases[] = {
         { "no address", "nowhere", 1, ERROR_CONFIG },
-        { "too long", "1111111111111111111111111111111111111111111111111111111111111", 1, ERROR_CONFIG },
+        { "too long", "1111111111111111111111111111111111111111111111111111111111111", 1,
+          ERROR_CONFIG },
         { "not ours", "192.0.2.1", 8119, ERROR_ADDRESS },
     };
     struct listeners none = { .count = 0 }, first, second;

@@ -40,7 +40,8 @@ static void lines_are_taken_or_passed_over(void **state)
         if (lists.count != cases[i].want)
             fail_msg("%s: %zu lists", cases[i].name, lists.count);
     }
-    lists_parse(&lists, SPAN("key\na\x1b\t/x\ttrusted\t1\t2\t3\t4\t5\nb\t/x\tuntrusted\t1\t20\t3\t4\t5"));
+    lists_parse(&lists,
+                SPAN("key\na\x1b\t/x\ttrusted\t1\t2\t3\t4\t5\nb\t/x\tuntrusted\t1\t20\t3\t4\t5"));
     assert_int_equal(lists.count, 2);
     assert_int_equal(lists.rules, 22);
     assert_string_equal(lists.items[0].name, "a?");
@@ -78,8 +79,8 @@ static void files_are_looked_at(void **state)
     lists_read(&lists, directory);
     assert_int_equal(lists.count + lists.compiled_ms, 0);
     snprintf(path, sizeof path, "%s/rules.txt", directory);
-    snprintf(text, sizeof text, "key\na\t%s\tt\t1\t1\t1\t1\t1\nb\t%s/none\tt\t1\t1\t1\t1\t1\n", path,
-             directory);
+    snprintf(text, sizeof text, "key\na\t%s\tt\t1\t1\t1\t1\t1\nb\t%s/none\tt\t1\t1\t1\t1\t1\n",
+             path, directory);
     assert_int_equal(keep_write(path, span_text(text), NULL), ERROR_NONE);
     lists_read(&lists, directory);
     assert_int_equal(lists.count, 2);

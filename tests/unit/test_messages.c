@@ -96,9 +96,9 @@ static void bad_packets_are_refused(void **state)
     static const struct {
         const char *name;
         enum message_type type;
-        size_t cut, add;          // at the end
-        size_t at;                // a byte to change
-        unsigned char by;         // added to it
+        size_t cut, add;  // at the end
+        size_t at;        // a byte to change
+        unsigned char by; // added to it
         size_t fds;
         enum error_kind want;
     } cases[] = {
@@ -216,7 +216,8 @@ static void refused_packets_leak_no_descriptor(void **state)
     memset(&control, 0, sizeof control); // standard input, again and again
     assert_int_equal(message_channel(channel, &error), ERROR_NONE);
     for (int fds = 1; fds <= 4; fds++) {
-        control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+        control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+                                           .cmsg_type = SCM_RIGHTS,
                                            .cmsg_len = CMSG_LEN((size_t)fds * sizeof(int)) };
         header.msg_controllen = CMSG_SPACE((size_t)fds * sizeof(int));
         assert_int_equal(sendmsg(channel[0], &header, 0), 4);

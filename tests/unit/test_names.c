@@ -117,8 +117,14 @@ static bool says(const struct watcher *watcher, const char *resolv_conf)
 
 /* ---- ways in which a file changes ---- */
 
-static void prepare_file(struct watcher *watcher) { put(watcher, "resolv.conf", "old"); }
-static void prepare_nothing(struct watcher *watcher) { (void)watcher; }
+static void prepare_file(struct watcher *watcher)
+{
+    put(watcher, "resolv.conf", "old");
+}
+static void prepare_nothing(struct watcher *watcher)
+{
+    (void)watcher;
+}
 static void prepare_link(struct watcher *watcher)
 {
     make_dir(watcher, "run");
@@ -153,7 +159,10 @@ static void prepare_dangling(struct watcher *watcher)
     link_to(watcher, "later/deep/stub.conf", "resolv.conf");
 }
 
-static void write_in_place(struct watcher *watcher) { put(watcher, "resolv.conf", "new"); }
+static void write_in_place(struct watcher *watcher)
+{
+    put(watcher, "resolv.conf", "new");
+}
 static void rename_over(struct watcher *watcher)
 {
     put(watcher, "resolv.new", "new");
@@ -164,7 +173,10 @@ static void rename_target(struct watcher *watcher)
     put(watcher, "run/stub.new", "new");
     move(watcher, "run/stub.new", "run/stub.conf");
 }
-static void write_target(struct watcher *watcher) { put(watcher, "run/stub.conf", "new"); }
+static void write_target(struct watcher *watcher)
+{
+    put(watcher, "run/stub.conf", "new");
+}
 static void turn_link(struct watcher *watcher)
 {
     put(watcher, "run/other.conf", "new");
@@ -235,8 +247,10 @@ static void every_kind_of_change_is_told_soon(void **state)
         begin(&watcher);
         cases[i].prepare(&watcher);
         watch_now(&watcher, "resolv.conf");
-        if (!says(&watcher, cases[i].prepare == prepare_nothing ||
-                                    cases[i].prepare == prepare_dangling ? "" : "old"))
+        if (!says(&watcher,
+                  cases[i].prepare == prepare_nothing || cases[i].prepare == prepare_dangling
+                      ? ""
+                      : "old"))
             fail_msg("%s: at the beginning", cases[i].name);
         cases[i].change(&watcher);
         if (!is_told(&watcher, 900) || !says(&watcher, "new"))
@@ -404,8 +418,8 @@ static void relative_paths_begin_here(void **state)
     assert_non_null(getcwd(here, sizeof here));
     assert_int_equal(chdir(watcher.directory), 0);
     put(&watcher, "resolv.conf", "old");
-    watcher.names = names_new(watcher.loop, SPAN("resolv.conf"), SPAN("./x/../hosts"), on_changed,
-                              &watcher);
+    watcher.names =
+        names_new(watcher.loop, SPAN("resolv.conf"), SPAN("./x/../hosts"), on_changed, &watcher);
     assert_int_equal(chdir(here), 0);
     assert_true(says(&watcher, "old"));
     write_in_place(&watcher);

@@ -30,10 +30,15 @@ static int set_up(void **state)
     (void)state;
 
     root = make_certificate(&(struct recipe)ROOT_RECIPE("test root"));
-    authority = make_certificate(&(struct recipe){ .cn = "test CA", .issuer = &root,
-        .basic = "critical,CA:TRUE,pathlen:0", .usage = "critical,keyCertSign,cRLSign" });
-    leaf = make_certificate(&(struct recipe){ .cn = "x", .issuer = &authority, LEAF_USAGE,
-        .names = "DNS:a.test.example,DNS:b.test.example,IP:127.0.0.1" });
+    authority = make_certificate(&(struct recipe){ .cn = "test CA",
+                                                   .issuer = &root,
+                                                   .basic = "critical,CA:TRUE,pathlen:0",
+                                                   .usage = "critical,keyCertSign,cRLSign" });
+    leaf = make_certificate(
+        &(struct recipe){ .cn = "x",
+                          .issuer = &authority,
+                          LEAF_USAGE,
+                          .names = "DNS:a.test.example,DNS:b.test.example,IP:127.0.0.1" });
     pem = pem_of(root.certificate);
     roots = roots_of(buffer_span(&pem));
     buffer_release(&pem);
@@ -52,22 +57,23 @@ static int tear_down(void **state)
 }
 
 static const struct server {
-    int least, most;     // versions; 0: any
-    const char *ciphers; // of TLS 1.2
+    int least, most;      // versions; 0: any
+    const char *ciphers;  // of TLS 1.2
     const char *protocol; // by ALPN
     bool wants_certificate;
     const char *groups;
 } plain = { 0 };
 
-static int choose(SSL *ssl, const unsigned char **out, unsigned char *size,
-                  const unsigned char *in, unsigned in_size, void *argument)
+static int choose(SSL *ssl, const unsigned char **out, unsigned char *size, const unsigned char *in,
+                  unsigned in_size, void *argument)
 {
     const char *protocol = argument;
     (void)ssl;
 
     return SSL_select_next_proto((unsigned char **)out, size, (const unsigned char *)protocol,
                                  (unsigned)strlen(protocol), in, in_size) == OPENSSL_NPN_NEGOTIATED
-               ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+               ? SSL_TLSEXT_ERR_OK
+               : SSL_TLSEXT_ERR_NOACK;
 }
 
 static SSL_CTX *serve(const struct server *server, const struct made *with)
@@ -94,8 +100,9 @@ static SSL_CTX *serve(const struct server *server, const struct made *with)
     return context;
 }
 
-static const struct origin_question question = {
-    .host = { "a.test.example", 14 }, .port = 443, .roots = NULL };
+static const struct origin_question question = { .host = { "a.test.example", 14 },
+                                                 .port = 443,
+                                                 .roots = NULL };
 
 /* One handshake of ours with such a server. Free *ssl. */
 static enum origin_verdict ask(SSL **ssl, SSL_CTX *server, const struct origin_question *asked,
@@ -133,23 +140,36 @@ static void takes_and_refuses_protocols(void **state)
         { "TLS 1.2", { .most = TLS1_2_VERSION }, NULL, ORIGIN_GOOD },
         { "TLS 1.1", { .most = TLS1_1_VERSION }, NULL, ORIGIN_FAILED },
         { "TLS 1.0", { .most = TLS1_VERSION }, NULL, ORIGIN_FAILED },
-        { "CBC", { .most = TLS1_2_VERSION, .ciphers = "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0" }, NULL,
+        { "CBC",
+          { .most = TLS1_2_VERSION, .ciphers = "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0" },
+          NULL,
           ORIGIN_GOOD },
-        { "no encryption", { .most = TLS1_2_VERSION, .ciphers = "eNULL:@SECLEVEL=0" }, NULL,
+        { "no encryption",
+          { .most = TLS1_2_VERSION, .ciphers = "eNULL:@SECLEVEL=0" },
+          NULL,
           ORIGIN_FAILED },
-        { "no certificate", { .most = TLS1_2_VERSION, .ciphers = "aNULL:@SECLEVEL=0" }, NULL,
+        { "no certificate",
+          { .most = TLS1_2_VERSION, .ciphers = "aNULL:@SECLEVEL=0" },
+          NULL,
           ORIGIN_FAILED },
-        { "RSA key exchange", { .most = TLS1_2_VERSION, .ciphers = "kRSA:@SECLEVEL=0" },
-          "RSA:2048", ORIGIN_FAILED },
-        { "DHE", { .most = TLS1_2_VERSION, .ciphers = "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0" },
-          "RSA:2048", ORIGIN_GOOD },
+        { "RSA key exchange",
+          { .most = TLS1_2_VERSION, .ciphers = "kRSA:@SECLEVEL=0" },
+          "RSA:2048",
+          ORIGIN_FAILED },
+        { "DHE",
+          { .most = TLS1_2_VERSION, .ciphers = "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0" },
+          "RSA:2048",
+          ORIGIN_GOOD },
         { "a group that no browser has", { .groups = "X448" }, NULL, ORIGIN_FAILED },
         { "P-521", { .groups = "P-521" }, NULL, ORIGIN_GOOD },
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct made with = make_certificate(&(struct recipe){ .cn = "x", .issuer = &authority,
-            LEAF_USAGE, .names = "DNS:a.test.example", .key = rows[i].key });
+        struct made with = make_certificate(&(struct recipe){ .cn = "x",
+                                                              .issuer = &authority,
+                                                              LEAF_USAGE,
+                                                              .names = "DNS:a.test.example",
+                                                              .key = rows[i].key });
         SSL_CTX *server = serve(&rows[i].server, &with);
         struct error error;
         SSL *ssl;
@@ -195,8 +215,8 @@ static void resumes_good_sessions(void **state)
 
 static void a_session_is_verified_again_in_name_and_date(void **state)
 {
-    struct made brief = make_certificate(&(struct recipe){ .cn = "x", .issuer = &authority,
-        LEAF_USAGE, .names = "DNS:a.test.example" });
+    struct made brief = make_certificate(&(struct recipe){
+        .cn = "x", .issuer = &authority, LEAF_USAGE, .names = "DNS:a.test.example" });
     struct verify verify;
     struct error error;
     (void)state;
@@ -274,8 +294,8 @@ static void tells_who_wants_a_certificate(void **state)
     (void)state;
 
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        SSL_CTX *server = serve(&(struct server){ .most = version, .wants_certificate = true },
-                                &leaf);
+        SSL_CTX *server =
+            serve(&(struct server){ .most = version, .wants_certificate = true }, &leaf);
         SSL *ssl;
 
         assert_int_equal(ask(&ssl, server, &question, NULL, &error), ORIGIN_WANTS_CERTIFICATE);
@@ -339,8 +359,11 @@ static int staple(SSL *ssl, void *argument)
 
 static void staples_decide(void **state)
 {
-    struct made must = make_certificate(&(struct recipe){ .cn = "x", .issuer = &authority,
-        LEAF_USAGE, .names = "DNS:a.test.example", .feature = "status_request" });
+    struct made must = make_certificate(&(struct recipe){ .cn = "x",
+                                                          .issuer = &authority,
+                                                          LEAF_USAGE,
+                                                          .names = "DNS:a.test.example",
+                                                          .feature = "status_request" });
     static const struct {
         bool must;
         int status;
@@ -407,7 +430,8 @@ static void offers_no_more_than_the_browser(void **state)
         bool want;
         int least;
     } rows[] = {
-        { "the same", "ECDHE+AESGCM", "TLS_AES_128_GCM_SHA256", "X25519:P-256", 0, NULL, 0, true, 0 },
+        { "the same", "ECDHE+AESGCM", "TLS_AES_128_GCM_SHA256", "X25519:P-256", 0, NULL, 0, true,
+          0 },
         { "no TLS 1.3", "ECDHE+AESGCM", "", "P-256", TLS1_2_VERSION, NULL, 0, true, 0 },
         { "server has TLS 1.2 alone", "ECDHE+AESGCM", "TLS_AES_128_GCM_SHA256", "X25519:P-256", 0,
           NULL, TLS1_2_VERSION, true, 0 },
@@ -423,8 +447,9 @@ static void offers_no_more_than_the_browser(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         SSL_CTX *browser = SSL_CTX_new(TLS_client_method());
-        SSL_CTX *server = serve(&(struct server){ .most = rows[i].server_most,
-                                                  .ciphers = rows[i].server_ciphers }, &leaf);
+        SSL_CTX *server = serve(
+            &(struct server){ .most = rows[i].server_most, .ciphers = rows[i].server_ciphers },
+            &leaf);
         struct origin_question asked = question;
         struct hello_collector collector, ours;
         struct hello hello;
@@ -502,28 +527,62 @@ static const struct {
     const char *ciphers;
     const char *dh;
 } classes[] = {
-    { .name = "ec256", .want = true }, { .name = "ec384", .want = true }, { .name = "rsa2048", .want = true }, { .name = "rsa4096", .want = true },
-    { .name = "sha384", .want = true }, { .name = "wildcard-one", .want = true }, { .name = "san-100", .want = true },
-    { .name = "ip-san", .want = true, .host = "127.0.0.1" }, { .name = "extra-cert", .want = true }, { .name = "two-intermediates", .want = true },
-    { .name = "empty-subject", .want = true }, { .name = "tls12", .want = true, .most = TLS1_2_VERSION },
+    { .name = "ec256", .want = true },
+    { .name = "ec384", .want = true },
+    { .name = "rsa2048", .want = true },
+    { .name = "rsa4096", .want = true },
+    { .name = "sha384", .want = true },
+    { .name = "wildcard-one", .want = true },
+    { .name = "san-100", .want = true },
+    { .name = "ip-san", .want = true, .host = "127.0.0.1" },
+    { .name = "extra-cert", .want = true },
+    { .name = "two-intermediates", .want = true },
+    { .name = "empty-subject", .want = true },
+    { .name = "tls12", .want = true, .most = TLS1_2_VERSION },
     { .name = "tls13", .want = true, .least = TLS1_3_VERSION },
-    { .name = "expired" }, { .name = "not-yet-valid" }, { .name = "wrong-host" },
-    { .name = "self-signed" }, { .name = "untrusted-root" }, { .name = "root-sent-untrusted" },
-    { .name = "incomplete-chain" }, { .name = "cn-not-in-san" }, { .name = "cn-only" },
-    { .name = "nul-san" }, { .name = "wildcard-two-levels", .host = "a.b.badtls.test" },
-    { .name = "wildcard-star", .host = "wildcard-star.test" }, { .name = "wildcard-partial" },
-    { .name = "ip-in-dns-san", .host = "127.0.0.1" }, { .name = "intermediate-not-ca" }, { .name = "pathlen" },
-    { .name = "name-constraints" }, { .name = "eku-client" }, { .name = "unknown-critical" },
-    { .name = "md5" }, { .name = "sha1" }, { .name = "sha1-intermediate" }, { .name = "rsa1024" },
-    { .name = "p192" }, { .name = "expired-intermediate" }, { .name = "no-san-no-cn" },
-    { .name = "must-staple" }, { .name = "ku-no-sign" }, { .name = "v1-intermediate" },
-    { .name = "bad-signature" }, { .name = "long-chain" },
+    { .name = "expired" },
+    { .name = "not-yet-valid" },
+    { .name = "wrong-host" },
+    { .name = "self-signed" },
+    { .name = "untrusted-root" },
+    { .name = "root-sent-untrusted" },
+    { .name = "incomplete-chain" },
+    { .name = "cn-not-in-san" },
+    { .name = "cn-only" },
+    { .name = "nul-san" },
+    { .name = "wildcard-two-levels", .host = "a.b.badtls.test" },
+    { .name = "wildcard-star", .host = "wildcard-star.test" },
+    { .name = "wildcard-partial" },
+    { .name = "ip-in-dns-san", .host = "127.0.0.1" },
+    { .name = "intermediate-not-ca" },
+    { .name = "pathlen" },
+    { .name = "name-constraints" },
+    { .name = "eku-client" },
+    { .name = "unknown-critical" },
+    { .name = "md5" },
+    { .name = "sha1" },
+    { .name = "sha1-intermediate" },
+    { .name = "rsa1024" },
+    { .name = "p192" },
+    { .name = "expired-intermediate" },
+    { .name = "no-san-no-cn" },
+    { .name = "must-staple" },
+    { .name = "ku-no-sign" },
+    { .name = "v1-intermediate" },
+    { .name = "bad-signature" },
+    { .name = "long-chain" },
     { .name = "tls10", .least = TLS1_VERSION, .most = TLS1_VERSION },
     { .name = "tls11", .least = TLS1_1_VERSION, .most = TLS1_1_VERSION },
     { .name = "null-cipher", .most = TLS1_2_VERSION, .ciphers = "eNULL:@SECLEVEL=0" },
     { .name = "anon-cipher", .most = TLS1_2_VERSION, .ciphers = "aNULL:@SECLEVEL=0" },
-    { .name = "dh1024", .most = TLS1_2_VERSION, .ciphers = "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0", .dh = "dh1024.dh" },
-    { .name = "dh512", .most = TLS1_2_VERSION, .ciphers = "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0", .dh = "dh512.dh" },
+    { .name = "dh1024",
+      .most = TLS1_2_VERSION,
+      .ciphers = "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0",
+      .dh = "dh1024.dh" },
+    { .name = "dh512",
+      .most = TLS1_2_VERSION,
+      .ciphers = "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0",
+      .dh = "dh512.dh" },
 };
 
 static char *read_text(const char *folder, const char *name, const char *suffix, size_t *size)
@@ -543,7 +602,8 @@ static char *read_text(const char *folder, const char *name, const char *suffix,
 static SSL_CTX *serve_class(const char *folder, size_t i)
 {
     SSL_CTX *context = serve(&(struct server){ classes[i].least, classes[i].most,
-                                               classes[i].ciphers, NULL, false, NULL }, NULL);
+                                               classes[i].ciphers, NULL, false, NULL },
+                             NULL);
     char path[4096];
 
     snprintf(path, sizeof path, "%s/tls/%s.chain", folder, classes[i].name);
@@ -584,8 +644,10 @@ static void judges_the_classes_of_the_kit(void **state)
         skip();
     }
     assert_non_null(mkdtemp(folder));
-    snprintf(command, sizeof command, "cp '%s/kits/tlsverify/run.py' %s/ && "
-             "/usr/bin/python3 %s/run.py --make >/dev/null", shared, folder, folder);
+    snprintf(command, sizeof command,
+             "cp '%s/kits/tlsverify/run.py' %s/ && "
+             "/usr/bin/python3 %s/run.py --make >/dev/null",
+             shared, folder, folder);
     assert_int_equal(system(command), 0);
     pem = read_text(folder, "root", ".pem", &size);
     kit_roots = roots_of(span_of(pem, size));
@@ -623,8 +685,8 @@ static enum origin_verdict ask_with_names(size_t count, struct error *error)
     for (size_t i = 0; i < count; i++)
         size += (size_t)snprintf(names + size, 40, "DNS:host-%zu.test.example,", i);
     snprintf(names + size, 40, "DNS:a.test.example");
-    with = make_certificate(&(struct recipe){ .cn = "x", .issuer = &authority, LEAF_USAGE,
-                                              .names = names });
+    with = make_certificate(
+        &(struct recipe){ .cn = "x", .issuer = &authority, LEAF_USAGE, .names = names });
     server = serve(&plain, &with);
     verdict = ask(&ssl, server, &question, NULL, error);
     SSL_free(ssl);

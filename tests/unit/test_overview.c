@@ -23,17 +23,29 @@ static int fill(void **state)
     memset(&overview, 0, sizeof overview);
     overview.now_ms = 1700000000000;
     overview.state = (struct overview_state){
-        .is_known = true, .is_serving = true, .generation = 3, .reloads = 4, .failed_reloads = 2,
-        .restarts = 5, .workers = 2, .ready_workers = 1, .started_ms = 1699999000000,
-        .last_reload_ms = 1699999999001, .reload_problem = "x.conf:1: <b>&\"bad\"",
+        .is_known = true,
+        .is_serving = true,
+        .generation = 3,
+        .reloads = 4,
+        .failed_reloads = 2,
+        .restarts = 5,
+        .workers = 2,
+        .ready_workers = 1,
+        .started_ms = 1699999000000,
+        .last_reload_ms = 1699999999001,
+        .reload_problem = "x.conf:1: <b>&\"bad\"",
     };
     for (size_t i = 0; i < METRICS_COUNT; i++)
         overview.counters[i] = 1000 + i;
     overview.lists.count = 1;
     overview.lists.rules = 8;
-    overview.lists.items[0] = (struct list_figures){ .name = "<i>\"q\\\xc3\xa4", .lines = 10,
-                                                     .rules = 8, .cosmetic = 1, .unsupported = 2,
-                                                     .bad = 3, .changed_ms = 1699996400000 };
+    overview.lists.items[0] = (struct list_figures){ .name = "<i>\"q\\\xc3\xa4",
+                                                     .lines = 10,
+                                                     .rules = 8,
+                                                     .cosmetic = 1,
+                                                     .unsupported = 2,
+                                                     .bad = 3,
+                                                     .changed_ms = 1699996400000 };
     overview.passes = (struct proxy_passes){ passes, 2 };
     overview.state.is_signing = true;
     overview.intercept = INTERCEPT_ENROLLED;
@@ -86,7 +98,8 @@ static void status_as_json(void **state)
     const char *text = text_of(overview_write_json);
 
     (void)state;
-    has(text, "{\"version\":\"" DEJUNK_VERSION "\",\"time\":1700000000.000,\"started\":1699999000.000");
+    has(text,
+        "{\"version\":\"" DEJUNK_VERSION "\",\"time\":1700000000.000,\"started\":1699999000.000");
     has(text, "\"problem\":\"x.conf:1: <b>&\\\"bad\\\"\"");
     has(text, "\"last_reload\":1699999999.001");
     has(text, "{\"name\":\"<i>\\\"q\\\\\\u00c3\\u00a4\",\"lines\":10,\"rules\":8");
@@ -152,7 +165,8 @@ static void metrics_in_their_form(void **state)
     has(text, "dejunk_config_reloads_total{result=\"success\"} 2\n");
     has(text, "dejunk_config_last_reload_successful 0\n");
     has(text, "dejunk_rules{list=\"<i>\\\"q\\\\\xc3\xa4\"} 8\n");
-    has(text, "dejunk_list_last_success_timestamp_seconds{list=\"<i>\\\"q\\\\\xc3\xa4\"} 1699996400\n");
+    has(text,
+        "dejunk_list_last_success_timestamp_seconds{list=\"<i>\\\"q\\\\\xc3\xa4\"} 1699996400\n");
     has(text, "dejunk_pause_seconds 5.000\n");
     has(text, "process_start_time_seconds 1699999000.000\n");
     while (*line) {
@@ -180,9 +194,9 @@ static void metrics_in_their_form(void **state)
 
 static void nothing_is_cut_in_silence(void **state)
 {
-    bool (*const writers[])(struct buffer *, const struct overview *) = {
-        overview_write_text, overview_write_json, exposition_write, write_front
-    };
+    bool (*const writers[])(struct buffer *,
+                            const struct overview *) = { overview_write_text, overview_write_json,
+                                                         exposition_write, write_front };
 
     (void)state;
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) {
@@ -230,12 +244,9 @@ static void durations_and_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(status_as_text),
-        cmocka_unit_test(status_as_json),
-        cmocka_unit_test(whose_https_is_opened),
-        cmocka_unit_test(a_page_that_is_escaped),
-        cmocka_unit_test(metrics_in_their_form),
-        cmocka_unit_test(nothing_is_cut_in_silence),
+        cmocka_unit_test(status_as_text),        cmocka_unit_test(status_as_json),
+        cmocka_unit_test(whose_https_is_opened), cmocka_unit_test(a_page_that_is_escaped),
+        cmocka_unit_test(metrics_in_their_form), cmocka_unit_test(nothing_is_cut_in_silence),
         cmocka_unit_test(durations_and_sizes),
     };
     return cmocka_run_group_tests(tests, fill, NULL);

@@ -38,8 +38,10 @@ static void names_where_it_was_asked_for(void **state)
         snprintf(want, sizeof want, "var proxy = \"PROXY %s\";\n", cases[i].want);
         assert_true(pac_write(&out, span_text(cases[i].host), SPAN("10.0.0.1:1")));
         if (span_find(buffer_span(&out), span_text(want)) == out.size)
-            fail_msg("%s: not %s in %.*s", cases[i].host, cases[i].want, SPAN_PRINT(buffer_span(&out)));
-        assert_true(span_starts(buffer_span(&out), SPAN("function FindProxyForURL(url, host) {\n")));
+            fail_msg("%s: not %s in %.*s", cases[i].host, cases[i].want,
+                     SPAN_PRINT(buffer_span(&out)));
+        assert_true(
+            span_starts(buffer_span(&out), SPAN("function FindProxyForURL(url, host) {\n")));
         assert_true(span_ends(buffer_span(&out), SPAN("return proxy + \"; DIRECT\";\n}\n")));
         buffer_release(&out);
         out.limit_bytes = 500;

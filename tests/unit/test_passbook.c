@@ -57,8 +57,8 @@ static void hosts_and_clients_are_checked(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct passbook *book = passbook_new();
         struct error error;
-        enum error_kind kind = passbook_give(book, span_text(cases[i].host),
-                                             span_text(cases[i].client), 7, &error);
+        enum error_kind kind =
+            passbook_give(book, span_text(cases[i].host), span_text(cases[i].client), 7, &error);
         char want[400], *got = text_of(book);
 
         snprintf(want, sizeof want, HEAD "%send %d\n", cases[i].want ? cases[i].want : "",
@@ -66,8 +66,8 @@ static void hosts_and_clients_are_checked(void **state)
         if ((kind == ERROR_NONE) != (cases[i].want != NULL) || strcmp(got, want) != 0)
             fail_msg("%s, %s: %s", cases[i].host, cases[i].client, got);
         if (cases[i].want) {
-            assert_true(passbook_take_back(book, span_text(cases[i].host),
-                                           span_text(cases[i].client)));
+            assert_true(
+                passbook_take_back(book, span_text(cases[i].host), span_text(cases[i].client)));
             assert_int_equal(passbook_view(book).count, 0);
         }
         free(got);
@@ -135,7 +135,8 @@ static void the_book_has_a_limit(void **state)
         name[0] = 'h';
         assert_int_equal(passbook_give(book, span_text(name),
                                        SPAN("1111:1111:1111:1111:1111:1111:1111:1111"),
-                                       UINT64_MAX - 1, &error), ERROR_NONE);
+                                       UINT64_MAX - 1, &error),
+                         ERROR_NONE);
     }
     assert_int_equal(passbook_give(book, SPAN("more"), SPAN(""), 1, &error), ERROR_LIMIT);
     assert_int_equal(passbook_give(book, span_text(name),
@@ -158,8 +159,7 @@ static void a_text_beyond_the_limit_is_refused(void **state)
 
     (void)state;
     memset(text, '\n', PASSBOOK_TEXT_BYTES + 1);
-    assert_int_equal(passbook_read(book, span_of(text, PASSBOOK_TEXT_BYTES), &error),
-                     ERROR_SYNTAX);
+    assert_int_equal(passbook_read(book, span_of(text, PASSBOOK_TEXT_BYTES), &error), ERROR_SYNTAX);
     assert_int_equal(passbook_read(book, span_of(text, PASSBOOK_TEXT_BYTES + 1), &error),
                      ERROR_LIMIT);
     free(text);

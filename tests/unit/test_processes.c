@@ -19,7 +19,8 @@ static void stat_is_read_by_its_columns(void **state)
     } cases[] = {
         { "good", good, true },
         { "no parenthesis", "42 a S 1 1", false },
-        { "cut short", "42 (a) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 1 8192", false },
+        { "cut short", "42 (a) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 1 8192",
+          false },
         { "nothing", "", false },
         { "two blanks", "42 (a) S  1 42 42 0 -1 4194304 100 0 0 0 1 5 0 0 20 0 1 0 1 8 5", false },
     };

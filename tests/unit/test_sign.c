@@ -10,8 +10,11 @@
 
 static struct sign_request good_request(void)
 {
-    struct sign_request request = { .number = 0x12345678, .lifetime_s = SIGN_LIFETIME_S,
-                                    .usages = SIGN_FOR_SERVERS, .key = { 4 }, .name_count = 2 };
+    struct sign_request request = { .number = 0x12345678,
+                                    .lifetime_s = SIGN_LIFETIME_S,
+                                    .usages = SIGN_FOR_SERVERS,
+                                    .key = { 4 },
+                                    .name_count = 2 };
 
     request.names[0] = (struct sign_name){ HOSTNAME_NAME, SPAN("a.example") };
     request.names[1] = (struct sign_name){ HOSTNAME_ADDRESS, SPAN("\x7f\0\0\1") };
@@ -59,15 +62,14 @@ static void malformed_packets_are_refused_whole(void **state)
         size_t at;
         int value;
     } changes[] = {
-        { 0, 'x' },        // magic
-        { 4, 2 },          // type
-        { 14, 2 },         // is_authority: neither yes nor no
-        { 80, 3 },         // more names than there are
-        { 80, 1 },         // fewer
-        { 80, 101 },       // more than may be
-        { 81, 0 },         // a kind of name
-        { 81, 3 },
-        { 82, 10 },        // its size
+        { 0, 'x' },              // magic
+        { 4, 2 },                // type
+        { 14, 2 },               // is_authority: neither yes nor no
+        { 80, 3 },               // more names than there are
+        { 80, 1 },               // fewer
+        { 80, 101 },             // more than may be
+        { 81, 0 },               // a kind of name
+        { 81, 3 },   { 82, 10 }, // its size
     };
     (void)state;
 
@@ -121,27 +123,54 @@ static void refuses_what_no_worker_needs(void **state)
         { "for nothing", 100, 0, false, 4, ITEM, SIGN_USAGE },
         { "for what is not known", 100, 0x81, false, 4, ITEM, SIGN_USAGE },
         { "compressed point", 100, SIGN_FOR_SERVERS, false, 2, ITEM, SIGN_KEY },
-        { "wildcard", 100, SIGN_FOR_SERVERS, false, 4,
-          { HOSTNAME_NAME, { "*.a.example", 11 } }, SIGN_DONE },
+        { "wildcard",
+          100,
+          SIGN_FOR_SERVERS,
+          false,
+          4,
+          { HOSTNAME_NAME, { "*.a.example", 11 } },
+          SIGN_DONE },
         { "*", 100, SIGN_FOR_SERVERS, false, 4, { HOSTNAME_NAME, { "*", 1 } }, SIGN_NAME },
         { "*.com", 100, SIGN_FOR_SERVERS, false, 4, { HOSTNAME_NAME, { "*.com", 5 } }, SIGN_NAME },
-        { "*.co.uk", 100, SIGN_FOR_SERVERS, false, 4, { HOSTNAME_NAME, { "*.co.uk", 7 } },
+        { "*.co.uk",
+          100,
+          SIGN_FOR_SERVERS,
+          false,
+          4,
+          { HOSTNAME_NAME, { "*.co.uk", 7 } },
           SIGN_NAME },
-        { "upper case", 100, SIGN_FOR_SERVERS, false, 4, { HOSTNAME_NAME, { "A.example", 9 } },
+        { "upper case",
+          100,
+          SIGN_FOR_SERVERS,
+          false,
+          4,
+          { HOSTNAME_NAME, { "A.example", 9 } },
           SIGN_NAME },
         { "NUL", 100, SIGN_FOR_SERVERS, false, 4, { HOSTNAME_NAME, { "a\0b", 3 } }, SIGN_NAME },
         { "newline", 100, SIGN_FOR_SERVERS, false, 4, { HOSTNAME_NAME, { "a\n", 2 } }, SIGN_NAME },
         { "empty", 100, SIGN_FOR_SERVERS, false, 4, { HOSTNAME_NAME, { "", 0 } }, SIGN_NAME },
-        { "IPv6", 100, SIGN_FOR_SERVERS, false, 4,
-          { HOSTNAME_ADDRESS, { "0123456789abcdef", 16 } }, SIGN_DONE },
-        { "address of 5 bytes", 100, SIGN_FOR_SERVERS, false, 4,
-          { HOSTNAME_ADDRESS, { "01234", 5 } }, SIGN_NAME },
+        { "IPv6",
+          100,
+          SIGN_FOR_SERVERS,
+          false,
+          4,
+          { HOSTNAME_ADDRESS, { "0123456789abcdef", 16 } },
+          SIGN_DONE },
+        { "address of 5 bytes",
+          100,
+          SIGN_FOR_SERVERS,
+          false,
+          4,
+          { HOSTNAME_ADDRESS, { "01234", 5 } },
+          SIGN_NAME },
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sign_request request = { .lifetime_s = rows[i].lifetime_s, .usages = rows[i].usages,
+        struct sign_request request = { .lifetime_s = rows[i].lifetime_s,
+                                        .usages = rows[i].usages,
                                         .is_authority = rows[i].is_authority,
-                                        .key = { rows[i].key }, .name_count = 1 };
+                                        .key = { rows[i].key },
+                                        .name_count = 1 };
 
         request.names[0] = rows[i].item;
         if (sign_judge(&request) != rows[i].want)
@@ -163,8 +192,8 @@ static void names_end_at_their_limits(void **state)
         memset(names[i], 'a', HOSTNAME_BYTES - 1);
         for (int dot = 60; dot < HOSTNAME_BYTES - 1; dot += 60)
             names[i][dot] = '.';
-        request.names[i] = (struct sign_name){ HOSTNAME_NAME,
-                                               span_of(names[i], HOSTNAME_BYTES - 1) };
+        request.names[i] =
+            (struct sign_name){ HOSTNAME_NAME, span_of(names[i], HOSTNAME_BYTES - 1) };
     }
     size = sign_encode_request(packet, &request);
     assert_int_equal(size, SIGN_REQUEST_BYTES);

@@ -19,8 +19,8 @@ struct peer {
     SSL *ssl;
     BIO *in, *out;
     int fd;
-    size_t step;      // bytes of the socket for each turn
-    size_t to_send;   // of application data
+    size_t step;    // bytes of the socket for each turn
+    size_t to_send; // of application data
     size_t got, put;
     char last;        // byte received
     bool wants_end;   // close_notify when all is sent
@@ -55,8 +55,8 @@ static int set_up(void **state)
 {
     (void)state;
     root = make_certificate(&(struct recipe)ROOT_RECIPE("test root"));
-    leaf = make_certificate(&(struct recipe){ .cn = "x", .issuer = &root, LEAF_USAGE,
-                                              .names = "DNS:a.example" });
+    leaf = make_certificate(
+        &(struct recipe){ .cn = "x", .issuer = &root, LEAF_USAGE, .names = "DNS:a.example" });
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = (char)(i % 251);
     return 0;
@@ -136,8 +136,8 @@ static bool pump_socket(void)
             assert_int_equal(BIO_read(peer.out, bytes, (int)count), count);
     }
     if (!peer.is_deaf && !peer.saw_bare_end) {
-        count = recv(peer.fd, bytes, sizeof bytes < peer.step ? sizeof bytes : peer.step,
-                     MSG_DONTWAIT);
+        count =
+            recv(peer.fd, bytes, sizeof bytes < peer.step ? sizeof bytes : peer.step, MSG_DONTWAIT);
         moved |= count > 0;
         if (count > 0)
             BIO_write(peer.in, bytes, (int)count);
@@ -255,8 +255,11 @@ static void run(bool (*until)(void))
 
 static void new_peer(SSL_CTX *context, bool server, int fd, size_t step)
 {
-    peer = (struct peer){ .ssl = SSL_new(context), .in = BIO_new(BIO_s_mem()),
-                          .out = BIO_new(BIO_s_mem()), .fd = fd, .step = step,
+    peer = (struct peer){ .ssl = SSL_new(context),
+                          .in = BIO_new(BIO_s_mem()),
+                          .out = BIO_new(BIO_s_mem()),
+                          .fd = fd,
+                          .step = step,
                           .turn = { .run = on_turn } };
     BIO_set_mem_eof_return(peer.in, -1);
     SSL_set_bio(peer.ssl, peer.in, peer.out);
@@ -299,7 +302,8 @@ static void begin(SSL_CTX *ours, SSL_CTX *theirs, bool server, size_t step)
     if (over_tcp)
         connect_tcp(fds);
     else
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+                         0);
     setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     new_peer(theirs, !server, fds[1], step);
@@ -638,8 +642,8 @@ static void tells_whose_alert_it_was(void **state)
           STREAM_TLS_ALERT_FROM_PEER, SSL_AD_BAD_CERTIFICATE, true },
         { "certificate unknown", TLS1_3_VERSION, X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION, 0, true,
           STREAM_TLS_ALERT_FROM_PEER, SSL_AD_CERTIFICATE_UNKNOWN, true },
-        { "no version in common", TLS1_3_VERSION, 0, TLS1_1_VERSION, true,
-          STREAM_TLS_ALERT_FROM_US, SSL_AD_PROTOCOL_VERSION, false },
+        { "no version in common", TLS1_3_VERSION, 0, TLS1_1_VERSION, true, STREAM_TLS_ALERT_FROM_US,
+          SSL_AD_PROTOCOL_VERSION, false },
         { "the origin has no version for us", TLS1_3_VERSION, 0, TLS1_1_VERSION, false,
           STREAM_TLS_ALERT_FROM_PEER, SSL_AD_PROTOCOL_VERSION, false },
     };
@@ -647,8 +651,8 @@ static void tells_whose_alert_it_was(void **state)
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         SSL_CTX *ours = new_context(rows[i].server, rows[i].version);
-        SSL_CTX *theirs = new_context(!rows[i].server,
-                                      rows[i].peer_most ? rows[i].peer_most : rows[i].version);
+        SSL_CTX *theirs =
+            new_context(!rows[i].server, rows[i].peer_most ? rows[i].peer_most : rows[i].version);
 
         SSL_CTX_set_security_level(theirs, 0);
         SSL_CTX_set_min_proto_version(theirs, TLS1_VERSION);
@@ -771,7 +775,8 @@ static void renegotiation_is_refused(void **state)
         peer.to_send = 1;
         for (int i = 0; i < 50 && !peer.has_failed && side.last != STREAM_LOST; i++) {
             int result = SSL_do_handshake(peer.ssl);
-            peer.has_failed |= result != 1 && SSL_get_error(peer.ssl, result) != SSL_ERROR_WANT_READ;
+            peer.has_failed |=
+                result != 1 && SSL_get_error(peer.ssl, result) != SSL_ERROR_WANT_READ;
             pump_socket();
             on_readable(&side);
         }
@@ -791,8 +796,8 @@ static void a_long_flight_waits(void **state)
 
     for (int i = 0; i < 5000; i++)
         size += (size_t)snprintf(names + size, 30, "%sDNS:host-%d.example.org", i ? "," : "", i);
-    large = make_certificate(&(struct recipe){ .cn = "x", .issuer = &root, LEAF_USAGE,
-                                               .names = names });
+    large = make_certificate(
+        &(struct recipe){ .cn = "x", .issuer = &root, LEAF_USAGE, .names = names });
     ours = new_context(true, 0);
     theirs = new_context(false, 0);
     SSL_CTX_use_certificate(ours, large.certificate);

@@ -294,8 +294,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inside_of_tls_the_scheme_is_given),
-        cmocka_unit_test(absolute_forms_are_split), cmocka_unit_test(authorities_need_a_port),
-        cmocka_unit_test(other_forms_go_by_host),   cmocka_unit_test(names_have_limits),
+        cmocka_unit_test(absolute_forms_are_split),
+        cmocka_unit_test(authorities_need_a_port),
+        cmocka_unit_test(other_forms_go_by_host),
+        cmocka_unit_test(names_have_limits),
         cmocka_unit_test(a_full_arena_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

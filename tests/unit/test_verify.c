@@ -32,12 +32,16 @@ static int set_up(void **state)
     (void)state;
     made_by[THE_ROOT] = make_certificate(&(struct recipe)ROOT_RECIPE("test root"));
     made_by[THE_ROGUE] = make_certificate(&(struct recipe)ROOT_RECIPE("rogue root"));
-    made_by[THE_CA] = make_certificate(&(struct recipe){
-        .cn = "test CA", .issuer = &made_by[THE_ROOT], .basic = "critical,CA:TRUE,pathlen:0",
-        .usage = "critical,keyCertSign,cRLSign" });
-    made_by[THE_RSA_CA] = make_certificate(&(struct recipe){
-        .cn = "test RSA CA", .issuer = &made_by[THE_ROOT], .basic = "critical,CA:TRUE,pathlen:0",
-        .usage = "critical,keyCertSign,cRLSign", .key = "RSA:2048" });
+    made_by[THE_CA] = make_certificate(&(struct recipe){ .cn = "test CA",
+                                                         .issuer = &made_by[THE_ROOT],
+                                                         .basic = "critical,CA:TRUE,pathlen:0",
+                                                         .usage = "critical,keyCertSign,cRLSign" });
+    made_by[THE_RSA_CA] =
+        make_certificate(&(struct recipe){ .cn = "test RSA CA",
+                                           .issuer = &made_by[THE_ROOT],
+                                           .basic = "critical,CA:TRUE,pathlen:0",
+                                           .usage = "critical,keyCertSign,cRLSign",
+                                           .key = "RSA:2048" });
     roots = roots_of(made_by[THE_ROOT].certificate, NULL);
     return 0;
 }
@@ -64,8 +68,7 @@ static const char *judge(struct verify_roots *set, X509 *leaf, STACK_OF(X509) *s
         fail_msg("%s", error.text);
     X509_STORE_CTX_init(context, verify_store(&verify), leaf, sent);
     verify_prepare(&verify, X509_STORE_CTX_get0_param(context));
-    snprintf(text, sizeof text, "%s",
-             verify_chain(&verify, context) ? "" : verify.reason->text);
+    snprintf(text, sizeof text, "%s", verify_chain(&verify, context) ? "" : verify.reason->text);
     assert_int_equal(text[0] != '\0', verify.is_refused);
     assert_int_equal(text[0] != '\0', X509_STORE_CTX_get_error(context) != X509_V_OK);
     if (must_staple)
@@ -96,9 +99,16 @@ static const struct {
     { "P-521, SHA-512", THE_CA, { GOOD, .key = "P-521", .digest = "SHA512" }, NULL, "" },
     { "one wildcard", THE_CA, { .cn = "x", .names = "DNS:*.test.example", LEAF_USAGE }, NULL, "" },
     { "upper case", THE_CA, { .cn = "x", .names = "DNS:A.Test.EXAMPLE", LEAF_USAGE }, NULL, "" },
-    { "second name", THE_CA, { .cn = "x", .names = "DNS:b.example,DNS:" HOST, LEAF_USAGE }, NULL, "" },
-    { "A-label", THE_CA, { .cn = "x", .names = "DNS:xn--bcher-kva.example", LEAF_USAGE },
-      "xn--bcher-kva.example", "" },
+    { "second name",
+      THE_CA,
+      { .cn = "x", .names = "DNS:b.example,DNS:" HOST, LEAF_USAGE },
+      NULL,
+      "" },
+    { "A-label",
+      THE_CA,
+      { .cn = "x", .names = "DNS:xn--bcher-kva.example", LEAF_USAGE },
+      "xn--bcher-kva.example",
+      "" },
     { "address", THE_CA, { .cn = "x", .names = "IP:127.0.0.1", LEAF_USAGE }, "127.0.0.1", "" },
     { "IPv6 address", THE_CA, { .cn = "x", .names = "IP:::1", LEAF_USAGE }, "[::1]", "" },
     { "last dot asked", THE_CA, { GOOD }, HOST ".", "" },
@@ -106,32 +116,77 @@ static const struct {
     { "not yet valid", THE_CA, { GOOD, .from_days = 1, .until_days = 9 }, NULL, "not yet valid" },
     { "other host", THE_CA, { .cn = HOST, .names = "DNS:b.example", LEAF_USAGE }, NULL, "ostname" },
     { "common name only", THE_CA, { .cn = HOST, LEAF_USAGE }, NULL, "ostname" },
-    { "mail name only", THE_CA, { .cn = HOST, .names = "email:x@" HOST, LEAF_USAGE }, NULL, "ostname" },
-    { "*", THE_CA, { .cn = "x", .names = "DNS:*", LEAF_USAGE }, "localhost", "ostname" },
-    { "*.example", THE_CA, { .cn = "x", .names = "DNS:*.example", LEAF_USAGE }, "b.example", "ostname" },
-    { "*.co.uk", THE_CA, { .cn = "x", .names = "DNS:*.co.uk", LEAF_USAGE }, "shop.co.uk", "not for" },
-    { "*.github.io is its owner's", THE_CA, { .cn = "x", .names = "DNS:*.github.io", LEAF_USAGE },
-      "me.github.io", "" },
-    { "part of a label", THE_CA, { .cn = "x", .names = "DNS:a*.test.example", LEAF_USAGE },
-      "abc.test.example", "ostname" },
-    { "two labels for one wildcard", THE_CA, { .cn = "x", .names = "DNS:*.test.example", LEAF_USAGE },
-      "a.b.test.example", "ostname" },
-    { "wildcard in the middle", THE_CA, { .cn = "x", .names = "DNS:a.*.example", LEAF_USAGE }, NULL,
+    { "mail name only",
+      THE_CA,
+      { .cn = HOST, .names = "email:x@" HOST, LEAF_USAGE },
+      NULL,
       "ostname" },
-    { "wildcard for the domain itself", THE_CA, { .cn = "x", .names = "DNS:*.test.example",
-      LEAF_USAGE }, "test.example", "ostname" },
-    { "address as a name", THE_CA, { .cn = "x", .names = "DNS:127.0.0.1", LEAF_USAGE }, "127.0.0.1",
+    { "*", THE_CA, { .cn = "x", .names = "DNS:*", LEAF_USAGE }, "localhost", "ostname" },
+    { "*.example",
+      THE_CA,
+      { .cn = "x", .names = "DNS:*.example", LEAF_USAGE },
+      "b.example",
+      "ostname" },
+    { "*.co.uk",
+      THE_CA,
+      { .cn = "x", .names = "DNS:*.co.uk", LEAF_USAGE },
+      "shop.co.uk",
+      "not for" },
+    { "*.github.io is its owner's",
+      THE_CA,
+      { .cn = "x", .names = "DNS:*.github.io", LEAF_USAGE },
+      "me.github.io",
+      "" },
+    { "part of a label",
+      THE_CA,
+      { .cn = "x", .names = "DNS:a*.test.example", LEAF_USAGE },
+      "abc.test.example",
+      "ostname" },
+    { "two labels for one wildcard",
+      THE_CA,
+      { .cn = "x", .names = "DNS:*.test.example", LEAF_USAGE },
+      "a.b.test.example",
+      "ostname" },
+    { "wildcard in the middle",
+      THE_CA,
+      { .cn = "x", .names = "DNS:a.*.example", LEAF_USAGE },
+      NULL,
+      "ostname" },
+    { "wildcard for the domain itself",
+      THE_CA,
+      { .cn = "x", .names = "DNS:*.test.example", LEAF_USAGE },
+      "test.example",
+      "ostname" },
+    { "address as a name",
+      THE_CA,
+      { .cn = "x", .names = "DNS:127.0.0.1", LEAF_USAGE },
+      "127.0.0.1",
       "IP address" },
-    { "name for an address", THE_CA, { .cn = "127.0.0.1", GOOD_NAMES, LEAF_USAGE }, "127.0.0.1",
+    { "name for an address",
+      THE_CA,
+      { .cn = "127.0.0.1", GOOD_NAMES, LEAF_USAGE },
+      "127.0.0.1",
       "IP address" },
-    { "for clients", THE_CA, { .cn = "x", GOOD_NAMES, .usage = "digitalSignature",
-      .purposes = "clientAuth" }, NULL, "purpose" },
-    { "for anything", THE_CA, { .cn = "x", GOOD_NAMES, .usage = "digitalSignature",
-      .purposes = "anyExtendedKeyUsage" }, NULL, "purpose" },
-    { "may not sign", THE_CA, { .cn = "x", GOOD_NAMES, .usage = "keyEncipherment",
-      .purposes = "serverAuth" }, NULL, "may not sign" },
+    { "for clients",
+      THE_CA,
+      { .cn = "x", GOOD_NAMES, .usage = "digitalSignature", .purposes = "clientAuth" },
+      NULL,
+      "purpose" },
+    { "for anything",
+      THE_CA,
+      { .cn = "x", GOOD_NAMES, .usage = "digitalSignature", .purposes = "anyExtendedKeyUsage" },
+      NULL,
+      "purpose" },
+    { "may not sign",
+      THE_CA,
+      { .cn = "x", GOOD_NAMES, .usage = "keyEncipherment", .purposes = "serverAuth" },
+      NULL,
+      "may not sign" },
     { "signs lists only", THE_CA, { .cn = "x", GOOD_NAMES, .usage = "cRLSign" }, NULL, "purpose" },
-    { "unknown critical extension", THE_CA, { GOOD, .other = "1.2.3.4.5=critical,DER:05:00" }, NULL,
+    { "unknown critical extension",
+      THE_CA,
+      { GOOD, .other = "1.2.3.4.5=critical,DER:05:00" },
+      NULL,
       "critical extension" },
     { "SHA-1", THE_CA, { GOOD, .digest = "SHA1" }, NULL, "too weak" },
     { "RSA with SHA-256", THE_RSA_CA, { GOOD }, NULL, "" },
@@ -175,32 +230,61 @@ static const struct {
     struct recipe between[2]; // below the root, in order; the leaf comes below the last with a cn
     const char *want;
 } chains[] = {
-    { "no basic constraints, may sign", { { .cn = "i", .usage = "critical,keyCertSign" } },
+    { "no basic constraints, may sign",
+      { { .cn = "i", .usage = "critical,keyCertSign" } },
       "invalid CA" },
     { "no extensions at all", { { .cn = "i" } }, "invalid CA" },
-    { "not an authority", { { .cn = "i", .basic = "critical,CA:FALSE",
-      .usage = "critical,digitalSignature" } }, "invalid CA" },
-    { "may not sign", { { .cn = "i", .basic = "critical,CA:TRUE", .usage = "critical,cRLSign" } },
+    { "not an authority",
+      { { .cn = "i", .basic = "critical,CA:FALSE", .usage = "critical,digitalSignature" } },
       "invalid CA" },
-    { "expired", { { .cn = "i", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign",
-      .from_days = -9, .until_days = -1 } }, "expired" },
-    { "path too long", { { .cn = "i", .basic = "critical,CA:TRUE,pathlen:0",
-      .usage = "critical,keyCertSign" }, { .cn = "j", .basic = "critical,CA:TRUE",
-      .usage = "critical,keyCertSign" } }, "path length" },
-    { "for clients", { { .cn = "i", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign",
-      .purposes = "clientAuth" } }, "purpose" },
-    { "constrained to others", { { .cn = "i", .basic = "critical,CA:TRUE",
-      .usage = "critical,keyCertSign", .constraints = "critical,permitted;DNS:other.example" } },
+    { "may not sign",
+      { { .cn = "i", .basic = "critical,CA:TRUE", .usage = "critical,cRLSign" } },
+      "invalid CA" },
+    { "expired",
+      { { .cn = "i",
+          .basic = "critical,CA:TRUE",
+          .usage = "critical,keyCertSign",
+          .from_days = -9,
+          .until_days = -1 } },
+      "expired" },
+    { "path too long",
+      { { .cn = "i", .basic = "critical,CA:TRUE,pathlen:0", .usage = "critical,keyCertSign" },
+        { .cn = "j", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign" } },
+      "path length" },
+    { "for clients",
+      { { .cn = "i",
+          .basic = "critical,CA:TRUE",
+          .usage = "critical,keyCertSign",
+          .purposes = "clientAuth" } },
+      "purpose" },
+    { "constrained to others",
+      { { .cn = "i",
+          .basic = "critical,CA:TRUE",
+          .usage = "critical,keyCertSign",
+          .constraints = "critical,permitted;DNS:other.example" } },
       "permitted subtree" },
-    { "constrained to us", { { .cn = "i", .basic = "critical,CA:TRUE",
-      .usage = "critical,keyCertSign", .constraints = "critical,permitted;DNS:test.example" } }, "" },
-    { "excluded", { { .cn = "i", .basic = "critical,CA:TRUE",
-      .usage = "critical,keyCertSign", .constraints = "critical,excluded;DNS:test.example" } },
+    { "constrained to us",
+      { { .cn = "i",
+          .basic = "critical,CA:TRUE",
+          .usage = "critical,keyCertSign",
+          .constraints = "critical,permitted;DNS:test.example" } },
+      "" },
+    { "excluded",
+      { { .cn = "i",
+          .basic = "critical,CA:TRUE",
+          .usage = "critical,keyCertSign",
+          .constraints = "critical,excluded;DNS:test.example" } },
       "excluded subtree" },
-    { "SHA-1", { { .cn = "i", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign",
-      .digest = "SHA1" } }, "too weak" },
-    { "two", { { .cn = "i", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign" },
-      { .cn = "j", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign" } }, "" },
+    { "SHA-1",
+      { { .cn = "i",
+          .basic = "critical,CA:TRUE",
+          .usage = "critical,keyCertSign",
+          .digest = "SHA1" } },
+      "too weak" },
+    { "two",
+      { { .cn = "i", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign" },
+        { .cn = "j", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign" } },
+      "" },
 };
 
 static void judges_chains(void **state)
@@ -266,11 +350,16 @@ static void a_chain_ends_at_its_limit(void **state)
 
 static void a_cross_signed_chain_needs_no_expired_root(void **state)
 {
-    struct made old = make_certificate(&(struct recipe){ .cn = "old root", .from_days = -9,
-        .until_days = -1, .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign" });
-    struct made crossed = make_certificate(&(struct recipe){ .cn = "test root", .issuer = &old,
-        .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign",
-        .old_key = made_by[THE_ROOT].key });
+    struct made old = make_certificate(&(struct recipe){ .cn = "old root",
+                                                         .from_days = -9,
+                                                         .until_days = -1,
+                                                         .basic = "critical,CA:TRUE",
+                                                         .usage = "critical,keyCertSign" });
+    struct made crossed = make_certificate(&(struct recipe){ .cn = "test root",
+                                                             .issuer = &old,
+                                                             .basic = "critical,CA:TRUE",
+                                                             .usage = "critical,keyCertSign",
+                                                             .old_key = made_by[THE_ROOT].key });
     struct made leaf = make_certificate(&(struct recipe){ GOOD, .issuer = &made_by[THE_CA] });
     struct verify_roots *both = roots_of(old.certificate, roots);
     STACK_OF(X509) *sent = sk_X509_new_null();
@@ -297,7 +386,7 @@ enum signer { BY_ISSUER, BY_DELEGATE, BY_STRANGER };
 static const struct {
     const char *name;
     bool must;
-    int status; // V_OCSP_CERTSTATUS_..., -1: no staple, -2: junk, -3: "try later"
+    int status;          // V_OCSP_CERTSTATUS_..., -1: no staple, -2: junk, -3: "try later"
     int from_s, until_s; // until 0: not said
     enum signer signer;
     const EVP_MD *(*digest)(void);
@@ -346,10 +435,10 @@ static struct span make_staple(size_t row, X509 *leaf, const struct made *delega
     if (staples[row].status == -2)
         return SPAN("\x30\x03\x0a\x01");
     if (staples[row].status >= 0) {
-        OCSP_CERTID *id = OCSP_cert_to_id(staples[row].digest(), leaf,
-                                          made_by[THE_CA].certificate);
+        OCSP_CERTID *id = OCSP_cert_to_id(staples[row].digest(), leaf, made_by[THE_CA].certificate);
         ASN1_TIME *from = X509_gmtime_adj(NULL, staples[row].from_s);
-        ASN1_TIME *until = staples[row].until_s ? X509_gmtime_adj(NULL, staples[row].until_s) : NULL;
+        ASN1_TIME *until =
+            staples[row].until_s ? X509_gmtime_adj(NULL, staples[row].until_s) : NULL;
         ASN1_TIME *revoked = X509_gmtime_adj(NULL, -3600);
 
         ASN1_TIME_to_generalizedtime(from, &from);
@@ -362,8 +451,8 @@ static struct span make_staple(size_t row, X509 *leaf, const struct made *delega
         ASN1_TIME_free(until);
         ASN1_TIME_free(revoked);
     }
-    response = OCSP_response_create(basic ? OCSP_RESPONSE_STATUS_SUCCESSFUL
-                                          : OCSP_RESPONSE_STATUS_TRYLATER, basic);
+    response = OCSP_response_create(
+        basic ? OCSP_RESPONSE_STATUS_SUCCESSFUL : OCSP_RESPONSE_STATUS_TRYLATER, basic);
     size = i2d_OCSP_RESPONSE(response, &at);
     OCSP_RESPONSE_free(response);
     OCSP_BASICRESP_free(basic);
@@ -373,12 +462,15 @@ static struct span make_staple(size_t row, X509 *leaf, const struct made *delega
 static void honours_staples(void **state)
 {
     struct made delegate = make_certificate(&(struct recipe){ .cn = "responder",
-        .issuer = &made_by[THE_CA], .usage = "digitalSignature", .purposes = "OCSPSigning" });
+                                                              .issuer = &made_by[THE_CA],
+                                                              .usage = "digitalSignature",
+                                                              .purposes = "OCSPSigning" });
     (void)state;
 
     for (size_t i = 0; i < sizeof staples / sizeof *staples; i++) {
-        struct made leaf = make_certificate(&(struct recipe){ GOOD, .issuer = &made_by[THE_CA],
-            .feature = staples[i].must ? "status_request" : NULL });
+        struct made leaf = make_certificate(
+            &(struct recipe){ GOOD, .issuer = &made_by[THE_CA],
+                              .feature = staples[i].must ? "status_request" : NULL });
         STACK_OF(X509) *chain = sk_X509_new_null();
         unsigned char der[8192];
         struct verify verify;
@@ -491,15 +583,14 @@ static const char *judge_group(const BIGNUM *prime)
 static void takes_only_safe_groups(void **state)
 {
     /* A safe prime of 2048 bits that no standard names. */
-    static const char own[] =
-        "F3AFF4420C41E6A0FE79D0E9AA2FC1A3E4FD4C5E34A152FF4C4C6373624AC1AF"
-        "DBBD9C3B162CB6DA7A99269A01DFD450586E2EB3BD439159A85061CDEAC6B5DA"
-        "98865C50FF1692DAC4E242B8B213DE328958F9847B66D8D2695158850007FE65"
-        "93E2B675B53B7EE2CAC4AEC68F761D58D8C0B7A140D369EA941DC5B79AE3F459"
-        "4489B1E884808FDB26215E01F68C35C0B35E23C3E857657302A2FA5E090A3D74"
-        "30CF9607ACB05C3AF41B04408FBB2F1084A9D7C615CBBC390227B473BF392F80"
-        "1F4B147DCFF40B9DEC740341573EC26472E3766212C56A668BD35AD3BCF89947"
-        "B10A8807D0E674D68B78D02FE85617D53985B82A0F35815B0EA4FBFEBFEDBA43";
+    static const char own[] = "F3AFF4420C41E6A0FE79D0E9AA2FC1A3E4FD4C5E34A152FF4C4C6373624AC1AF"
+                              "DBBD9C3B162CB6DA7A99269A01DFD450586E2EB3BD439159A85061CDEAC6B5DA"
+                              "98865C50FF1692DAC4E242B8B213DE328958F9847B66D8D2695158850007FE65"
+                              "93E2B675B53B7EE2CAC4AEC68F761D58D8C0B7A140D369EA941DC5B79AE3F459"
+                              "4489B1E884808FDB26215E01F68C35C0B35E23C3E857657302A2FA5E090A3D74"
+                              "30CF9607ACB05C3AF41B04408FBB2F1084A9D7C615CBBC390227B473BF392F80"
+                              "1F4B147DCFF40B9DEC740341573EC26472E3766212C56A668BD35AD3BCF89947"
+                              "B10A8807D0E674D68B78D02FE85617D53985B82A0F35815B0EA4FBFEBFEDBA43";
     BIGNUM *prime = BN_get_rfc3526_prime_2048(NULL), *other = NULL;
     EVP_PKEY *curve = make_key(NULL);
     (void)state;
@@ -539,7 +630,8 @@ static void reads_sets_of_roots(void **state)
     assert_int_equal(verify_roots_new(&set, NULL, SPAN("no PEM\n"), &error), ERROR_CONFIG);
     buffer_append(&text, SPAN("# a comment\n"));
     buffer_append(&text, buffer_span(&rogue));
-    buffer_append(&text, SPAN("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"));
+    buffer_append(&text,
+                  SPAN("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"));
     buffer_append(&text, buffer_span(&root));
     assert_int_equal(verify_roots_new(&set, NULL, buffer_span(&text), &error), ERROR_NONE);
     assert_int_equal(verify_roots_count(set), 2);
@@ -655,8 +747,8 @@ static void refuses_odd_rsa_keys(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         EVP_PKEY *key = rsa_key(keys[i].bits, keys[i].exponent);
-        struct made leaf = make_certificate(&(struct recipe){ GOOD, .issuer = &made_by[THE_ROOT],
-                                                              .old_key = key });
+        struct made leaf = make_certificate(
+            &(struct recipe){ GOOD, .issuer = &made_by[THE_ROOT], .old_key = key });
         const char *got = judge(roots, leaf.certificate, NULL, HOST, NULL);
 
         if (keys[i].want[0] ? !strstr(got, keys[i].want) : got[0] != '\0')
@@ -691,8 +783,7 @@ static void refuses_keys_that_anybody_has(void **state)
     }
     key = d2i_PUBKEY(NULL, &at, sizeof der);
     assert_non_null(key);
-    leaf = make_certificate(&(struct recipe){ GOOD, .issuer = &made_by[THE_ROOT],
-                                              .old_key = key });
+    leaf = make_certificate(&(struct recipe){ GOOD, .issuer = &made_by[THE_ROOT], .old_key = key });
     assert_non_null(strstr(judge(roots, leaf.certificate, NULL, HOST, NULL),
                            "the private key of webpack-dev-server is published"));
     EVP_PKEY_free(key);

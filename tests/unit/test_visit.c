@@ -33,9 +33,9 @@ static void a_token_is_good_for_what_it_was_made_for(void **state)
     (void)state;
     visit_token(token, secret, SPAN("shop.example"), SPAN("192.0.2.7"), now_ms);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        bool got = visit_check(span_text(token), cases[i].secret, span_text(cases[i].host),
-                               span_text(cases[i].client), now_ms + (uint64_t)cases[i].later_ms,
-                               &number);
+        bool got =
+            visit_check(span_text(token), cases[i].secret, span_text(cases[i].host),
+                        span_text(cases[i].client), now_ms + (uint64_t)cases[i].later_ms, &number);
         if (got != cases[i].want)
             fail_msg("%s: got %d", cases[i].name, got);
     }
@@ -53,8 +53,8 @@ static void a_changed_token_is_none(void **state)
     for (size_t i = 0; i < size; i++) {
         char kept = token[i];
         token[i] = kept == 'A' ? 'B' : 'A';
-        assert_false(visit_check(span_text(token), secret, SPAN("a.example"), SPAN("::1"), now_ms,
-                                 &number));
+        assert_false(
+            visit_check(span_text(token), secret, SPAN("a.example"), SPAN("::1"), now_ms, &number));
         token[i] = kept;
     }
     assert_false(visit_check(span_of(token, size - 1), secret, SPAN("a.example"), SPAN("::1"),

@@ -9,10 +9,10 @@
 #include "filter/xpath.h"
 
 #define MPD                                                                                        \
-    "<?xml version=\"1.0\"?>\n<MPD xmlns=\"urn:x\">\n <Period id=\"ad-1\"><A/></Period>\n"          \
+    "<?xml version=\"1.0\"?>\n<MPD xmlns=\"urn:x\">\n <Period id=\"ad-1\"><A/></Period>\n"         \
     " <Period id='show'><S value=\"Ad\"/></Period>\n <Period id=\"ad-2\"/>\n</MPD>\n"
 #define SHOP                                                                                       \
-    "<s><b c=\"1\"><t>One</t><y>2005</y></b><b c=\"2\"><t>Two</t><y>2003</y></b>"                   \
+    "<s><b c=\"1\"><t>One</t><y>2005</y></b><b c=\"2\"><t>Two</t><y>2003</y></b>"                  \
     "<b c=\"3\"><t>Three</t><y>2003</y></b></s>"
 
 static const struct {
@@ -41,8 +41,8 @@ static const struct {
     { "either", "//b | //c", "<a><b/><c/><d/></a>", "<a><d/></a>" },
     { "and, or, not", "//*[(@x and not(@y)) or @z]", "<a><b x='' /><b x='' y=''/><b z=''/></a>",
       "<a><b x='' y=''/></a>" },
-    { "numbers", "//b[@n > 1 + 2 * 3 and @n <= 16 div 2]", "<a><b n='7'/><b n='8'/><b n=' 9 '/></a>",
-      "<a><b n='7'/><b n=' 9 '/></a>" },
+    { "numbers", "//b[@n > 1 + 2 * 3 and @n <= 16 div 2]",
+      "<a><b n='7'/><b n='8'/><b n=' 9 '/></a>", "<a><b n='7'/><b n=' 9 '/></a>" },
     { "below zero", "//b[@n = -(1)]", "<a><b n='-1'/><b n='1'/></a>", "<a><b n='1'/></a>" },
     { "no number", "//b[@n != 1]", "<a><b n='x'/><b n='1'/><b/></a>", "<a><b n='1'/><b/></a>" },
     { "a parent", "//ad/..", "<a><b><ad/></b><c/></a>", "<a><c/></a>" },
@@ -51,7 +51,8 @@ static const struct {
     { "the nearest in front", "//ad/preceding-sibling::*[1]", "<a><b/><c/><ad/></a>",
       "<a><b/><ad/></a>" },
     { "an ancestor", "//ad/ancestor::c", "<a><c><b><ad/></b></c></a>", "<a></a>" },
-    { "an axis by name", "/child::a/descendant::b[self::b]", "<a><c><b/></c></a>", "<a><c></c></a>" },
+    { "an axis by name", "/child::a/descendant::b[self::b]", "<a><c><b/></c></a>",
+      "<a><c></c></a>" },
     { "an element named as an axis", "/a/self", "<a><self/></a>", "<a></a>" },
     { "a prefix", "//x:*", "<a><x:b/><y:b/></a>", "<a><y:b/></a>" },
     { "a name with its prefix", "//y:b", "<a><x:b/><y:b/></a>", "<a><x:b/></a>" },
@@ -75,9 +76,11 @@ static const struct {
     { "references in texts", "//b[. = 'A&x;']", "<a><b>&#65;&x;</b></a>", "<a></a>" },
     { "what is no reference stays", "//c", "<a>&bogus; & &#0;<c/></a>", "<a>&bogus; & &#0;</a>" },
     { "prolog, comments, instructions stay", "//b",
-      "\xef\xbb\xbf<?xml version='1.0'?><!DOCTYPE a [ <!ENTITY x \"]>\"> <!-- ' --> ]>\n<!-- <b/> -->"
+      "\xef\xbb\xbf<?xml version='1.0'?><!DOCTYPE a [ <!ENTITY x \"]>\"> <!-- ' --> ]>\n<!-- <b/> "
+      "-->"
       "<a><?b <b/>?><b/><!-- -- > --></a>\n",
-      "\xef\xbb\xbf<?xml version='1.0'?><!DOCTYPE a [ <!ENTITY x \"]>\"> <!-- ' --> ]>\n<!-- <b/> -->"
+      "\xef\xbb\xbf<?xml version='1.0'?><!DOCTYPE a [ <!ENTITY x \"]>\"> <!-- ' --> ]>\n<!-- <b/> "
+      "-->"
       "<a><?b <b/>?><!-- -- > --></a>\n" },
     { "the outermost stays", "/a", "<a><b/></a>", NULL },
     { "nothing is named", "//x", "<a><b/></a>", NULL },
@@ -116,9 +119,29 @@ static void paths_take_out_what_they_name(void **state)
 static void bad_paths_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "", "/", "//", "a[", "a[]", "a]", "a[1", "a/", "/a//", "a///b", "1 + 1", "'x'", "count(//a)",
-        "//a[unheard(.)]", "//a[contains(.)]", "//a[position(1)]", "//a[@x = ]", "//a['x]",
-        "//a | 1", "$x", "//a[comment()]", "a b", "((((((((((((((((((((((((//a))))))))))))))))))))))))",
+        "",
+        "/",
+        "//",
+        "a[",
+        "a[]",
+        "a]",
+        "a[1",
+        "a/",
+        "/a//",
+        "a///b",
+        "1 + 1",
+        "'x'",
+        "count(//a)",
+        "//a[unheard(.)]",
+        "//a[contains(.)]",
+        "//a[position(1)]",
+        "//a[@x = ]",
+        "//a['x]",
+        "//a | 1",
+        "$x",
+        "//a[comment()]",
+        "a b",
+        "((((((((((((((((((((((((//a))))))))))))))))))))))))",
     };
     static char text[1024];
     size_t size = 0;
