@@ -17,16 +17,36 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
     return XXH3_64bits_withSeed(bytes, size, hash);
 }
 
-/* The pattern, then all switches of the section. */
-static uint64_t mix_sections(uint64_t hash, const void *sections, size_t count, size_t size)
+static uint64_t mix_number(uint64_t hash, uint64_t number)
 {
-    for (size_t i = 0; i < count; i++) {
-        const char *section = (const char *)sections + i * size;
-        struct span pattern;
+    return mix(hash, &number, sizeof number);
+}
 
-        memcpy(&pattern, section, sizeof pattern); // it stands first
-        hash = mix(hash, pattern.at, pattern.size);
-        hash = mix(hash, section + sizeof pattern, size - sizeof pattern);
+/* Field by field: it is the same in every process, wherever things are in its memory. */
+static uint64_t mix_config(uint64_t hash, const struct config *config)
+{
+    hash = mix_number(hash, config->filter);
+    hash = mix_number(hash, config->gpc);
+    hash = mix_number(hash, config->strip);
+    hash = mix_number(hash, config->remove_blocked);
+    hash = mix_number(hash, config->site_count);
+    for (size_t i = 0; i < config->site_count; i++) {
+        const struct config_site *site = &config->sites[i];
+
+        hash = mix(hash, site->pattern.at, site->pattern.size);
+        hash = mix_number(hash, site->filter);
+        hash = mix_number(hash, site->intercept);
+        hash = mix_number(hash, site->gpc);
+        hash = mix_number(hash, site->strip);
+        hash = mix_number(hash, site->remove_blocked);
+    }
+    for (size_t i = 0; i < config->client_count; i++) {
+        const struct config_client *client = &config->clients[i];
+
+        hash = mix(hash, client->match.at, client->match.size);
+        hash = mix_number(hash, client->filter);
+        hash = mix_number(hash, client->intercept);
+        hash = mix_number(hash, client->gpc);
     }
     return hash;
 }
@@ -37,19 +57,14 @@ static uint64_t generation_of(struct proxy *proxy, const struct settings *settin
     struct proxy_generation *known = &proxy->generation;
     struct database *database = judge_database(proxy->judge);
     uint64_t rules = database ? database_generation(database) : 0, page = page_edit_generation();
-    const struct config *config = settings->config;
     uint64_t hash = 0;
 
     if (known->of_settings == settings->number && known->of_rules == rules && known->value)
         return known->value;
     hash = mix(hash, DEJUNK_VERSION, sizeof DEJUNK_VERSION);
-    hash = mix(hash, &rules, sizeof rules);
-    hash = mix(hash, &page, sizeof page);
-    hash = mix(hash, &config->filter, sizeof config->filter);
-    hash = mix(hash, &config->strip, sizeof config->strip);
-    hash = mix(hash, &config->remove_blocked, sizeof config->remove_blocked);
-    hash = mix_sections(hash, config->sites, config->site_count, sizeof *config->sites);
-    hash = mix_sections(hash, config->clients, config->client_count, sizeof *config->clients);
+    hash = mix_number(hash, rules);
+    hash = mix_number(hash, page);
+    hash = mix_config(hash, settings->config);
     *known = (struct proxy_generation){ hash, settings->number, rules };
     return hash;
 }

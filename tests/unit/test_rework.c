@@ -348,9 +348,11 @@ static void generations_differ_when_something_else_comes_of_a_page(void **state)
         "site \"b.test\" { filter = yes }",
         "site \"a.test\" { strip = hide }",
         "client \"127.0.0.1\" { filter = yes }",
+        "client \"127.0.0.1\" { gpc = no }",
+        "site \"c.test\" { extra_ca = {/one.pem} }",
     };
     uint64_t seen[sizeof configs / sizeof *configs];
-    struct settings *settings;
+    struct settings *settings, *again;
     struct error error;
     struct play play;
 
@@ -362,10 +364,10 @@ static void generations_differ_when_something_else_comes_of_a_page(void **state)
         for (size_t j = 0; j < i; j++)
             if (seen[i] == seen[j])
                 fail_msg("the same by \"%s\" and \"%s\"", configs[i], configs[j]);
-        settings_unref(&settings);
-        assert_int_equal(settings_of(&settings, configs[i], &error), ERROR_NONE);
-        ask(&play, &table[0], settings);
+        assert_int_equal(settings_of(&again, configs[i], &error), ERROR_NONE);
+        ask(&play, &table[0], again);
         assert_int_equal(seen[i], play.rework.generation); // in every process
+        settings_unref(&again);
         settings_unref(&settings);
         arena_reset(&house.arena);
     }
