@@ -18,6 +18,7 @@ struct intercept {
     struct settings *settings; // referenced
     struct access_note *note;
     struct hello_collector collector;
+    struct loop_task begin; // when the session has put away what came behind CONNECT
     struct loop_timer timer;
     struct claim claim;
     struct leaf_wait leaf;
@@ -27,6 +28,7 @@ struct intercept {
     enum state state;
     uint16_t port;
     bool is_literal, is_rooted, is_stopped, is_our_name;
+    bool has_begun;
     bool speaks_http1; // by ALPN: the origin named it, and the browser did before
     struct span host, user;
     struct span name; // who the origin must be: the host, or SNI where CONNECT has an address
@@ -52,6 +54,7 @@ static void bury(struct intercept *it)
     it->session->intercept = NULL;
     outgoing_cancel(&it->claim);
     leaf_cancel(&it->leaf);
+    loop_later_cancel(it->proxy->loop, &it->begin);
     loop_timer_stop(&it->timer);
     settings_unref(&it->settings);
     loop_bury(it->proxy->loop, &it->grave, dig);
@@ -196,6 +199,7 @@ static void become_https(struct intercept *it)
                                .failure = it->failure,
                                .now_ms = loop_now_ms(it->proxy->loop) };
 
+    assert(session->early.size == 0); // nothing in clear becomes a request inside
     note(it, LEARNED_ACCEPTED);
     scope_free(&session->scope);
     session->scope = scope_new(&plan);
@@ -507,7 +511,7 @@ static void on_readable(void *owner)
     char *scratch = it->proxy->loop->scratch;
     size_t room = hello_room(&it->collector), got = 0;
 
-    if (it->state != COLLECTING)
+    if (it->state != COLLECTING || !it->has_begun)
         return;
     if (room > LOOP_SCRATCH_BYTES)
         room = LOOP_SCRATCH_BYTES;
@@ -536,7 +540,7 @@ static void on_writable(void *owner)
         stop(it, true);
         return;
     }
-    if (it->state == COLLECTING)
+    if (it->state == COLLECTING && it->has_begun)
         stream_want(&session->stream,
                     STREAM_READ | (outbox_is_empty(&session->outbox) ? 0 : STREAM_WRITE));
 }
@@ -588,16 +592,20 @@ static struct intercept *intercept_new(struct session *session, const struct int
     return it;
 }
 
-void intercept_start(struct session *session, const struct intercept_plan *plan)
+/* Reads from here on; first what came behind CONNECT. */
+static void begin(void *owner)
 {
-    struct intercept *it = intercept_new(session, plan);
+    struct intercept *it = owner;
+    struct session *session = it->session;
     struct buffer early = session->early;
 
-    session->intercept = it;
-    session->stream.events = &stream_events;
-    session->stream.owner = it;
+    it->has_begun = true;
     session->early = (struct buffer){ .limit_bytes = early.limit_bytes };
-    loop_timer_set(&it->timer, INTERCEPT_SILENCE_MS);
+    if (!outbox_flush(&session->outbox)) {
+        stop(it, true);
+        buffer_release(&early);
+        return;
+    }
     stream_want(&session->stream,
                 STREAM_READ | (outbox_is_empty(&session->outbox) ? 0 : STREAM_WRITE));
     if (early.size > hello_room(&it->collector))
@@ -607,4 +615,18 @@ void intercept_start(struct session *session, const struct intercept_plan *plan)
     else if (session->peer_finished)
         stop(it, false);
     buffer_release(&early);
+}
+
+void intercept_start(struct session *session, const struct intercept_plan *plan)
+{
+    struct intercept *it = intercept_new(session, plan);
+
+    session->intercept = it;
+    session->stream.events = &stream_events;
+    session->stream.owner = it;
+    loop_timer_set(&it->timer, INTERCEPT_SILENCE_MS);
+    // The session may be feeding CONNECT just now, from the very buffer for what came early.
+    stream_want(&session->stream, outbox_is_empty(&session->outbox) ? 0 : STREAM_WRITE);
+    it->begin = (struct loop_task){ .run = begin, .owner = it };
+    loop_later(it->proxy->loop, &it->begin);
 }

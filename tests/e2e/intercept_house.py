@@ -87,12 +87,16 @@ def describe(der):
 
 
 class Tunnel(Peer):
-    """CONNECT through the proxy. `response` is its answer; then shake_hands() for TLS inside."""
+    """CONNECT through the proxy. `response` is its answer; then shake_hands() for TLS inside. before,
+    behind: bytes in the same segment; what answers those before is passed over."""
 
-    def __init__(self, proxy, host, port, timeout=20):
+    def __init__(self, proxy, host, port, timeout=20, before=b"", behind=b""):
         super().__init__(proxy.connect(timeout))
         self.host = host
-        self.send(("CONNECT %s:%d HTTP/1.1\r\nHost: %s:%d\r\n\r\n" % (host, port, host, port)).encode())
+        connect = "CONNECT %s:%d HTTP/1.1\r\nHost: %s:%d\r\n\r\n" % (host, port, host, port)
+        self.send(before + connect.encode() + behind)
+        if before:
+            read_response(self)
         self.response = read_response(self, "CONNECT")
         self.authority = "%s:%d" % (host, port)
 

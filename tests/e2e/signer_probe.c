@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,23 @@
 #include <unistd.h>
 
 static int signer;
+
+/* Only a worker tries: the other processes have jails of their own. Their names tell them apart. */
+static int is_worker;
+
+int prctl(int option, ...)
+{
+    unsigned long given[4];
+    va_list rest;
+
+    va_start(rest, option);
+    for (int i = 0; i < 4; i++)
+        given[i] = va_arg(rest, unsigned long);
+    va_end(rest);
+    if (option == PR_SET_NAME)
+        is_worker = strncmp((const char *)given[0], "worker", 6) == 0;
+    return (int)syscall(SYS_prctl, option, given[0], given[1], given[2], given[3]);
+}
 
 static void tell(const char *name, long result)
 {
@@ -90,7 +108,7 @@ int epoll_wait(int fd, struct epoll_event *events, int most, int timeout)
     int (*real)(int, struct epoll_event *, int, int) = NULL;
 
     *(void **)&real = dlsym(RTLD_NEXT, "epoll_wait");
-    if (!is_done && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 0) {
+    if (!is_done && is_worker && syscall(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) != 0) {
         is_done = 1;
         if (signer) // the signer itself found none
             probe();

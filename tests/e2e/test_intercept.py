@@ -7,9 +7,10 @@ import ssl
 import subprocess
 import threading
 import time
+import types
 
 import pytest
-from house import Closed, answering, read_request, reply, wait_for
+from house import Closed, answering, read_request, read_response, reply, wait_for
 from intercept_house import (Authority, Tunnel, dead_port, fetch, hello, is_ours, openssl, own_root,
                              secure)
 
@@ -103,6 +104,30 @@ class InMemory:
             except ssl.SSLWantReadError:
                 self.incoming.write(self.tunnel.some(65536))
         return got
+
+
+@pytest.mark.parametrize("before", [b"", b"GET http://dejunk/healthz HTTP/1.1\r\nHost: dejunk\r\n\r\n"])
+@pytest.mark.parametrize("cut", [1, 100, None])
+def test_a_hello_right_behind_connect(start, good, before, cut):
+    proxy = start()
+    inside = InMemory(types.SimpleNamespace(host="good.test"), own_root(proxy))
+    said = inside.outgoing.read()
+    with Tunnel(proxy, "good.test", good.port, before=before, behind=said[:cut]) as tunnel:
+        assert tunnel.response.status == 200
+        if cut:
+            tunnel.send(said[cut:])
+        inside.tunnel = tunnel
+        inside.finish()
+        assert b"hello from the origin" in inside.ask()
+
+
+@pytest.mark.parametrize("before", [b"", b"GET http://dejunk/healthz HTTP/1.1\r\nHost: dejunk\r\n\r\n"])
+def test_what_is_in_clear_never_becomes_a_request_inside(start, good, before):
+    proxy = start()
+    request = b"GET /injected HTTP/1.1\r\nHost: good.test:%d\r\n\r\n" % good.port
+    with Tunnel(proxy, "good.test", good.port, before=before, behind=request) as tunnel:
+        assert read_response(tunnel).status == 502  # in clear, which that origin does not speak
+        assert good.requests == []
 
 
 def test_a_hello_in_pieces(start, good):
