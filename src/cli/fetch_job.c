@@ -527,11 +527,12 @@ static void note_validators(struct fetch_job *job, const struct fetch_head *head
     struct span etag = message_value(head->response, FIELD_ETAG);
     struct span date = message_value(head->response, FIELD_LAST_MODIFIED);
 
-    memset(&job->facts, 0, sizeof job->facts);
+    if (head->body_from == 0) // a part may leave out what the whole said
+        memset(&job->facts, 0, sizeof job->facts);
     if (etag.size && etag.size < sizeof job->facts.etag)
-        memcpy(job->facts.etag, etag.at, etag.size);
+        snprintf(job->facts.etag, sizeof job->facts.etag, "%.*s", SPAN_PRINT(etag));
     if (date.size && date.size < sizeof job->facts.modified)
-        memcpy(job->facts.modified, date.at, date.size);
+        snprintf(job->facts.modified, sizeof job->facts.modified, "%.*s", SPAN_PRINT(date));
 }
 
 /* Opens the file where it is not yet, at the place that the answer begins at. */
@@ -576,6 +577,11 @@ static void on_headers(void *owner, const struct fetch_head *head)
     unsigned status = head->response->status;
     struct error error;
 
+    if (head->is_other) { // what is there cannot be gone on with; else the fetch says so itself
+        if (!job->is_anew && plan->order.can_restart)
+            start_anew(job);
+        return;
+    }
     if (judge_part(job, head))
         return;
     fetch_report_head(job->jobs->report, job, head);

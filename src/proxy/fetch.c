@@ -64,6 +64,8 @@ struct fetch {
     size_t body_put;       // of it, into the outbox
     uint64_t position;     // in the whole body: what the owner has
     uint64_t from_byte;    // asked for by this attempt
+    uint64_t part_end;     // behind the bytes that a 206 is to bring; UINT64_MAX: no such limit
+    uint64_t whole_end;    // behind the last byte of the whole body; UINT64_MAX: not known
     struct span validator; // of what the owner has in part, in kept
     uint64_t body_bytes, wire_bytes, hop_bytes;
     uint64_t started_ms;
@@ -1077,19 +1079,43 @@ static struct span validator_of(const struct message *response)
     return date;
 }
 
+/* Does this part say that it is of another body than the part that the owner has? */
+static bool is_of_another(const struct fetch *f)
+{
+    struct span etag = message_value(&f->response, FIELD_ETAG);
+    struct span date = message_value(&f->response, FIELD_LAST_MODIFIED);
+
+    if (!f->validator.size)
+        return false;
+    if (span_starts(f->validator, SPAN("\"")))
+        return etag.size && !span_equal(etag, f->validator);
+    return date.size && !span_equal(date, f->validator);
+}
+
 static bool judge_part(struct fetch *f, struct fetch_head *head)
 {
+    const struct message *response = &f->response;
     uint64_t first, last;
 
-    if (f->response.status != 206 || !asks_for_part(f))
+    f->part_end = f->whole_end = UINT64_MAX;
+    if (response->status != 206 || !asks_for_part(f))
         return true;
-    if (!read_content_range(message_value(&f->response, FIELD_CONTENT_RANGE), &first, &last,
+    if (!read_content_range(message_value(response, FIELD_CONTENT_RANGE), &first, &last,
                             &head->whole_bytes) ||
         first != f->from_byte) {
         fail(f, FETCH_BAD_ANSWER, "another part of the body than was asked for");
         return false;
     }
+    if (response->framing == FRAMING_LENGTH && response->body_bytes != last - first + 1) {
+        fail(f, FETCH_BAD_ANSWER, "a part that is not as long as it says");
+        return false;
+    }
     head->body_from = first;
+    head->is_other = is_of_another(f);
+    if (response->framing != FRAMING_NONE) {
+        f->part_end = last + 1;
+        f->whole_end = head->whole_bytes == UINT64_MAX ? last + 1 : head->whole_bytes;
+    }
     return true;
 }
 
@@ -1145,6 +1171,8 @@ static void tell_head(struct fetch *f)
         f->validator = head.validator.size ? arena_copy(&f->kept, head.validator) : SPAN_NONE;
     f->got_head = true;
     f->events->on_headers(f->owner, &head);
+    if (head.is_other && f->state != FETCH_OVER)
+        fail(f, FETCH_BAD_ANSWER, "a part of another body than the part that is there");
 }
 
 static void on_response_headers(void *owner)
@@ -1167,6 +1195,10 @@ static void take_body(struct fetch *f, struct span bytes)
 {
     if (f->order.max_bytes && f->position + bytes.size > f->order.max_bytes) {
         fail(f, FETCH_TOO_LARGE, "it is longer than allowed");
+        return;
+    }
+    if (bytes.size > f->part_end - f->position) {
+        fail(f, FETCH_BAD_ANSWER, "a part that is not as long as it says");
         return;
     }
     f->position += bytes.size;
@@ -1219,8 +1251,12 @@ static void on_response_finished(void *owner)
     struct fetch *f = owner;
 
     f->response_finished = true;
-    if (f->state != FETCH_OVER && !f->has_failed && f->purpose == FOR_OWNER && f->decoder)
+    if (f->state == FETCH_OVER || f->has_failed || f->purpose != FOR_OWNER)
+        return;
+    if (f->decoder)
         decode(f, SPAN_NONE, true);
+    if (f->state != FETCH_OVER && f->whole_end != UINT64_MAX && f->position != f->whole_end)
+        fail(f, FETCH_SHORT, "a part that does not reach the end of the body");
 }
 
 static void on_response_error(void *owner, const struct error *error, unsigned status)

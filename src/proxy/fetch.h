@@ -109,6 +109,7 @@ struct fetch_head { // borrowed until the event ends
     uint64_t whole_bytes;  // of the whole body; UINT64_MAX: not known (coded, or without length)
     struct span validator; // a strong ETag, else Last-Modified: what a part can go on by, or empty
     bool is_plain; // no coding: its bytes are as on the wire, and a part of it can be continued
+    bool is_other; // a part of another body than was there: cancelled by its owner, or it fails
     const struct address *peer; // connected to; NULL behind another proxy
 };
 

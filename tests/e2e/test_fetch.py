@@ -424,6 +424,52 @@ def test_broken_off_and_tried_again_within_one_run(start_origin, fetch):
     assert fetch.files() == {"x": body} and done.ends[origin.url + "/x"]["sha256"] == sha256(body)
 
 
+def parts_of(body, answer):
+    """An origin that breaks off the whole at half, and gives parts as answer(start) says: the end of
+    the part, the ETag, and how many bytes it says and sends (None: as many as there are)."""
+    def script(origin, peer):
+        request = origin.seen(read_request(peer))
+        if "range" not in request.fields:
+            peer.send(sized('ETag: "e"\r\n', len(body)) + body[:len(body) // 2])
+            return
+        start = int(request.fields["range"][6:-1])
+        end, etag, says = answer(start)
+        length = "Content-Length: %d" % (says or end - start)
+        peer.send(("HTTP/1.1 206 Partial Content\r\nETag: %s\r\nConnection: close\r\n"
+                   "Content-Range: bytes %d-%d/%d\r\n%s\r\n\r\n"
+                   % (etag, start, end - 1, len(body), length)).encode() + body[start:end])
+    return script
+
+
+def test_a_part_that_does_not_reach_the_end(start_origin, fetch):
+    body = os.urandom(100000)
+    origin = start_origin(parts_of(body, lambda start: (min(start + 20000, len(body)), '"e"', None)))
+    url = origin.url + "/x"
+    done = fetch.json("--retries", "1", "--continue", "-o", str(fetch.out), url)
+    assert done.end(url) == "short body" and "x" not in fetch.files()
+    assert fetch.files()[".x.part"] == body[:70000]
+    done = fetch.json("--retries", "1", "--continue", "-o", str(fetch.out), url)
+    assert done.end(url) == "done" and done.ends[url]["sha256"] == sha256(body)
+    assert fetch.files()["x"] == body
+
+
+def test_a_part_of_another_length_or_body(start_origin, fetch):
+    body = os.urandom(100000)
+    origin = start_origin(parts_of(body, lambda start: (len(body), '"e"', len(body) - start - 1)))
+    url = origin.url + "/x"
+    done = fetch.json("--retries", "1", "-o", str(fetch.out), url)
+    assert done.end(url) == "bad answer" and not fetch.files()
+    # Another body: begun anew, once; to standard output it cannot be.
+    origin = start_origin(parts_of(body, lambda start: (len(body), '"other"', None)))
+    url = origin.url + "/x"
+    done = fetch.json("--retries", "1", "-o", str(fetch.out), url)
+    assert done.end(url) == "bad answer" and not fetch.files()
+    assert ["range" in one.fields for one in origin.requests] == [False, True, False, True]
+    done = fetch("--retries", "1", "--body", url)
+    assert done.returncode == 1 and b"bad answer" in done.stderr
+    assert done.stdout == body[:50000]
+
+
 def test_if_changed(start_nginx, fetch):
     nginx = start_nginx()
     (nginx.www / "a").write_bytes(b"first")
