@@ -197,11 +197,10 @@ static bool try_name(struct fetch_file *file, struct span url, enum fetch_file_m
         file->size = (uint64_t)part.st_size;
     if (!there && !noted) {
         return true;
-    } else if (there && ours && S_ISREG(whole.st_mode) && file->facts.sha256[0]) {
+    } else if (there && ours && S_ISREG(whole.st_mode) && file->facts.sha256[0] &&
+               file->facts.bytes == (uint64_t)whole.st_size) { // else the note is not of this file
         file->state = FETCH_FILE_WHOLE;
         file->size = (uint64_t)whole.st_size;
-        if (file->facts.bytes != file->size) // somebody changed it: what was noted is not of it
-            memset(&file->facts, 0, sizeof file->facts);
         return true;
     } else if (!there && ours && file->size) {
         file->state = FETCH_FILE_PART;
@@ -244,6 +243,17 @@ enum error_kind fetch_file_resume(struct fetch_file *file, uint64_t size, struct
         return error_errno(error, ERROR_SYSTEM, "cannot write .%s.part", file->name);
     file->size = size;
     return ERROR_NONE;
+}
+
+enum error_kind fetch_file_restart(struct fetch_file *file, struct error *error)
+{
+    if (file->state != FETCH_FILE_WHOLE) { // first: a note never stands beside another body
+        remove_side(file, "meta");
+        file->has_meta = false;
+    }
+    if (file->state == FETCH_FILE_NOTHING && file->size == 0)
+        return ERROR_NONE;
+    return fetch_file_resume(file, 0, error);
 }
 
 enum error_kind fetch_file_write(struct fetch_file *file, struct span bytes, struct error *error)
@@ -291,6 +301,7 @@ enum error_kind fetch_file_keep(struct fetch_file *file, const char *name, struc
         if (result == 0) {
             fetch_file_forget(file);
             memcpy(file->name, to, sizeof to);
+            remove_side(file, "meta"); // of a part that was there once
         }
     }
     if (result < 0)

@@ -56,6 +56,8 @@ enum error_kind fetch_file_begin(struct fetch_file *file, int directory, const c
                                  struct span url, enum fetch_file_mode mode, struct error *error);
 /* Makes the part `size` bytes long (at most what it is) and goes on behind them. */
 enum error_kind fetch_file_resume(struct fetch_file *file, uint64_t size, struct error *error);
+/* Makes it empty, and forgets what was noted of what was in it; a whole file's note stays. */
+enum error_kind fetch_file_restart(struct fetch_file *file, struct error *error);
 enum error_kind fetch_file_write(struct fetch_file *file, struct span bytes, struct error *error);
 /* Notes beside it what it is of, so that it can be continued or asked for again. */
 enum error_kind fetch_file_note(struct fetch_file *file, struct span url,

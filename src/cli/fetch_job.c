@@ -547,7 +547,9 @@ static enum error_kind prepare_file(struct fetch_job *job, const struct fetch_he
 
     if (job->file.fd < 0)
         kind = fetch_file_begin(&job->file, plan->directory_fd, job->name, url, plan->mode, error);
-    if (!kind && (job->file.size || head->body_from || job->file.state == FETCH_FILE_WHOLE))
+    if (!kind && head->body_from == 0)
+        kind = fetch_file_restart(&job->file, error);
+    else if (!kind)
         kind = fetch_file_resume(&job->file, head->body_from, error);
     if (kind || !head->is_plain || !head->validator.size || job->file.state == FETCH_FILE_WHOLE ||
         !(is_long || plan->mode == FETCH_FILE_CONTINUE))

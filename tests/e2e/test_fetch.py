@@ -484,6 +484,26 @@ def test_if_changed(start_nginx, fetch):
     assert {name for name in fetch.files() if not name.startswith(".")} == {"a"}
 
 
+def test_a_note_is_only_ever_of_what_is_there(start_origin, fetch):
+    bodies = {"/one/x": b"first", "/two/x": b"other"}
+    origin = start_origin(answering(lambda request: reply(
+        bodies[request.target], headers=[("ETag", '"e"')])))
+    one, two = origin.url + "/one/x", origin.url + "/two/x"
+    fetch.out.mkdir()
+    note = "url %s\netag \"e\"\nsha256 %s\nbytes 5\nend\n" % (one, sha256(b"first"))
+    # What is left of a file that went away is not taken for the next one's.
+    (fetch.out / ".x.meta").write_text(note)
+    assert fetch.json("-o", str(fetch.out), two).code == 0
+    assert fetch.files() == {"x": b"other"}
+    # Nor is a note of another size, whoever left it; what it stands beside is not replaced.
+    (fetch.out / ".x.meta").write_text(note.replace("bytes 5", "bytes 4"))
+    for how in ("--continue", "--if-changed"):
+        done = fetch.json(how, "-o", str(fetch.out), one)
+        assert done.code == 0 and fetch.files()["x"] == b"other"
+        kept = done.ends[one]["file"]
+        assert kept != str(fetch.out / "x") and open(kept, "rb").read() == b"first"
+
+
 # ---- trying again, limits -----------------------------------------------------------------------------
 
 def test_retry_after_is_honoured(start_origin, fetch):
