@@ -125,6 +125,13 @@ static bool read_amount(const char *value, uint64_t *out)
     return true;
 }
 
+static bool read_rate(const char *value, uint64_t *out)
+{
+    if (!read_amount(value, out))
+        return false;
+    return *out <= FETCH_RATE_MOST || complain("fetch: --rate is at most 1000G, not %s", value);
+}
+
 static bool read_time(const char *value, uint64_t *out_ms)
 {
     return (config_read_duration(span_text(value), out_ms) && *out_ms > 0) ||
@@ -307,7 +314,7 @@ static bool take(struct fetch_command *c, int letter, struct options *options)
     case OPTION_RETRIES:
         return take_unsigned(value, MOST_RETRIES, &plan->order.retries);
     case OPTION_RATE:
-        return read_amount(value, &plan->limits.rate_bytes_s);
+        return read_rate(value, &plan->limits.rate_bytes_s);
     case OPTION_MAX_TIME:
         return read_time(value, &plan->order.max_time_ms);
     case OPTION_MAX_SIZE:

@@ -108,8 +108,8 @@ struct fetcher {
     size_t free_count;
     uint64_t wire_bytes;
 
-    int64_t rate_left; // bytes that may be read now
-    uint64_t rate_at_ms;
+    int64_t rate_left;              // bytes that may be read now
+    uint64_t rate_at_ms, rate_rest; // rate_rest: thousandths of a byte
     struct fetch *throttled, **last_throttled;
     struct loop_timer rate_timer;
 };
@@ -149,7 +149,7 @@ const char *fetch_end_name(enum fetch_end end)
 
 static void refill(struct fetcher *fetcher)
 {
-    uint64_t now = loop_now_ms(fetcher->loop), passed = now - fetcher->rate_at_ms;
+    uint64_t now = loop_now_ms(fetcher->loop), passed = now - fetcher->rate_at_ms, due;
     int64_t most =
         (int64_t)(fetcher->limits.rate_bytes_s / 10) + 1; // of a pause, nothing is saved up
 
@@ -158,7 +158,9 @@ static void refill(struct fetcher *fetcher)
     if (passed > 1000)
         passed = 1000;
     fetcher->rate_at_ms = now;
-    fetcher->rate_left += (int64_t)(fetcher->limits.rate_bytes_s * passed / 1000);
+    due = fetcher->rate_rest + fetcher->limits.rate_bytes_s * passed;
+    fetcher->rate_rest = due % 1000; // what is less than a byte is not lost
+    fetcher->rate_left += (int64_t)(due / 1000);
     if (fetcher->rate_left > most)
         fetcher->rate_left = most;
 }
@@ -610,6 +612,11 @@ static bool find_roots(struct fetcher *fetcher, struct error *error)
     return fetcher->roots != NULL;
 }
 
+static bool may_be_repeated(const struct fetch *f)
+{
+    return method_is_idempotent(method_of(f->method));
+}
+
 static void claim_connection(struct fetch *f, bool fresh_only)
 {
     struct proxy *proxy = f->fetcher->proxy;
@@ -622,6 +629,7 @@ static void claim_connection(struct fetch *f, bool fresh_only)
         .settings = proxy->settings,
         .parent = settings_parent_for(proxy->settings, target->host),
         .fresh_only = fresh_only,
+        .is_once = !may_be_repeated(f),
     };
     struct outgoing_tls tls = { .name = target->host };
     struct outgoing *outgoing;
@@ -866,11 +874,6 @@ static uint64_t back_off_ms(const struct fetch *f)
 
     random_bytes(&chance, sizeof chance);
     return patience_wait_ms(f->attempts - f->redirects, chance);
-}
-
-static bool may_be_repeated(const struct fetch *f)
-{
-    return method_is_idempotent(method_of(f->method));
 }
 
 static bool end_may_pass(enum fetch_end end)
@@ -1362,9 +1365,15 @@ static void on_readable(void *owner)
 static void on_writable(void *owner)
 {
     struct fetch *f = owner;
+    struct outbox *outbox = &f->outgoing->outbox;
+    uint64_t before = outbox->written_bytes;
 
-    outbox_flush(&f->outgoing->outbox);
+    outbox_flush(outbox);
     put_upload(f);
+    // The time for an answer counts from when the far side took the last of what is sent.
+    if (outbox->written_bytes != before && !f->head_is_in)
+        loop_timer_set(&f->outgoing->timer,
+                       f->fetcher->proxy->settings->config->response_header_timeout_ms);
     update_wants(f);
 }
 

@@ -54,13 +54,16 @@ enum fetch_end {
  * "timed out", "too many redirects"... */
 const char *fetch_end_name(enum fetch_end end);
 
+#define FETCH_RATE_MOST (1000ULL * 1000 * 1000 * 1000) // bytes a second
+
 struct fetcher; // opaque: those that share tokens; lives as long as any of its fetches
 struct fetch;   // opaque: one URL
 
 struct fetch_limits {
     size_t at_once;        // 1 or more
     size_t per_host;       // 0: no limit of its own
-    uint64_t rate_bytes_s; // read from the network, all together; 0: as fast as it comes
+    uint64_t rate_bytes_s; // read from the network, all together; 0: as fast as it comes;
+                           // at most FETCH_RATE_MOST
 };
 
 struct fetch_trust { // whom origins over TLS are verified by

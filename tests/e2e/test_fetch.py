@@ -251,7 +251,7 @@ def test_every_end_has_its_name(start_origin, fetch, tmp_path):
 def test_nothing_and_nonsense_are_usage(fetch):
     for arguments in ([], ["-c", "0", "http://x/"], ["-c", "x", "http://x/"], ["--nonsense"],
                       ["--body", "--null", "http://x/"], ["--max-size", "many", "http://x/"],
-                      ["-H", "no header", "http://x/"], ["-H", "A: b\nC: d", "http://x/"],
+                      ["--rate", "1001G", "--null", "http://x/"], ["-H", "no header", "http://x/"], ["-H", "A: b\nC: d", "http://x/"],
                       ["--continue", "--null", "http://x/"], ["-X", "GET /", "http://x/"]):
         done = fetch(*arguments)
         assert done.returncode == 64 and done.stderr and not done.stdout, arguments
@@ -565,6 +565,35 @@ def test_rate(start_nginx, fetch):
     done = fetch("-c", "4", "--rate", "400k", "--null", *[nginx.url + "/x"] * 4)
     took = time.monotonic() - start
     assert done.returncode == 0 and 2.5 < took < 30
+
+
+def test_a_low_rate_goes_on(start_origin, fetch):
+    origin = start_origin(answering(lambda _: reply(b"x")))
+    start = time.monotonic()
+    done = fetch("--rate", "18", "--null", origin.url + "/x")  # less than a byte in each tick
+    assert done.returncode == 0 and 1 < time.monotonic() - start < 30
+
+
+def test_a_long_upload_is_not_timed_out(start_origin, fetch):
+    size = 40000000
+
+    def script(_, peer):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += peer.some(1 << 20)
+        took, step = len(head.partition(b"\r\n\r\n")[2]), 0
+        while took < size:
+            took += len(peer.some(1 << 20))
+            if step < took < 24000000:
+                step = took + 800000
+                time.sleep(0.2)  # how slow it is: in all more than --timeout, never silent so long
+        peer.send(reply(b"took it"))
+
+    body = fetch.directory / "body"
+    body.write_bytes(b"x" * size)
+    origin = start_origin(script)
+    done = fetch.json("--timeout", "2s", "--null", "-d", "@%s" % body, origin.url + "/x")
+    assert done.end(origin.url + "/x") == "done"
 
 
 # ---- redirects, credentials, https -----------------------------------------------------------------------
