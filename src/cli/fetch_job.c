@@ -562,10 +562,11 @@ static enum error_kind prepare_file(struct fetch_job *job, const struct fetch_he
     return fetch_file_note(&job->file, url, &part, error);
 }
 
-static void note_report(struct fetch_job *job, const struct message *response)
+static void note_report(struct fetch_job *job, const struct fetch_head *head)
 {
-    const struct field *field =
-        job->jobs->plan->is_through ? message_find_name(response, REPORT_FIELD) : NULL;
+    const struct field *field = job->jobs->plan->is_through && head->asked_why
+                                    ? message_find_name(head->response, REPORT_FIELD)
+                                    : NULL;
 
     job->dejunk[0] = '\0';
     if (field)
@@ -590,7 +591,7 @@ static void on_headers(void *owner, const struct fetch_head *head)
     job->status = status;
     job->whole_bytes = head->whole_bytes;
     note_validators(job, head);
-    note_report(job, head->response);
+    note_report(job, head);
     if (head->body_from == 0) {
         EVP_DigestInit_ex2(job->hash, job->jobs->sha256, NULL);
         job->bytes = job->first_byte = 0;

@@ -74,10 +74,12 @@ struct fetch {
 
     bool was_started;
     bool may_be_private; // the next address: nobody but the order's author chose its host
+    bool was_public;     // where the order's own host was reached before any redirect
     bool was_resent;     // because a kept connection had died
     bool got_response;   // any byte of this attempt's
     bool got_head;       // the owner was told of one
     bool head_is_in;     // of this attempt's response
+    bool asked_why;      // a dejunk, what it does: only then are such words its own
     bool is_plain;
     struct decoder *decoder; // NULL: no coding is undone
     bool upload_is_void;     // the far side takes no more of it
@@ -387,7 +389,7 @@ static void begin(void *owner)
             loop_timer_set(&f->limit, f->order.max_time_ms);
     }
     f->attempts++;
-    f->was_resent = false;
+    f->was_resent = f->head_is_in = f->got_response = f->asked_why = false;
     f->state = FETCH_CONNECTING;
     if (f->events->on_started)
         f->events->on_started(f->owner);
@@ -575,6 +577,9 @@ static void take(struct fetch *f, struct outgoing *outgoing)
         done(f, FETCH_REDIRECT_REFUSED, error.text);
         return;
     }
+    if (!outgoing->origin->parent && f->redirects == 0 &&
+        address_classify(&outgoing->address) == ADDRESS_PUBLIC)
+        f->was_public = true;
     f->outgoing = outgoing;
     outgoing->events = &outgoing_events;
     outgoing->owner = f;
@@ -805,7 +810,9 @@ static void send_head(struct fetch *f)
             good = good &&
                    message_add(&f->request, SPAN("Proxy-Authorization"), parent->authorization);
     }
-    if (parent && parent->asks_why && (f->place.target.scheme == TARGET_HTTP || is_looked_into(f)))
+    f->asked_why =
+        parent && parent->asks_why && (f->place.target.scheme == TARGET_HTTP || is_looked_into(f));
+    if (f->asked_why)
         good = good && message_add(&f->request, REPORT_ASK, SPAN("1"));
     decoder_free(&f->decoder);
     f->got_response = f->head_is_in = f->response_finished = f->has_failed = false;
@@ -943,7 +950,9 @@ static void redirect(struct fetch *f)
         is_public = address_parse(&address, from.target.host, 0) &&
                     address_classify(&address) == ADDRESS_PUBLIC;
     }
-    if (span_equal(to.target.host, f->named.target.host))
+    if (f->was_public)
+        f->may_be_private = false; // its own name too: it may have come to mean another address
+    else if (span_equal(to.target.host, f->named.target.host))
         f->may_be_private = true; // the order's author named it
     else if (!same_host && is_public)
         f->may_be_private = false;
@@ -1147,6 +1156,7 @@ static void tell_head(struct fetch *f)
         .whole_bytes = UINT64_MAX,
         .validator = validator_of(response),
         .peer = f->outgoing->origin->parent ? NULL : &f->outgoing->address,
+        .asked_why = f->asked_why,
     };
 
     open_decoder(f);

@@ -111,8 +111,9 @@ struct fetch_head { // borrowed until the event ends
     uint64_t body_from;    // where in the whole body the bytes that follow belong; 0: begin anew
     uint64_t whole_bytes;  // of the whole body; UINT64_MAX: not known (coded, or without length)
     struct span validator; // a strong ETag, else Last-Modified: what a part can go on by, or empty
-    bool is_plain; // no coding: its bytes are as on the wire, and a part of it can be continued
-    bool is_other; // a part of another body than was there: cancelled by its owner, or it fails
+    bool is_plain;  // no coding: its bytes are as on the wire, and a part of it can be continued
+    bool is_other;  // a part of another body than was there: cancelled by its owner, or it fails
+    bool asked_why; // the dejunk that all goes through was: REPORT_FIELD is its own
     const struct address *peer; // connected to; NULL behind another proxy
 };
 
