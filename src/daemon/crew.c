@@ -103,6 +103,7 @@ static int run_worker(const struct member *member, int channel)
         .metrics = member->page >= 0 ? shared_metrics(begin->shared, member->page) : &uncounted,
         .stubs = begin->stubs,
         .visit_secret = begin->visit_secret,
+        .site_secret = begin->site_secret,
         .rules = begin->rules,
         .access_log = begin->access_log,
         .passes = begin->passes,

@@ -26,6 +26,7 @@ struct crew_begin {
     struct shared *shared;
     const struct stubs *stubs;
     const unsigned char *visit_secret; // proxy/visit.h
+    const unsigned char *site_secret;  // proxy/secret.h
     int rules;                         // the compiled database; -1: none
     int access_log;                    // -1: none
     int passes;                        // as in PASSES; -1: none

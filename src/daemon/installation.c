@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { SECRET_DIGITS = 2 * INSTALLATION_SECRET_BYTES };
 enum { RANDOM_BYTES = 8, HEX_BYTES = 2 * RANDOM_BYTES };
 
 #define PREFIX "dejunk-"
@@ -76,11 +77,11 @@ static bool is_pseudonym(const char *text)
     return strspn(text + prefix, "0123456789abcdef") == size - prefix;
 }
 
-static bool read_pseudonym(const char *path, char to[INSTALLATION_PSEUDONYM_BYTES])
+/* Its first line, or as much as there is room for. */
+static bool read_line(const char *path, char *text, size_t room)
 {
-    char text[INSTALLATION_PSEUDONYM_BYTES];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    ssize_t size = fd >= 0 ? read(fd, text, room - 1) : -1;
 
     if (fd >= 0)
         close(fd);
@@ -88,7 +89,14 @@ static bool read_pseudonym(const char *path, char to[INSTALLATION_PSEUDONYM_BYTE
         return false;
     text[size] = '\0';
     text[strcspn(text, "\n")] = '\0';
-    if (!is_pseudonym(text))
+    return true;
+}
+
+static bool read_pseudonym(const char *path, char to[INSTALLATION_PSEUDONYM_BYTES])
+{
+    char text[INSTALLATION_PSEUDONYM_BYTES];
+
+    if (!read_line(path, text, sizeof text) || !is_pseudonym(text))
         return false;
     memcpy(to, text, sizeof text);
     return true;
@@ -106,10 +114,10 @@ static void make_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES])
 }
 
 /* Written beside and moved into place, so that a reader never sees half of it. */
-static bool keep_pseudonym(const char *path, const char *pseudonym)
+static bool keep_line(const char *path, const char *text)
 {
-    char beside[PATH_MAX + 8], line[INSTALLATION_PSEUDONYM_BYTES + 1];
-    int size = snprintf(line, sizeof line, "%s\n", pseudonym), fd;
+    char beside[PATH_MAX + 8], line[SECRET_DIGITS + 2];
+    int size = snprintf(line, sizeof line, "%s\n", text), fd;
     bool is_kept;
 
     snprintf(beside, sizeof beside, "%s.XXXXXX", path);
@@ -138,8 +146,45 @@ enum error_kind installation_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES],
     snprintf(path, sizeof path, "%s/via-pseudonym", directory);
     if (read_pseudonym(path, to))
         return ERROR_NONE;
-    if (!make_directory(directory) || !keep_pseudonym(path, to))
+    if (!make_directory(directory) || !keep_line(path, to))
         return error_errno(error, ERROR_SYSTEM, "cannot keep the pseudonym for Via in %s", path);
+    return ERROR_NONE;
+}
+
+/* Two digits for each byte. */
+static bool read_secret(const char *path, unsigned char to[INSTALLATION_SECRET_BYTES])
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[SECRET_DIGITS + 2];
+
+    if (!read_line(path, text, sizeof text) || strlen(text) != SECRET_DIGITS ||
+        strspn(text, digits) != SECRET_DIGITS)
+        return false;
+    for (size_t i = 0; i < INSTALLATION_SECRET_BYTES; i++) {
+        const char *high = strchr(digits, text[2 * i]), *low = strchr(digits, text[2 * i + 1]);
+
+        to[i] = (unsigned char)((high - digits) << 4 | (low - digits));
+    }
+    return true;
+}
+
+enum error_kind installation_secret(unsigned char to[INSTALLATION_SECRET_BYTES],
+                                    const struct config *config, struct error *error)
+{
+    char directory[PATH_MAX - 16], path[PATH_MAX], text[SECRET_DIGITS + 1];
+    enum error_kind kind = installation_state_dir(directory, sizeof directory, config, error);
+
+    if (getrandom(to, INSTALLATION_SECRET_BYTES, 0) != INSTALLATION_SECRET_BYTES)
+        abort(); // cannot be after boot, and never for so few
+    if (kind != ERROR_NONE)
+        return ERROR_SYSTEM;
+    snprintf(path, sizeof path, "%s/site-secret", directory);
+    if (read_secret(path, to))
+        return ERROR_NONE;
+    for (size_t i = 0; i < INSTALLATION_SECRET_BYTES; i++)
+        snprintf(text + 2 * i, sizeof text - 2 * i, "%02x", to[i]);
+    if (!make_directory(directory) || !keep_line(path, text))
+        return error_errno(error, ERROR_SYSTEM, "cannot keep the secret for names in %s", path);
     return ERROR_NONE;
 }
 

@@ -40,6 +40,7 @@ struct master {
     struct stubs *stubs;
     struct listeners inherited; // systemd's or a predecessor's, until our own are open
     unsigned char visit_secret[VISIT_SECRET_BYTES];
+    unsigned char site_secret[INSTALLATION_SECRET_BYTES];
     struct notify notify;
     struct crew_begin begin; // what the next worker begins with; borrows from all of this
     struct crew *crew;
@@ -867,6 +868,8 @@ static void open_rest(struct master *master)
         log_warning("%s", error.text);
     if (installation_pseudonym(master->pseudonym, master->config, &error) != ERROR_NONE)
         log_warning("%s", error.text);
+    if (installation_secret(master->site_secret, master->config, &error) != ERROR_NONE)
+        log_warning("%s", error.text);
     master->names = names_new(master->loop, master->config->resolv_conf, master->config->hosts_file,
                               on_names_changed, master);
 }
@@ -899,6 +902,7 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     master->begin.stubs = master->stubs = stubs_read(NULL);
     random_bytes(master->visit_secret, sizeof master->visit_secret);
     master->begin.visit_secret = master->visit_secret;
+    master->begin.site_secret = master->site_secret;
     master->started_ms = clock_ms();
     master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;

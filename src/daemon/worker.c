@@ -592,6 +592,7 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
         .via_pseudonym = setup->via_pseudonym,
         .stubs = setup->stubs,
         .visit_secret = setup->visit_secret,
+        .site_secret = setup->site_secret,
         .seams = { .connect_local = connect_local,
                    .write_access_log = write_access_log,
                    .ask_signer = ask_signer,

@@ -27,7 +27,7 @@ struct worker_setup { // all borrowed from the master's memory as it was at fork
     struct span via_pseudonym;
     struct metrics *metrics;
     const struct stubs *stubs;
-    const unsigned char *visit_secret;
+    const unsigned char *visit_secret, *site_secret;
     int rules;      // the compiled database; -1: none
     int access_log; // -1: none
     int passes;     // passes given, as in PASSES; -1: none

@@ -15,6 +15,7 @@
 #include "io/resolve.h"
 #include "proxy/outbox.h"
 #include "proxy/proxy.h"
+#include "proxy/secret.h"
 #include "proxy/settings.h"
 
 struct session;
@@ -62,6 +63,7 @@ struct proxy {
     struct proxy_seams seams;
     struct span via; // "1.1 pseudonym", ours
     struct span pseudonym;
+    struct secret secret; // of what sites see of us
 
     struct outbox_stage stage;
     struct pipe_pool pipes;

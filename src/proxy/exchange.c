@@ -625,7 +625,7 @@ static bool answer_late(struct exchange *x)
     if (x->request.method != METHOD_GET || !page_late_may_be(x->target.path_and_query) ||
         !x->settings->config->filter || !judge_database(judge))
         return false;
-    is_ours = page_late_answer(judge_page_rules(judge), judge_pseudonym(judge), x->target.host,
+    is_ours = page_late_answer(judge_page_rules(judge), judge_secret(judge), x->target.host,
                                x->target.path_and_query, &sheet);
     if (is_ours)
         answer(x, &(struct answer){
@@ -634,8 +634,7 @@ static bool answer_late(struct exchange *x)
                       .content_type = SPAN("text/css; charset=utf-8"),
                       .body = arena_copy(&x->arena, buffer_span(&sheet)),
                       .extra = SPAN("Cache-Control: private, max-age=86400\r\n"
-                                    "X-Content-Type-Options: nosniff\r\n"
-                                    "Access-Control-Allow-Origin: *\r\n"),
+                                    "X-Content-Type-Options: nosniff\r\n"),
                   });
     buffer_release(&sheet);
     return is_ours;

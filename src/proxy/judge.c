@@ -13,7 +13,7 @@ struct judge {
     struct kind_memory *memory;
     struct amender *amender;
     struct page_rules *page_rules; // NULL until a page needs them
-    struct span pseudonym;
+    const struct secret *secret;
 };
 
 struct judge *judge_new(struct loop *loop, const struct passes *passes)
@@ -350,14 +350,14 @@ bool judge_drops_cookies(const struct case_file *file, const struct judgement *j
 
 /* ---- pages ---- */
 
-void judge_set_pseudonym(struct judge *judge, struct span pseudonym)
+void judge_set_secret(struct judge *judge, const struct secret *secret)
 {
-    judge->pseudonym = pseudonym;
+    judge->secret = secret;
 }
 
-struct span judge_pseudonym(const struct judge *judge)
+const struct secret *judge_secret(const struct judge *judge)
 {
-    return judge->pseudonym;
+    return judge->secret;
 }
 
 struct page_rules *judge_page_rules(struct judge *judge)

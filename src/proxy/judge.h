@@ -14,6 +14,7 @@
 #include "io/loop.h"
 #include "proxy/kind.h"
 #include "proxy/passes.h"
+#include "proxy/secret.h"
 #include "proxy/settings.h"
 
 struct judge; // opaque
@@ -65,10 +66,10 @@ struct amender *judge_amender(const struct judge *judge);
 
 /* ---- for the pages themselves: page_edit.h ---- */
 
-/* The installation's pseudonym: pages' scripts ask under a name made from it. Borrowed for the
- * judge's life; SPAN_NONE: none is put in. */
-void judge_set_pseudonym(struct judge *judge, struct span pseudonym);
-struct span judge_pseudonym(const struct judge *judge);
+/* The installation's secret: pages' scripts ask under a name made with it. Borrowed for the judge's
+ * life; NULL: none is put in. */
+void judge_set_secret(struct judge *judge, const struct secret *secret);
+const struct secret *judge_secret(const struct judge *judge);
 /* The cosmetic rules of the database in force, which is not NULL. */
 struct page_rules *judge_page_rules(struct judge *judge);
 /* Bits of enum page_flag for the page that a request is for. */

@@ -115,7 +115,8 @@ static bool write_connect(struct plan *plan, struct span url, struct span path)
 static bool write_head(struct plan *plan, const struct page_subject *subject, struct span host)
 {
     const struct page_sheet *sheet = plan->setup.sheet;
-    struct span pseudonym = judge_pseudonym(subject->judge), path;
+    const struct secret *secret = judge_secret(subject->judge);
+    struct span path;
     size_t at;
 
     if (sheet->style.size) {
@@ -125,9 +126,9 @@ static bool write_head(struct plan *plan, const struct page_subject *subject, st
             return false;
         plan->policy.style = page_policy_hash(plan->style_hash, buffer_span(&sheet->style));
     }
-    if (!sheet->has_generics || !pseudonym.size || !page_policy_allows_scripts(subject->response))
+    if (!sheet->has_generics || !secret || !page_policy_allows_scripts(subject->response))
         return true;
-    path = page_late_path(plan->path, pseudonym, host, sheet->owner);
+    path = page_late_path(plan->path, secret, host, sheet->owner);
     at = plan->head.size + 8;
     if (!write_connect(plan, subject->file->url, path) ||
         !buffer_append(&plan->head, SPAN("<script>")) || !page_late_script(&plan->head, path))

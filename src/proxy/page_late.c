@@ -6,15 +6,17 @@
 #include "base/url.h"
 
 #define PREFIX "/.well-known/dejunk/"
+enum { NAME_DIGITS = 32 };
 
-struct span page_late_path(char to[PAGE_LATE_PATH_BYTES], struct span pseudonym, struct span host,
-                           const struct page_rules *rules)
+struct span page_late_path(char to[PAGE_LATE_PATH_BYTES], const struct secret *secret,
+                           struct span host, const struct page_rules *rules)
 {
-    XXH64_hash_t seed = XXH3_64bits(pseudonym.at ? pseudonym.at : "", pseudonym.size);
-    XXH64_hash_t name = XXH3_64bits_withSeed(host.at, host.size, seed);
-    int size =
-        snprintf(to, PAGE_LATE_PATH_BYTES, PREFIX "%016llx/%016llx/", (unsigned long long)name,
-                 (unsigned long long)database_generation(page_rules_database(rules)));
+    uint64_t of_rules = database_generation(page_rules_database(rules));
+    struct secret_mark name = secret_mark(secret, "name", host, 0);
+    struct secret_mark generation = secret_mark(secret, "generation", host, of_rules);
+    int size = snprintf(to, PAGE_LATE_PATH_BYTES, PREFIX "%016llx%016llx/%016llx/",
+                        (unsigned long long)name.high, (unsigned long long)name.low,
+                        (unsigned long long)generation.high);
 
     return span_of(to, (size_t)size);
 }
@@ -24,7 +26,7 @@ bool page_late_may_be(struct span path_and_query)
     return span_starts(path_and_query, SPAN(PREFIX));
 }
 
-bool page_late_answer(struct page_rules *rules, struct span pseudonym, struct span host,
+bool page_late_answer(struct page_rules *rules, const struct secret *secret, struct span host,
                       struct span path_and_query, struct buffer *to)
 {
     char room[PAGE_LATE_PATH_BYTES];
@@ -36,9 +38,9 @@ bool page_late_answer(struct page_rules *rules, struct span pseudonym, struct sp
 
     url_parse_host(&name, &host_room, host);
     host = span_of(name.at, name.size);
-    path = page_late_path(room, pseudonym, host, rules);
+    path = page_late_path(room, secret, host, rules);
 
-    if (!span_starts(path_and_query, span_slice(path, 0, sizeof PREFIX + 16)))
+    if (!span_starts(path_and_query, span_slice(path, 0, sizeof PREFIX + NAME_DIGITS)))
         return false;
     if (!span_starts(path_and_query, path) || path_and_query.size == path.size ||
         path_and_query.at[path.size] != '?')

@@ -144,6 +144,10 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup, s
     proxy->seams = setup->seams;
     proxy->stubs = setup->stubs;
     proxy->visit_secret = setup->visit_secret;
+    if (setup->site_secret)
+        memcpy(proxy->secret.key, setup->site_secret, SECRET_KEY_BYTES);
+    else
+        random_bytes(proxy->secret.key, SECRET_KEY_BYTES);
     kind = settings_new(&proxy->settings, setup->config, error);
     if (kind) {
         free(proxy);
@@ -171,7 +175,7 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup, s
     proxy->loop->spare = spare_descriptor;
     proxy->loop->spare_owner = proxy;
     proxy->judge = judge_new(proxy->loop, proxy->passes);
-    judge_set_pseudonym(proxy->judge, proxy->pseudonym);
+    judge_set_secret(proxy->judge, &proxy->secret);
     kind = resolver_new(&proxy->resolver, proxy->loop, error);
     if (!kind)
         kind = resolver_configure(proxy->resolver, setup->resolv_conf, setup->hosts, error);

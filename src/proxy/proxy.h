@@ -41,6 +41,7 @@ struct proxy_setup {
     struct metrics *metrics;           // this worker's page; borrowed
     struct span resolv_conf, hosts;    // texts; borrowed until proxy_new() returns
     struct span via_pseudonym;         // made per installation; copied
+    const unsigned char *site_secret;  // secret.h; copied; NULL: one is made, for this process
     struct proxy_seams seams;          // copied
     const struct stubs *stubs;         // borrowed; NULL: the smallest only
     const unsigned char *visit_secret; // visit.h; borrowed; NULL: block pages offer no way on

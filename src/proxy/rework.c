@@ -69,6 +69,12 @@ static uint64_t generation_of(struct proxy *proxy, const struct settings *settin
     return hash;
 }
 
+/* As this site sees it, and no other. */
+static uint64_t generation_here(const struct rework *r)
+{
+    return secret_mark(&r->proxy->secret, "etag", r->file.target->host, r->generation).high;
+}
+
 /* ---- Accept-Encoding ---- */
 
 /* "gzip;q=0.5" -> its name; *is_zero: not acceptable. */
@@ -199,7 +205,7 @@ void rework_request(struct rework *r, struct message *request,
         outlook = r->judgement->type_is_guess && !r->may_be_text ? OUTLOOK_UNKNOWN : OUTLOOK_EDITED;
     }
     if (has_condition(request))
-        r->asked = validators_restore(request, r->generation, outlook);
+        r->asked = validators_restore(request, generation_here(r), outlook);
     if (outlook == OUTLOOK_UNEDITED || !accepted)
         return;
     r->accepts = accepted->value;
@@ -349,7 +355,7 @@ static void answer_not_modified(struct rework *r)
         r->subject.charset = charset_of(message_value(r->response, FIELD_CONTENT_TYPE));
         page_edit_fields(&r->subject);
     }
-    validators_mark(r->response, r->generation, &r->asked);
+    validators_mark(r->response, generation_here(r), &r->asked);
 }
 
 bool rework_response(struct rework *r, struct message *response)
@@ -476,7 +482,7 @@ static void tell_the_truth(struct rework *r)
     }
     if (message_find(response, FIELD_ACCEPT_RANGES))
         message_set(response, FIELD_ACCEPT_RANGES, SPAN("none"));
-    validators_mark(response, r->generation, &r->asked);
+    validators_mark(response, generation_here(r), &r->asked);
     response->has_length = false;
     response->body_bytes = 0;
     response->framing = r->file.request->version_minor == 0 ? FRAMING_UNTIL_CLOSE : FRAMING_CHUNKED;

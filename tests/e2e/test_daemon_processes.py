@@ -301,6 +301,16 @@ def test_the_pseudonym_is_made_once(start_proxy, origin):
     assert path.read_text().startswith("dejunk-") and path.read_text() != first
 
 
+def test_the_secret_is_made_once(start_proxy, origin):
+    proxy = start_proxy()
+    path = proxy.directory / "state" / "site-secret"
+    first = path.read_text()
+    assert len(bytes.fromhex(first)) == 32 and path.stat().st_mode & 0o77 == 0
+    proxy.stop()
+    proxy.start()
+    assert path.read_text() == first
+
+
 def test_no_processes_are_left_over(start_proxy, origin):
     proxy = start_proxy(workers=2)
     assert ask(proxy, origin.url + "/").status == 200

@@ -314,7 +314,8 @@ static void sheets_of_many_hosts_come_and_go(void **state)
 static void later_elements_have_rules(void **state)
 {
     struct buffer got = { .limit_bytes = 1000 }, path = { .limit_bytes = 1000 };
-    char room[PAGE_LATE_PATH_BYTES];
+    static const struct secret me = { "me" }, you = { "you" };
+    char room[PAGE_LATE_PATH_BYTES], other[PAGE_LATE_PATH_BYTES];
     struct span base;
     static const struct {
         const char *query;
@@ -336,7 +337,7 @@ static void later_elements_have_rules(void **state)
     (void)state;
     open_rules(
         "##.ad\n##div .ad\n###top > p\n##[href^=\"x\"]\n##.off\na.example#@#.off\n##.h:has(b)");
-    base = page_late_path(room, SPAN("me"), SPAN("a.example"), rules);
+    base = page_late_path(room, &me, SPAN("a.example"), rules);
     assert_true(page_late_may_be(base));
     for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
         path.size = got.size = 0;
@@ -352,12 +353,19 @@ static void later_elements_have_rules(void **state)
                                 at);
         }
         assert_true(
-            page_late_answer(rules, SPAN("me"), SPAN("A.example"), buffer_span(&path), &got));
+            page_late_answer(rules, &me, SPAN("A.example"), buffer_span(&path), &got));
         if (!span_equal(buffer_span(&got), span_text(asked[i].want)))
             fail_msg("%.*s: %.*s", SPAN_PRINT(buffer_span(&path)), SPAN_PRINT(buffer_span(&got)));
     }
-    assert_false(page_late_answer(rules, SPAN("me"), SPAN("b.example"), buffer_span(&path), &got));
-    assert_false(page_late_answer(rules, SPAN("you"), SPAN("a.example"), buffer_span(&path), &got));
+    assert_int_equal(base.size, sizeof "/.well-known/dejunk//" - 1 + 32 + 17);
+    (void)page_late_path(other, &me, SPAN("b.example"), rules);
+    assert_memory_not_equal(room + 20, other + 20, 32); // no part is the same at two sites,
+    assert_memory_not_equal(room + 53, other + 53, 16);
+    (void)page_late_path(other, &you, SPAN("a.example"), rules);
+    assert_memory_not_equal(room + 20, other + 20, 32); // or by two installations
+    assert_memory_not_equal(room + 53, other + 53, 16);
+    assert_false(page_late_answer(rules, &me, SPAN("b.example"), buffer_span(&path), &got));
+    assert_false(page_late_answer(rules, &you, SPAN("a.example"), buffer_span(&path), &got));
     assert_false(page_late_may_be(SPAN("/.well-known/other")));
     buffer_release(&got);
     buffer_release(&path);

@@ -373,6 +373,36 @@ static void generations_differ_when_something_else_comes_of_a_page(void **state)
     }
 }
 
+static void no_two_sites_see_the_same_tag(void **state)
+{
+    static const struct row rows[] = {
+        { "one", "", "127.0.0.1", "http://a.test/", VISIT, "Content-Type: text/html", HTML, 200,
+          IS_EDITED, NULL },
+        { "again", "", "127.0.0.1", "http://A.test/x", VISIT, "Content-Type: text/html", HTML, 200,
+          IS_EDITED, NULL },
+        { "another", "", "127.0.0.1", "http://www.a.test/", VISIT, "Content-Type: text/html", HTML,
+          200, IS_EDITED, NULL },
+    };
+    struct settings *settings;
+    struct error error;
+    struct span tags[3];
+
+    (void)state;
+    assert_int_equal(settings_of(&settings, "", &error), ERROR_NONE);
+    for (size_t i = 0; i < 3; i++) {
+        struct play play;
+
+        ask(&play, &rows[i], settings);
+        assert_int_equal(answer(&play, &rows[i]), IS_EDITED);
+        tags[i] = field_of(&play.response, "ETag");
+        rework_done(&play.rework);
+    }
+    assert_true(span_equal(tags[0], tags[1]));
+    assert_false(span_equal(tags[0], tags[2]));
+    settings_unref(&settings);
+    arena_reset(&house.arena);
+}
+
 static void tallies_what_was_spared(void **state)
 {
     struct judgement passed = { .type = TYPE_SCRIPT, .source = SPAN("http://page.test:8/x?y") };
@@ -413,6 +443,7 @@ int main(void)
         cmocka_unit_test(changes_texts_as_rules_say),
         cmocka_unit_test(leaves_off_when_memory_is_short),
         cmocka_unit_test(generations_differ_when_something_else_comes_of_a_page),
+        cmocka_unit_test(no_two_sites_see_the_same_tag),
         cmocka_unit_test(tallies_what_was_spared),
     };
 
