@@ -251,7 +251,8 @@ def test_every_end_has_its_name(start_origin, fetch, tmp_path):
 def test_nothing_and_nonsense_are_usage(fetch):
     for arguments in ([], ["-c", "0", "http://x/"], ["-c", "x", "http://x/"], ["--nonsense"],
                       ["--body", "--null", "http://x/"], ["--max-size", "many", "http://x/"],
-                      ["--rate", "1001G", "--null", "http://x/"], ["-H", "no header", "http://x/"], ["-H", "A: b\nC: d", "http://x/"],
+                      ["--rate", "1001G", "--null", "http://x/"],
+                      ["-H", "no header", "http://x/"], ["-H", "A: b\nC: d", "http://x/"],
                       ["--continue", "--null", "http://x/"], ["-X", "GET /", "http://x/"]):
         done = fetch(*arguments)
         assert done.returncode == 64 and done.stderr and not done.stdout, arguments
