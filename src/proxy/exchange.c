@@ -1037,6 +1037,17 @@ static void claim_connection(struct exchange *x, bool fresh_only)
 
     if (is_secure(x) && !x->is_local) {
         tls = interception_towards(x->proxy->interception, x->settings, scope);
+        if (!tls.roots) { // a reload took them away since the tunnel was opened
+            struct session *session = x->session;
+            struct error error;
+
+            error_set(&error, ERROR_TLS, "no certificate is trusted for this host any more");
+            x->close_browser = true;
+            answer_error(x, ACTION_ERROR, 502, &error);
+            if (fresh_only && session->state != SESSION_CLOSED)
+                session_resume(session);
+            return;
+        }
         target.tls = &tls;
         target.to.host = scope->to;
         target.to.is_literal = scope->to_is_literal;
