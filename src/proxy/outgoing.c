@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -397,6 +398,7 @@ static void shake_hands(struct outgoing *o)
         .port = origin->to.port,
         .protocols = o->opening->no_protocol ? SPAN_NONE : SPAN("\x08http/1.1"),
         .roots = origin->roots,
+        .now = time(NULL),
         .like = o->opening->like,
     };
     struct error error;

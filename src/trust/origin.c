@@ -28,6 +28,7 @@ struct session { // owned by its origin_tls
     struct table_node node;
     struct session *newer, *older;
     size_t size;
+    time_t verified; // in full
     char key[KEY_BYTES];
     unsigned char der[];
 };
@@ -44,6 +45,8 @@ struct exchange { // hangs on its SSL, and goes with it
     struct verify verify;
     bool wants_certificate;
     bool is_good;
+    time_t verified;     // in full: now, or
+    time_t was_verified; // where the session is resumed
     char key[KEY_BYTES]; // of the session
 };
 
@@ -92,8 +95,11 @@ static void drop_session(struct origin_tls *tls, struct session *session)
     free(session);
 }
 
-static void keep_session(struct origin_tls *tls, const char *key, SSL_SESSION *made)
+/* A resumed session is as old as its first one, whatever ticket came with it. */
+static void keep_session(const struct exchange *exchange, const SSL *ssl, SSL_SESSION *made)
 {
+    struct origin_tls *tls = exchange->tls;
+    const char *key = exchange->key;
     struct session *session = find_session(tls, key);
     int size = i2d_SSL_SESSION(made, NULL);
     unsigned char *at;
@@ -108,6 +114,7 @@ static void keep_session(struct origin_tls *tls, const char *key, SSL_SESSION *m
     if (!session)
         abort();
     session->size = (size_t)size;
+    session->verified = SSL_session_reused(ssl) ? exchange->was_verified : exchange->verified;
     memcpy(session->key, key, strlen(key) + 1);
     at = session->der;
     i2d_SSL_SESSION(made, &at);
@@ -118,7 +125,7 @@ static void keep_session(struct origin_tls *tls, const char *key, SSL_SESSION *m
     tls->count++;
 }
 
-static void resume(SSL *ssl, const struct exchange *exchange)
+static void resume(SSL *ssl, struct exchange *exchange)
 {
     struct session *session = find_session(exchange->tls, exchange->key);
     const unsigned char *at;
@@ -126,6 +133,12 @@ static void resume(SSL *ssl, const struct exchange *exchange)
 
     if (!session)
         return;
+    if (exchange->verified < session->verified || // a clock that was put back tells nothing
+        exchange->verified - session->verified >= ORIGIN_RESUMED_S) {
+        drop_session(exchange->tls, session);
+        return;
+    }
+    exchange->was_verified = session->verified;
     at = session->der;
     kept = d2i_SSL_SESSION(NULL, &at, (long)session->size);
     if (!kept)
@@ -143,7 +156,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     struct exchange *exchange = exchange_of(ssl);
 
     if (exchange->is_good)
-        keep_session(exchange->tls, exchange->key, session);
+        keep_session(exchange, ssl, session);
     return 0; // the reference stays OpenSSL's
 }
 
@@ -306,6 +319,7 @@ enum error_kind origin_begin(SSL **out, struct origin_tls *tls,
     enum error_kind kind = verify_init(verify, question->roots, question->host, error);
     SSL *ssl;
 
+    exchange->verified = question->now;
     if (kind) {
         free(exchange);
         return kind;
@@ -391,7 +405,7 @@ enum origin_verdict origin_judge(SSL *ssl, struct origin_facts *facts, struct er
     }
     exchange->is_good = true;
     if (SSL_version(ssl) < TLS1_3_VERSION)
-        keep_session(exchange->tls, exchange->key, SSL_get0_session(ssl));
+        keep_session(exchange, ssl, SSL_get0_session(ssl));
     if (facts) {
         SSL_get0_alpn_selected(ssl, &protocol, &size);
         facts->protocol = span_of((const char *)protocol, size);

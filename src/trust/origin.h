@@ -12,13 +12,15 @@
 #define DEJUNK_TRUST_ORIGIN_H
 
 #include <openssl/ssl.h>
+#include <time.h>
 
 #include "trust/hello.h"
 #include "trust/verify.h"
 
 enum {
-    ORIGIN_SESSIONS = 1000,      // kept, of each process
-    ORIGIN_SESSION_BYTES = 8192, // larger ones are not kept
+    ORIGIN_SESSIONS = 1000,       // kept, of each process
+    ORIGIN_SESSION_BYTES = 8192,  // larger ones are not kept
+    ORIGIN_RESUMED_S = 24 * 3600, // after a full verification, however often tickets are renewed
 };
 
 /* One for each process. Every SSL made with it must be gone before it is freed. */
@@ -32,6 +34,7 @@ struct origin_question {
     uint16_t port;
     struct span protocols; // ALPN as on the wire; empty: none is offered
     struct verify_roots *roots;
+    time_t now;               // the wall clock's
     const struct hello *like; // offer only what this browser offers; NULL: all that is good
 };
 

@@ -213,6 +213,43 @@ static void resumes_good_sessions(void **state)
     }
 }
 
+static void a_session_is_verified_in_full_each_day(void **state)
+{
+    static const struct {
+        time_t at;
+        bool is_resumed;
+    } steps[] = {
+        { 0, false },
+        { ORIGIN_RESUMED_S / 2, true },
+        { ORIGIN_RESUMED_S - 1, true },
+        { ORIGIN_RESUMED_S, false }, // though the last ticket is new
+        { 2 * ORIGIN_RESUMED_S - 1, true },
+        { 2 * ORIGIN_RESUMED_S, false },
+        { ORIGIN_RESUMED_S, false }, // the clock was put back
+    };
+    struct error error;
+    (void)state;
+
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        struct server kind = { .most = version };
+        SSL_CTX *server = serve(&kind, &leaf);
+        struct origin_question asked = question;
+
+        asked.port = (uint16_t)(version + 1000);
+        for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+            struct origin_facts facts;
+            SSL *ssl;
+
+            asked.now = 1700000000 + steps[i].at;
+            assert_int_equal(ask(&ssl, server, &asked, &facts, &error), ORIGIN_GOOD);
+            if (facts.is_resumed != steps[i].is_resumed)
+                fail_msg("version %x, step %zu", (unsigned)version, i);
+            SSL_free(ssl);
+        }
+        SSL_CTX_free(server);
+    }
+}
+
 static void a_session_is_verified_again_in_name_and_date(void **state)
 {
     struct made brief = make_certificate(&(struct recipe){
@@ -710,6 +747,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_and_refuses_protocols),
         cmocka_unit_test(resumes_good_sessions),
+        cmocka_unit_test(a_session_is_verified_in_full_each_day),
         cmocka_unit_test(a_session_is_verified_again_in_name_and_date),
         cmocka_unit_test(other_roots_mean_other_sessions),
         cmocka_unit_test(tells_who_wants_a_certificate),
