@@ -10,6 +10,7 @@ import time
 import types
 
 import pytest
+from daemon_house import reload
 from house import Closed, answering, read_request, read_response, reply, wait_for
 from intercept_house import (Authority, Tunnel, dead_port, fetch, hello, is_ours, openssl, own_root,
                              secure)
@@ -353,6 +354,24 @@ def test_a_good_one_that_turned_bad(start, start_origin, origins, tmp_path):
         assert answer.status == 502 and b"certificate" in answer.body
         assert tunnel.rest()[1]  # the next tunnel is for the browser to judge
     assert len(origin.requests) == 1
+
+
+def test_a_tunnel_whose_trust_a_reload_takes_away(start, good, tmp_path, monkeypatch):
+    """Where no root is left nothing is asked of the origin, and the worker lives."""
+    (tmp_path / "none.pem").write_text("")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    proxy = start()
+    with raw(proxy, "good.test", good.port) as tunnel:
+        tunnel.shake_hands(own_root(proxy))
+        assert tunnel.ask().status == 200
+        path = proxy.directory / "proxy.conf"
+        path.write_text(re.sub(r"(?m)^extra_ca.*$", "", path.read_text()))
+        reload(proxy)
+        answer = tunnel.ask("/again")
+        assert answer.status == 502 and b"trusted" in answer.body
+        assert tunnel.rest()[1]
+    assert len(good.requests) == 1
+    assert "signal" not in proxy.log()
 
 
 # ---- (6) errors, inside ---------------------------------------------------------------------------------------------
