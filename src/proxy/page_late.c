@@ -57,8 +57,9 @@ bool page_late_answer(struct page_rules *rules, const struct secret *secret, str
 /* What it does, in this order: takes itself and our style out of the page, so that a page that
  * compares its elements with what it expects finds no other, and keeps the style as a sheet of
  * the document; then watches for elements and classes that appear, and asks for the rules of those
- * it has not seen. An id or class goes out as the 32-bit FNV-1a of "#id" or ".class". What comes
- * back is put in rule by rule, so that one which this browser does not know costs nothing else. */
+ * it has not seen, of the page's own origin whatever its <base> says. An id or class goes out as
+ * the 32-bit FNV-1a of "#id" or ".class". What comes back is put in rule by rule, so that one which
+ * this browser does not know costs nothing else. */
 static const char script[] =
     "(function(d,w,u){\"use strict\";"
     "var c=d.currentScript,p=c&&c.previousSibling,s=null,k=new Set,q=[],t=0,n=0,"
@@ -84,7 +85,7 @@ static const char script[] =
     "if(x.firstElementChild)x.querySelectorAll(\"[id],[class]\").forEach(e)})});"
     "if(q.length&&!t)t=setTimeout(o,n?100:20)})"
     ".observe(d,{childList:true,subtree:true,attributes:true,attributeFilter:[\"id\",\"class\"]})"
-    "})(document,window,\"";
+    "})(document,window,location.origin+\"";
 
 _Static_assert(sizeof script + PAGE_LATE_PATH_BYTES < 4096, "the script stays small");
 
