@@ -352,8 +352,7 @@ static void later_elements_have_rules(void **state)
             (void)buffer_printf(&path, "%s%.*s", k ? "." : "", (int)(digits + sizeof digits - at),
                                 at);
         }
-        assert_true(
-            page_late_answer(rules, &me, SPAN("A.example"), buffer_span(&path), &got));
+        assert_true(page_late_answer(rules, &me, SPAN("A.example"), buffer_span(&path), &got));
         if (!span_equal(buffer_span(&got), span_text(asked[i].want)))
             fail_msg("%.*s: %.*s", SPAN_PRINT(buffer_span(&path)), SPAN_PRINT(buffer_span(&got)));
     }
