@@ -259,9 +259,10 @@ static void what_has_changed_is_replaced(void **state)
 
     put("x", "edited by hand");
     begin(&file, "x", "http://h/x", FETCH_FILE_IF_CHANGED);
-    assert_int_equal(file.state, FETCH_FILE_WHOLE);
-    assert_string_equal(file.facts.etag, ""); // what was noted is not of this
+    assert_int_equal(file.state, FETCH_FILE_NOTHING);
+    assert_string_equal(file.name, "x-2"); // what was noted is not of this, which stays as it is
     fetch_file_drop(&file, false);
+    assert_string_equal(get("x"), "edited by hand");
 }
 
 static void damaged_notes_count_for_nothing(void **state)
