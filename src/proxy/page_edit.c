@@ -43,8 +43,8 @@ enum asker {
     ASKS_FOR_A_PAGE,
 };
 
-/* Browsers say what they want a page for, or at least that they want one; scripts in them that
- * they take anything, and from which page they ask. A simple client says neither. */
+/* Browsers say what they want a page for, or at least that they want one, and scripts in them
+ * that they take anything; a simple client says nothing. */
 static enum asker asker_of(const struct page_subject *subject)
 {
     const struct message *request = subject->file->request;
@@ -57,7 +57,7 @@ static enum asker asker_of(const struct page_subject *subject)
         return ASKS_FOR_NO_PAGE;
     if (message_find(request, FIELD_SEC_FETCH_DEST))
         return is_page ? ASKS_FOR_A_PAGE : ASKS_FOR_NO_PAGE;
-    if (!accept.at || span_equal(accept, SPAN("*/*")))
+    if (!accept.at)
         return subject->judgement->source.size ? ASKS_FOR_NO_PAGE : ASKS_FOR_A_PIECE;
     return span_find(accept, SPAN("text/html")) < accept.size ||
                    span_find(accept, SPAN("application/xhtml+xml")) < accept.size
