@@ -83,6 +83,17 @@ def metrics(proxy):
     return found
 
 
+def metrics_with(proxy, **requests):
+    """The metrics, when so many requests are counted by action; a worker counts an exchange after
+    its last byte has gone out."""
+    keys = {'dejunk_requests_total{action="%s"}' % action: count for action, count in requests.items()}
+
+    def counted():
+        found = metrics(proxy)
+        return found if all(found[key] == count for key, count in keys.items()) else None
+    return wait_for("%s in the metrics" % requests, counted)
+
+
 def url_at(origin, host, path="/"):
     return "http://%s:%d%s" % (host, origin.port, path)
 

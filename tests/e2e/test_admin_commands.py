@@ -310,7 +310,7 @@ def test_a_follower_that_takes_nothing_stalls_nobody(filtering):
         for _ in range(1500):
             assert ask(proxy, url, headers=[("User-Agent", "y" * 250)]).status == 200
         assert time.monotonic() - began < 60
-        assert status(proxy)["requests"]["passed"] >= 1500
+        wait_for("all counted", lambda: status(proxy)["requests"]["passed"] >= 1500)
 
 
 def test_the_end_of_the_service_ends_following(filtering, tmp_path):

@@ -5,7 +5,7 @@ import re
 import signal
 
 import pytest
-from admin_house import (admin_pid, metrics, names_of, page, start_filtering, status, url_at,
+from admin_house import (admin_pid, metrics_with, names_of, page, start_filtering, status, url_at,
                          wait_for_control)
 from daemon_house import workers
 from house import Peer, answering, ask, read_response, reply, wait_for
@@ -129,9 +129,7 @@ def test_metrics_are_as_prometheus_reads_them(start_proxy, start_origin, tmp_pat
             assert re.match(r"[a-z_]+", line).group() == current, line
     for name, kind in names:
         assert name.endswith("_total") == (kind == "counter"), name
-    found = metrics(proxy)
-    assert found['dejunk_requests_total{action="passed"}'] == 1
-    assert found['dejunk_requests_total{action="blocked"}'] == 1
+    found = metrics_with(proxy, passed=1, blocked=1)
     assert found['dejunk_rules{list="ours"}'] == 1
     assert found['dejunk_config_reloads_total{result="success"}'] == 0
     assert found["dejunk_workers"] == found["dejunk_workers_serving"] == 2
@@ -146,16 +144,14 @@ def test_counters_outlive_workers_and_admin(start_proxy, start_origin):
     wait_for_control(proxy)
     for _ in range(20):
         assert ask(proxy, origin.url).status == 200
-    key = 'dejunk_requests_total{action="passed"}'
-    assert metrics(proxy)[key] == 20
+    metrics_with(proxy, passed=20)
     for pid in workers(proxy.pid):
         os.kill(pid, signal.SIGKILL)
     wait_for("new workers", lambda: status(proxy)["workers"] ==
              {"wanted": 2, "serving": 2, "replaced": 2})
     for _ in range(5):
         assert ask(proxy, origin.url).status == 200
-    found = metrics(proxy)
-    assert found[key] == 25
+    found = metrics_with(proxy, passed=25)
     assert found["dejunk_worker_restarts_total"] == 2
     assert found['dejunk_connections{side="browser"}'] < 20
     for _ in range(2):  # and admin, which only reads them
@@ -163,9 +159,9 @@ def test_counters_outlive_workers_and_admin(start_proxy, start_origin):
         os.kill(old, signal.SIGKILL)
         wait_for("another admin", lambda: admin_pid(proxy) not in (None, old))
         wait_for("its pages", lambda: page(proxy, "/healthz").body == b"ok\n")
-        assert metrics(proxy)[key] == 25
+        metrics_with(proxy, passed=25)
     assert ask(proxy, origin.url).status == 200
-    assert metrics(proxy)[key] == 26
+    metrics_with(proxy, passed=26)
 
 
 def test_admin_is_replaced(proxy):
