@@ -5,10 +5,12 @@
  * request until its response is written; then its memory is kept for the next one. All its parsed
  * text is in one arena.
  *
- *     request head -> admission -> own pages | tunnel | where may it go -> claim a connection
- *       -> request out, body behind it -> response head -> body -> end
+ *     request head -> admission -> own pages | tunnel | where may it go      (route.h)
+ *       -> claim a connection -> request out, body behind it                 (sending.h)
+ *       -> response head -> body                                             (relay.h)  -> end
  *
- * Every way to fail ends in a page while the status is not out, in a cut connection after that.
+ * Every way to fail ends in a page (answer.h) while the status is not out, in a cut connection
+ * after that.
  */
 #ifndef DEJUNK_PROXY_EXCHANGE_H
 #define DEJUNK_PROXY_EXCHANGE_H
@@ -81,28 +83,56 @@ struct exchange {
     struct loop_grave grave;
 };
 
+/* ---- for the session ---- */
+
 /* For the first byte of a request. The session owns it until session_exchange_ended(). */
 struct exchange *exchange_new(struct session *session);
 /* Feeds the browser's bytes; returns how many were taken. */
 size_t exchange_feed(struct exchange *x, struct span bytes);
-/* Writes what exchange_feed() staged; call it before the bytes go away. */
-void exchange_flush_upload(struct exchange *x);
 
 /* What the session's reading side should do now. */
 enum exchange_reads { READS_ON, READS_EARLY, READS_NOT };
 enum exchange_reads exchange_reads(const struct exchange *x);
 
-/* The body goes by splice now: the session's stream is readable. */
-bool exchange_uploads_by_splice(const struct exchange *x);
-void exchange_splice_upload(struct exchange *x);
-
-/* The browser took bytes: the outbox may be empty now. */
-void exchange_browser_writable(struct exchange *x);
 /* A time limit of the request ran out. */
 void exchange_timed_out(struct exchange *x);
 /* The browser is gone: end everything. The session is closed by the caller. */
 void exchange_abort(struct exchange *x);
 
 void exchange_free_all(struct proxy *proxy);
+
+/* ---- for those who route, send, relay and answer ---- */
+
+/* Inside of TLS that we ended, whose origin is asked over TLS too. */
+static inline bool exchange_is_secure(const struct exchange *x)
+{
+    return x->target.scheme == TARGET_HTTPS;
+}
+
+/* What the rules are asked of. */
+struct case_file exchange_case(struct exchange *x);
+
+/* Stages a piece of a body, in its framing. */
+void exchange_put_body(struct outbox *outbox, enum framing framing, struct span bytes);
+void exchange_put_last_chunk(struct outbox *outbox, const struct message *message);
+
+/* Waits with the request's body for something that is not there yet; and goes on with it. */
+void exchange_hold_body(struct exchange *x);
+void exchange_let_body_go(struct exchange *x);
+
+/* Nothing more is done to the response's body. */
+void exchange_stop_rework(struct exchange *x);
+
+/* CONNECT has its connection (and is answered), or an upgrade was granted. `first`: what the origin
+ * has said already. The exchange is over. */
+void exchange_become_tunnel(struct exchange *x, struct span first, bool sniff);
+/* What CONNECT begins is looked into, and perhaps opened; the exchange is over. False: that is not
+ * for us. */
+bool exchange_become_intercept(struct exchange *x);
+
+/* Ends it when everything of the response is in the browser's outbox, or nothing more can be. */
+void exchange_try_end(struct exchange *x);
+/* The response is cut off: the browser sees that it is short. */
+void exchange_cut(struct exchange *x);
 
 #endif

@@ -3,7 +3,7 @@
  *
  * Gathers what the matcher wants to know of a request (type, source, party, client), asks it, and
  * takes off what sites, clients, pauses and whole-page exceptions take off. One for each proxy,
- * with the worker's matcher and its memory of which page loaded what. Answers nobody: exchange.c
+ * with the worker's matcher and its memory of which page loaded what. Answers nobody: answer.c
  * does.
  */
 #ifndef DEJUNK_PROXY_JUDGE_H

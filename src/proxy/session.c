@@ -6,9 +6,11 @@
 
 #include "base/log.h"
 #include "io/presence.h"
+#include "proxy/bound.h"
 #include "proxy/exchange.h"
 #include "proxy/intercept.h"
-#include "proxy/outgoing.h"
+#include "proxy/relay.h"
+#include "proxy/sending.h"
 #include "proxy/tunnel.h"
 
 enum { EARLY_LIMIT_BYTES = SESSION_EARLY_BYTES + LOOP_SCRATCH_BYTES + HTTP1_FIRST_LINE_BYTES };
@@ -149,9 +151,7 @@ void session_close(struct session *session, bool reset)
     if (session->tunnel)
         tunnel_let_go(session->tunnel, reset);
     session->tunnel = NULL;
-    if (session->bound)
-        outgoing_close(session->bound, false);
-    session->bound = NULL;
+    bound_drop(session);
     loop_timer_stop(&session->timer);
     outbox_done(&session->outbox);
     if (session->intercept)
@@ -353,7 +353,7 @@ static void feed_early(struct session *session)
     if (session->state == SESSION_CLOSED)
         return;
     if (session->exchange)
-        exchange_flush_upload(session->exchange);
+        sending_flush(session->exchange);
     if (session->state == SESSION_CLOSED)
         return;
     if (eaten > session->early.size)
@@ -398,7 +398,7 @@ static void take(struct session *session, struct span bytes)
         if (session->state == SESSION_CLOSED)
             return;
         if (session->exchange)
-            exchange_flush_upload(session->exchange);
+            sending_flush(session->exchange);
         if (session->state == SESSION_CLOSED)
             return;
         if (eaten < bytes.size && session->state != SESSION_CLOSING &&
@@ -431,8 +431,8 @@ static void on_readable(void *owner)
     char *scratch = session->proxy->loop->scratch;
     size_t got = 0;
 
-    if (session->state == SESSION_BUSY && exchange_uploads_by_splice(session->exchange)) {
-        exchange_splice_upload(session->exchange);
+    if (session->state == SESSION_BUSY && sending_is_by_splice(session->exchange)) {
+        sending_splice(session->exchange);
         return;
     }
     switch (stream_read(&session->stream, scratch, LOOP_SCRATCH_BYTES, &got)) {
@@ -465,7 +465,7 @@ static void on_writable(void *owner)
     if (session->outbox.written_bytes != before)
         session_note_progress(session);
     if (session->exchange)
-        exchange_browser_writable(session->exchange);
+        relay_browser_writable(session->exchange);
     if (session->state != SESSION_CLOSED)
         session_update(session);
 }
