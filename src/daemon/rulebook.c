@@ -20,6 +20,8 @@ struct rulebook {
     struct text *texts;
     rulebook_problem *on_problem;
     void *owner;
+    void (*tell_include)(void *owner, const char *path); // NULL: nobody wants to know
+    void *include_owner;
     // while a list is read
     const char *file;
     const char *path; // NULL: it is no file, and includes nothing
@@ -53,6 +55,13 @@ void rulebook_free(struct rulebook **rulebook)
     }
     free(it);
     *rulebook = NULL;
+}
+
+void rulebook_on_include(struct rulebook *rulebook, void (*tell)(void *owner, const char *path),
+                         void *owner)
+{
+    rulebook->tell_include = tell;
+    rulebook->include_owner = owner;
 }
 
 /* Reads a plain or gzip file. */
@@ -174,8 +183,11 @@ static bool on_include(void *owner, struct span name, struct span *text)
     while (folder.size && folder.at[folder.size - 1] != '/')
         folder.size--;
     size = snprintf(path, sizeof path, "%.*s%.*s", SPAN_PRINT(folder), SPAN_PRINT(name));
-    return size > 0 && (size_t)size < sizeof path &&
-           read_file(rulebook, path, text, &error) == ERROR_NONE;
+    if (size < 0 || (size_t)size >= sizeof path)
+        return false;
+    if (rulebook->tell_include)
+        rulebook->tell_include(rulebook->include_owner, path);
+    return read_file(rulebook, path, text, &error) == ERROR_NONE;
 }
 
 enum error_kind rulebook_add_text(struct rulebook *rulebook, struct span text, const char *name,

@@ -22,6 +22,11 @@ typedef void rulebook_problem(void *owner, const char *file, uint32_t line, stru
 struct rulebook *rulebook_new(rulebook_problem *on_problem, void *owner);
 void rulebook_free(struct rulebook **rulebook);
 
+/* From now on each file that a list includes, or would include if it were there, is told before it
+ * is read. */
+void rulebook_on_include(struct rulebook *rulebook, void (*tell)(void *owner, const char *path),
+                         void *owner);
+
 /* Reads a public suffix list; NULL: the system's. ERROR_SYSTEM: not there; without one only the
  * last label of a host counts as its public suffix. */
 enum error_kind rulebook_add_suffixes(struct rulebook *rulebook, const char *file,

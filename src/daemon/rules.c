@@ -29,6 +29,9 @@ enum {
     UNFILTERED_BYTES = 1024 * 1024,
 };
 
+/* In front of a file that a list includes, in the report. */
+#define INCLUDE_MARK "# includes "
+
 /* Where Debian's webext-ublock-origin-firefox keeps its lists. */
 #define UBLOCK                                                                                     \
     "/usr/share/mozilla/extensions/{ec8030f7-c20a-464f-9b0e-13a3a9e97384}/"                        \
@@ -137,7 +140,23 @@ static void find_unfiltered(struct plan *plan, const struct config *config)
         installation_data_file(plan->unfiltered, sizeof plan->unfiltered, "unfiltered-hosts");
 }
 
-/* Names, places, sizes and times of everything that is read. */
+enum { LOOK_BYTES = 100 };
+
+/* What tells whether a file has changed: size, time and inode, in one line. */
+static const char *look_of(const char *file, char look[LOOK_BYTES])
+{
+    struct stat about = { 0 };
+
+    if (stat(file, &about) < 0)
+        about.st_size = -1;
+    snprintf(look, LOOK_BYTES, "%lld %lld.%ld %llu", (long long)about.st_size,
+             (long long)about.st_mtim.tv_sec, about.st_mtim.tv_nsec,
+             (unsigned long long)about.st_ino);
+    return look;
+}
+
+/* Names, places and looks of everything that the configuration names. What these files include is
+ * known only when they are read: see is_kept(). */
 static void make_key(struct plan *plan)
 {
     XXH3_state_t *state = XXH3_createState();
@@ -151,17 +170,11 @@ static void make_key(struct plan *plan)
     XXH3_128bits_update(state, &version, sizeof version);
     for (size_t i = 0; i <= plan->count; i++) {
         const char *file = i < plan->count ? plan->sources[i].file : plan->unfiltered;
-        struct stat about = { 0 };
-        char line[PATH_MAX + 300];
-        int size;
+        char line[PATH_MAX + 300], look[LOOK_BYTES];
+        int size = snprintf(line, sizeof line, "%s\n%s\n%d\n%s\n",
+                            i < plan->count ? plan->sources[i].name : "", file,
+                            i < plan->count && plan->sources[i].is_trusted, look_of(file, look));
 
-        if (stat(file, &about) < 0)
-            about.st_size = -1;
-        size = snprintf(line, sizeof line, "%s\n%s\n%d\n%lld\n%lld.%ld\n%llu\n",
-                        i < plan->count ? plan->sources[i].name : "", file,
-                        i < plan->count && plan->sources[i].is_trusted, (long long)about.st_size,
-                        (long long)about.st_mtim.tv_sec, about.st_mtim.tv_nsec,
-                        (unsigned long long)about.st_ino);
         XXH3_128bits_update(state, line, (size_t)size);
     }
     XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
@@ -252,6 +265,13 @@ static void report_list(FILE *report, const struct source *source,
             summary->network + summary->hosts, summary->cosmetic, summary->idle, summary->bad);
 }
 
+static void report_include(void *report, const char *path)
+{
+    char look[LOOK_BYTES];
+
+    fprintf(report, INCLUDE_MARK "%s\t%s\n", look_of(path, look), path);
+}
+
 static bool write_all(int fd, struct span bytes)
 {
     while (bytes.size) {
@@ -299,14 +319,16 @@ static FILE *open_report(const struct plan *plan, char *beside, size_t size)
     return report;
 }
 
-/* Reads all lists into the rulebook and reports each, if there is a report; returns how many could
- * be read. `unfiltered` must outlive the rulebook. */
+/* Reads all lists into the rulebook and reports each, and what it includes, if there is a report;
+ * returns how many could be read. `unfiltered` must outlive the rulebook. */
 static size_t read_lists(const struct plan *plan, struct rulebook *rulebook, FILE *report,
                          struct buffer *unfiltered)
 {
     struct error error;
     size_t used = 0;
 
+    if (report)
+        rulebook_on_include(rulebook, report_include, report);
     if (rulebook_add_suffixes(rulebook, NULL, &error))
         log_warning("%s", error.text);
     for (size_t i = 0; i < plan->count; i++) {
@@ -388,21 +410,37 @@ static _Noreturn void run_compiler(const struct plan *plan, int report)
 
 /* ---- the master's side ---- */
 
+/* Has a file that was included, by its line of the report, changed since? */
+static bool include_has_changed(char *line)
+{
+    char look[LOOK_BYTES], *was = line + sizeof INCLUDE_MARK - 1, *file = strchr(was, '\t');
+
+    if (!file)
+        return true;
+    *file++ = '\0';
+    file[strcspn(file, "\n")] = '\0';
+    return strcmp(look_of(file, look), was) != 0;
+}
+
 /* Is the database in the state directory made from just this? */
 static bool is_kept(const struct plan *plan)
 {
-    char path[PATH_MAX], key[KEY_HEX + 2] = "";
+    char path[PATH_MAX], line[PATH_MAX + LOOK_BYTES + sizeof INCLUDE_MARK] = "";
+    bool is_same;
     FILE *file;
 
     snprintf(path, sizeof path, "%s/rules.txt", plan->directory);
     file = fopen(path, "re");
     if (!file)
         return false;
-    if (!fgets(key, sizeof key, file))
-        key[0] = '\0';
+    is_same = fgets(line, sizeof line, file) != NULL;
+    line[strcspn(line, "\n")] = '\0';
+    is_same = is_same && strcmp(line, plan->key) == 0;
+    while (is_same && fgets(line, sizeof line, file))
+        if (strncmp(line, INCLUDE_MARK, sizeof INCLUDE_MARK - 1) == 0)
+            is_same = !include_has_changed(line);
     fclose(file);
-    key[strcspn(key, "\n")] = '\0';
-    return strcmp(key, plan->key) == 0;
+    return is_same;
 }
 
 /* Opens what is in the state directory. False: nothing usable is there. */
@@ -445,11 +483,12 @@ static void finish(struct rules *rules, bool is_new, const char *problem)
     }
 }
 
-static void use_new(struct rules *rules, const char *problem)
+/* `is_made`: just now, so that it is another one even where the key is the same. */
+static void use_new(struct rules *rules, bool is_made, const char *problem)
 {
     bool is_new = false;
 
-    if (!problem && strcmp(rules->key, rules->plan->key) != 0) {
+    if (!problem && (is_made || strcmp(rules->key, rules->plan->key) != 0)) {
         is_new = take_database(rules, rules->plan);
         if (is_new)
             memcpy(rules->key, rules->plan->key, sizeof rules->key);
@@ -463,7 +502,7 @@ static void use_new(struct rules *rules, const char *problem)
 
 static void on_kept(void *owner)
 {
-    use_new(owner, NULL);
+    use_new(owner, false, NULL);
 }
 
 static void on_compiler_ended(struct rules *rules)
@@ -477,7 +516,7 @@ static void on_compiler_ended(struct rules *rules)
     rules->pid = 0;
     rules->problem[rules->problem_size] = '\0';
     if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
-        use_new(rules, NULL);
+        use_new(rules, true, NULL);
         return;
     }
     if (WIFSIGNALED(status))
@@ -486,7 +525,7 @@ static void on_compiler_ended(struct rules *rules)
     else if (rules->problem_size == 0)
         snprintf(rules->problem, sizeof rules->problem, "the compiler ended with exit code %d",
                  WEXITSTATUS(status));
-    use_new(rules, rules->problem);
+    use_new(rules, false, rules->problem);
 }
 
 static void on_report(struct ev_loop *ev, ev_io *watch, int events)
@@ -515,7 +554,7 @@ static void start_compiler(struct rules *rules)
     int report[2];
 
     if (pipe2(report, O_CLOEXEC) < 0) {
-        use_new(rules, "no pipe to the compiler");
+        use_new(rules, false, "no pipe to the compiler");
         return;
     }
     rules->pid = child_fork();
@@ -527,7 +566,7 @@ static void start_compiler(struct rules *rules)
     if (rules->pid < 0) {
         rules->pid = 0;
         close(report[0]);
-        use_new(rules, "no process for the compiler");
+        use_new(rules, false, "no process for the compiler");
         return;
     }
     fcntl(report[0], F_SETFL, O_NONBLOCK);

@@ -10,6 +10,7 @@
  *
  *     STATE/rules.db     the database
  *     STATE/rules.txt    what it was made from: a key, then a line for each list with its counts
+ *                        and one for each file that a list includes
  */
 #ifndef DEJUNK_DAEMON_RULES_H
 #define DEJUNK_DAEMON_RULES_H

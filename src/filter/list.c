@@ -99,6 +99,8 @@ struct reading { // one text: the list, or a file that it includes
     struct span text;
     uint32_t line; // of the include, when it is one
     uint8_t ifs_before;
+    size_t folder_size; // of its name: up to its last '/'
+    char name[LIST_INCLUDE_NAME];
 };
 
 struct state {
@@ -106,6 +108,8 @@ struct state {
     const struct list_reader *reader;
     struct {
         bool was_true, is_on;
+        struct span text;
+        uint32_t line;
     } ifs[LIST_IF_DEPTH];
     size_t if_depth;
     size_t if_beyond; // further "!#if", past LIST_IF_DEPTH: all in them is off
@@ -136,28 +140,38 @@ static bool is_on(const struct state *state)
 static void include(struct state *state, struct span text)
 {
     const struct list_reader *reader = state->reader;
+    const struct reading *from = &state->readings[state->depth];
+    struct reading *to = &state->readings[state->depth + 1];
     struct span name = span_trim(span_from(text, sizeof "!#include" - 1)), found;
+    size_t size = from->folder_size + name.size;
 
     if (!reader->on_include || state->depth == LIST_INCLUDE_DEPTH ||
-        state->summary->included == LIST_INCLUDES ||
-        !reader->on_include(reader->owner, name, &found) ||
+        state->summary->included == LIST_INCLUDES || size > sizeof to->name) {
+        problem(state, text, REASON_INCLUDE);
+        return;
+    }
+    memcpy(to->name, from->name, from->folder_size);
+    memcpy(to->name + from->folder_size, name.at, name.size);
+    if (!reader->on_include(reader->owner, span_of(to->name, size), &found) ||
         found.size > LIST_TEXT_LIMIT - state->bytes) {
         problem(state, text, REASON_INCLUDE);
         return;
     }
+    while (size > 0 && to->name[size - 1] != '/')
+        size--;
+    to->folder_size = size;
+    to->text = found;
+    to->line = state->line;
+    to->ifs_before = (uint8_t)state->if_depth;
     state->bytes += found.size;
     state->summary->included++;
     state->depth++;
-    state->readings[state->depth] = (struct reading){ .text = found,
-                                                      .line = state->line,
-                                                      .ifs_before = (uint8_t)state->if_depth };
 }
 
 static void preprocess(struct state *state, struct span text)
 {
     size_t floor = state->readings[state->depth].ifs_before;
 
-    state->summary->comments++;
     if (span_starts(text, SPAN("!#if")) && text.size > 4 && memchr(" \t(!", text.at[4], 4)) {
         bool outer = is_on(state), is_good, value;
 
@@ -170,6 +184,8 @@ static void preprocess(struct state *state, struct span text)
         }
         state->ifs[state->if_depth].is_on = outer && value;
         state->ifs[state->if_depth].was_true = !outer || value;
+        state->ifs[state->if_depth].text = text;
+        state->ifs[state->if_depth].line = state->line;
         state->if_depth++;
     } else if (span_starts(text, SPAN("!#else"))) {
         if (state->if_beyond > 0)
@@ -187,7 +203,8 @@ static void preprocess(struct state *state, struct span text)
             problem(state, text, REASON_PREPROCESSOR);
         else
             state->if_depth--;
-    } else if (span_starts(text, SPAN("!#include ")) && is_on(state)) {
+    } else if (span_starts(text, SPAN("!#include")) && text.size > 9 &&
+               memchr(" \t", text.at[9], 2) && is_on(state)) {
         include(state, text);
     }
     // "!#safari_cb_affinity", "!### a headline": comments
@@ -232,6 +249,8 @@ static void comment(struct list_summary *summary, struct span text)
         value = span_trim(span_from(value, digits));
         if (span_starts_nocase(value, SPAN("h")))
             unit = 3600;
+        else if (span_starts_nocase(value, SPAN("m")))
+            unit = 60;
         summary->expires_s = number * unit;
     }
 }
@@ -243,7 +262,10 @@ static void take(struct state *state, struct span text)
 
     rule_parse(&rule, text);
     if (rule.kind == RULE_PREPROCESSOR) {
+        uint32_t bad = summary->bad;
+
         preprocess(state, rule.text);
+        summary->comments += summary->bad == bad;
         return;
     }
     if (!is_on(state)) {
@@ -279,16 +301,16 @@ static void take(struct state *state, struct span text)
     state->reader->on_rule(state->reader->owner, &rule, state->line);
 }
 
-/* What an included file left open ends with it. */
-static void end_included(struct state *state)
+/* What a text left open ends with it; those beyond the limit of depth were reported before. */
+static void end_ifs(struct state *state)
 {
-    size_t before = state->readings[state->depth].ifs_before;
-
-    if (state->if_beyond > 0 || state->if_depth > before)
-        problem(state, SPAN("!#if without !#endif"), REASON_PREPROCESSOR);
+    while (state->if_depth > state->readings[state->depth].ifs_before) {
+        state->if_depth--;
+        state->line = state->ifs[state->if_depth].line;
+        state->summary->comments--; // it has been taken for a good one
+        problem(state, state->ifs[state->if_depth].text, REASON_PREPROCESSOR);
+    }
     state->if_beyond = 0;
-    state->if_depth = before;
-    state->depth--;
 }
 
 bool list_read(struct list_summary *summary, const struct list_reader *reader, struct span text)
@@ -309,9 +331,10 @@ bool list_read(struct list_summary *summary, const struct list_reader *reader, s
         size_t end;
 
         if (reading->text.size == 0) {
+            end_ifs(&state);
             if (state.depth == 0)
-                break;
-            end_included(&state);
+                return true;
+            state.depth--;
             continue;
         }
         if (state.depth == 0 && outer_line == LIST_LINE_LIMIT)
@@ -319,17 +342,8 @@ bool list_read(struct list_summary *summary, const struct list_reader *reader, s
         end = span_find_byte(reading->text, '\n');
         line = span_slice(reading->text, 0, end);
         reading->text = span_from(reading->text, end + (end < reading->text.size));
-        if (state.depth == 0) {
-            state.line = ++outer_line;
-            summary->lines++;
-        } else {
-            state.line = reading->line;
-        }
+        state.line = state.depth == 0 ? ++outer_line : reading->line;
+        summary->lines++;
         take(&state, line);
     }
-    if (state.if_depth > 0 || state.if_beyond > 0) {
-        state.line = outer_line;
-        problem(&state, SPAN("!#if without !#endif"), REASON_PREPROCESSOR);
-    }
-    return true;
 }

@@ -14,12 +14,13 @@
 #define LIST_LINE_LIMIT ((1u << 24) - 1)
 #define LIST_IF_DEPTH 16u // "!#if" inside "!#if"
 #define LIST_INCLUDE_DEPTH 4u
-#define LIST_INCLUDES 64u // in one list, those of included files among them
+#define LIST_INCLUDES 64u      // in one list, those of included files among them
+#define LIST_INCLUDE_NAME 255u // bytes of its name, as seen from the list
 
 struct list_summary {
     struct span title, version, homepage; // point into the text; .at is NULL: not there
     uint64_t expires_s;                   // 0: not said
-    uint32_t lines;
+    uint32_t lines; // those of included files among them: the sum of what follows but `included`
     uint32_t network, hosts, cosmetic; // rules taken; of a hosts file: names
     uint32_t comments;                 // comments, empty and preprocessor lines
     uint32_t included;                 // files
@@ -34,9 +35,10 @@ struct list_reader {
     void (*on_rule)(void *owner, const struct rule *rule, uint32_t line);
     /* A line that is idle or bad. May be NULL. */
     void (*on_problem)(void *owner, struct span text, enum rule_reason reason, uint32_t line);
-    /* The text of an included file, by its name as written, or false. It must live until
-     * list_read() returns; its rules get the line of the "!#include". May be NULL: nothing can be
-     * included. All texts of a list together have at most LIST_TEXT_LIMIT bytes. */
+    /* The text of an included file, by its name as seen from the list (what an included file
+     * includes stands beside that file), or false. It must live until list_read() returns; its
+     * rules get the line of the "!#include". May be NULL: nothing can be included. All texts of a
+     * list together have at most LIST_TEXT_LIMIT bytes. */
     bool (*on_include)(void *owner, struct span name, struct span *text);
     void *owner;
 };

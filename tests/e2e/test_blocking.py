@@ -210,6 +210,22 @@ def test_own_rules_and_reload(start, origin, tmp_path):
     wait_for("changed rules", lambda: ask(proxy, script).status == 403)
 
 
+def test_a_reload_sees_what_a_list_includes(start, origin, tmp_path):
+    """A file that was not there when the rules were compiled, then one that has changed since."""
+    proxy = start("||img.example^\n!#include sub/first.txt\n")
+    url = "http://%%s:%d/x.js" % origin.port
+    assert [ask(proxy, url % host).status for host in ("img.example", "ads.example")] == [403, 200]
+    (tmp_path / "sub").mkdir()
+    write_list(tmp_path, "!#include second.txt\n", "sub/first.txt")
+    write_list(tmp_path, "||ads.example^\n", "sub/second.txt")
+    os.kill(proxy.pid, signal.SIGHUP)
+    wait_for("an included file", lambda: ask(proxy, url % "ads.example").status == 403)
+    write_list(tmp_path, "||cdn.example^\n||news.example^\n", "sub/second.txt")
+    os.kill(proxy.pid, signal.SIGHUP)
+    wait_for("the changed file", lambda: ask(proxy, url % "ads.example").status == 200)
+    assert [ask(proxy, url % host).status for host in ("cdn.example", "news.example")] == [403, 403]
+
+
 def test_missing_list_and_damaged_database(start, origin, tmp_path):
     """A list that cannot be read is a warning; a damaged database is made anew or done without."""
     more = 'list "gone" { file = "%s" }' % (tmp_path / "gone.txt")

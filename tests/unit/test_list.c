@@ -81,6 +81,10 @@ static const char *const files[] = {
     "bom.txt",
     "\xef\xbb\xbf"
     "f",
+    "sub/in.txt",
+    "k\n!#include deeper/in.txt",
+    "sub/deeper/in.txt",
+    "l",
     "else.txt",
     "!#else\n!#endif\ng",
     NULL,
@@ -104,11 +108,13 @@ static const struct {
     { "else", "!#if env_mobile\na\n!#else\nb\n!#endif\nc", "4:b 6:c ", false },
     { "else of a true one", "!#if true\na\n!#else\nb\n!#endif\nc", "2:a 6:c ", false },
     { "one in another", "!#if false\n!#if true\na\n!#else\nb\n!#endif\n!#endif\nc", "8:c ", false },
-    { "a missing end", "!#if true\na\n", "2:a 2!preprocessor ", false },
+    { "a missing end", "!#if true\na\n", "2:a 1!preprocessor ", false },
     { "an end too many", "!#endif\na", "1!preprocessor 2:a ", false },
     { "an else too many", "!#else\na", "1!preprocessor 2:a ", false },
     { "a condition that is none", "!#if (\na\n!#endif", "1!preprocessor ", false },
     { "include", "a\n!#include more.txt\nb", "1:a 2:c 2:d 3:b ", false },
+    { "include behind a tab", "!#include\tmore.txt", "1:c 1:d ", false },
+    { "include beside the one that includes", "!#include sub/in.txt\nb", "1:k 1:l 2:b ", false },
     { "include of what is not there", "!#include x.txt\nb", "1!include 2:b ", false },
     { "include that is off", "!#if false\n!#include more.txt\n!#endif", "", false },
     { "what an included file left open ends with it", "!#include open.txt\na",
@@ -131,6 +137,9 @@ static void reads(void **state)
         assert_true(read_text(&reading, &summary, span_text(rows[i].text), rows[i].is_trusted));
         if (!span_equal(buffer_span(&reading.taken), span_text(rows[i].taken)))
             fail_msg("%s: %.*s", rows[i].name, SPAN_PRINT(buffer_span(&reading.taken)));
+        if (summary.lines != summary.network + summary.hosts + summary.cosmetic + summary.comments +
+                                 summary.left_out + summary.idle + summary.bad)
+            fail_msg("%s: the counts are not those of all %u lines", rows[i].name, summary.lines);
         buffer_release(&reading.taken);
     }
 }
@@ -225,6 +234,9 @@ static void expiries(void **state)
         { "! Expires: 12 hours", 43200 },
         { "! Expires: 5h", 18000 },
         { "! Expires: 3", 3 * 86400 },
+        { "! Expires: 30 minutes", 1800 },
+        { "! Expires: 1 d", 86400 },
+        { "! Expires: 4 days (update frequency)", 4 * 86400 },
         { "! Expires: soon", 0 },
         { "! Expires: 99999 days", 0 },
         { "! Expires: 9999 days", 9999 * 86400u },
@@ -278,6 +290,27 @@ static void depth_of_includes(void **state)
     assert_int_equal(summary.network, LIST_INCLUDE_DEPTH + 1);
     assert_int_equal(summary.by_reason[REASON_INCLUDE], 1);
     buffer_release(&reading.taken);
+}
+
+/* Of an included file's name, with the folder of the one that includes it. */
+static void bytes_of_include_names(void **state)
+{
+    (void)state;
+    for (unsigned size = LIST_INCLUDE_NAME - 1; size <= LIST_INCLUDE_NAME + 1; size++) {
+        char name[LIST_INCLUDE_NAME + 2], line[300];
+        const char *const long_files[] = { name, "c", "sub/in.txt", line, NULL };
+        struct reading reading = { .includes = long_files };
+        struct list_summary summary;
+
+        memset(name, 'a', size);
+        memcpy(name, "sub/", 4);
+        name[size] = '\0';
+        snprintf(line, sizeof line, "!#include %s", name + 4);
+        assert_true(read_text(&reading, &summary, SPAN("!#include sub/in.txt"), false));
+        assert_int_equal(summary.network, size <= LIST_INCLUDE_NAME);
+        assert_int_equal(summary.by_reason[REASON_INCLUDE], size > LIST_INCLUDE_NAME);
+        buffer_release(&reading.taken);
+    }
 }
 
 static void number_of_includes(void **state)
@@ -349,6 +382,7 @@ int main(void)
         cmocka_unit_test(expiries),
         cmocka_unit_test(depth_of_ifs),
         cmocka_unit_test(depth_of_includes),
+        cmocka_unit_test(bytes_of_include_names),
         cmocka_unit_test(number_of_includes),
         cmocka_unit_test(number_of_lines),
         cmocka_unit_test(bytes_of_a_list),
