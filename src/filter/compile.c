@@ -484,7 +484,7 @@ static bool are_good_items(struct span list)
     while (rule_next_name(&list, &item, &is_not)) {
         if (item.size > 1 && memchr("'\"", item.at[0], 2))
             item = span_slice(item, 1, item.size - 2);
-        if (regex_split(item, &text, &flags) && !regex_check(text, flags | REGEX_NOCASE))
+        if (regex_split(item, &text, &flags) && !expression_is_good(item))
             return false;
     }
     return true;
@@ -499,8 +499,7 @@ static bool is_good_field(struct span written)
 
     if (value.size && value.at[0] == '~')
         value = span_from(value, 1);
-    return colon == written.size || !regex_split(value, &text, &flags) ||
-           regex_check(text, flags | REGEX_NOCASE);
+    return colon == written.size || !regex_split(value, &text, &flags) || expression_is_good(value);
 }
 
 /* "//replacement/": with the rule's own expression behind a NUL, see amend.h. */

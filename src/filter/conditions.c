@@ -2,40 +2,51 @@
 
 #include <arpa/inet.h>
 
+#include "filter/expressions.h"
 #include "filter/regex.h"
 #include "filter/rule.h"
 
-bool condition_field(struct span written, struct span (*field)(void *owner, struct span name),
-                     void *owner)
+/* Is the pattern, with '*' and '?', anywhere in the text? */
+static bool holds_pattern(struct span text, struct span pattern)
+{
+    size_t t = 0, p = 0, again_p = 0, again_t = 0; // from where to go on where it does not fit
+
+    while (p < pattern.size) {
+        if (pattern.at[p] == '*') {
+            again_p = ++p;
+            again_t = t;
+        } else if (t == text.size) {
+            return false;
+        } else if (pattern.at[p] == '?' || ascii_lower(pattern.at[p]) == ascii_lower(text.at[t])) {
+            p++;
+            t++;
+        } else {
+            p = again_p;
+            t = ++again_t;
+        }
+    }
+    return true;
+}
+
+bool condition_field(struct expressions *expressions, struct span written,
+                     condition_value *value_of, void *owner)
 {
     size_t colon = span_find_byte(written, ':');
-    struct span name = span_trim(span_slice(written, 0, colon)), want, have, text;
+    struct span name = span_trim(span_slice(written, 0, colon)), have, want, text;
+    bool is_not, is_regex, found = false;
     unsigned flags;
-    bool is_not = false, found;
 
-    if (!field)
+    if (!value_of)
         return false;
-    have = field(owner, name);
-    if (!have.at)
-        return false;
-    if (colon == written.size)
-        return true;
+    have = value_of(owner, name, 0);
+    if (!have.at || colon == written.size)
+        return have.at != NULL;
     want = span_trim(span_from(written, colon + 1));
-    if (want.size && want.at[0] == '~') {
-        is_not = true;
-        want = span_from(want, 1);
-    }
-    if (regex_split(want, &text, &flags)) {
-        struct regex_cache *cache = regex_cache_new(1);
-        found = regex_find(cache, 0, text, flags | REGEX_NOCASE, have);
-        regex_cache_free(&cache);
-    } else if (span_find_byte(want, '*') < want.size) {
-        found = span_matches_wildcard(have, want);
-    } else {
-        found = false;
-        for (size_t i = 0; i + want.size <= have.size && !found; i++)
-            found = span_equal_nocase(span_slice(have, i, want.size), want);
-    }
+    is_not = want.size && want.at[0] == '~';
+    want = span_from(want, is_not);
+    is_regex = regex_split(want, &text, &flags);
+    for (unsigned i = 1; have.at && !found; have = value_of(owner, name, i++))
+        found = is_regex ? expressions_find(expressions, want, have) : holds_pattern(have, want);
     return found != is_not;
 }
 
@@ -88,25 +99,44 @@ static bool in_block(const struct address *address, struct span written)
            (block.bytes[bits / 8] ^ address->bytes[bits / 8]) >> (8 - bits % 8) == 0;
 }
 
+/* As uBlock Origin's "lan": what is of this machine counts, too. */
 static bool is_in_class(const struct address *address, struct span name)
 {
-    const uint8_t *b = address->bytes;
+    static const char *const lan[] = { "0.0.0.0/8",      "10.0.0.0/8",    "127.0.0.0/8",
+                                       "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+                                       "::/127",         "fc00::/7",      "fe80::/10" };
+    static const char *const loopback[] = { "127.0.0.0/8", "::1" };
 
-    if (span_equal(name, SPAN("loopback")))
-        return address->size == 4 ? b[0] == 127
-                                  : memcmp(b, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16) == 0;
     if (span_equal(name, SPAN("lan")))
-        return address->size == 4
-                   ? b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) ||
-                         (b[0] == 192 && b[1] == 168) || (b[0] == 169 && b[1] == 254)
-                   : (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+        for (size_t i = 0; i < sizeof lan / sizeof *lan; i++)
+            if (in_block(address, span_text(lan[i])))
+                return true;
+    if (span_equal(name, SPAN("loopback")))
+        for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++)
+            if (in_block(address, span_text(loopback[i])))
+                return true;
     return false;
 }
 
-bool condition_address(struct span list, struct span text, struct span other)
+/* Are they the same, without case, but for a '\\' in front of a byte that is taken as it is? */
+static bool is_name(struct span name, struct span written)
+{
+    size_t i = 0;
+
+    for (size_t k = 0; k < written.size; k++, i++) {
+        if (written.at[k] == '\\' && k + 1 < written.size)
+            k++;
+        if (i >= name.size || ascii_lower(name.at[i]) != ascii_lower(written.at[k]))
+            return false;
+    }
+    return i == name.size;
+}
+
+bool condition_address(struct expressions *expressions, struct span list, struct span text,
+                       struct span other)
 {
     struct address address = { .size = 0 };
-    bool has_with = false, is_not;
+    bool has_with = false, is_with = false, is_not;
     struct span item, expression;
     unsigned flags;
 
@@ -120,22 +150,18 @@ bool condition_address(struct span list, struct span text, struct span other)
         if (item.size > 1 && (item.at[0] == '\'' || item.at[0] == '"') &&
             item.at[item.size - 1] == item.at[0])
             item = span_slice(item, 1, item.size - 2);
-        if (regex_split(item, &expression, &flags)) {
-            struct regex_cache *cache = regex_cache_new(1);
-            hit = regex_find(cache, 0, expression, flags | REGEX_NOCASE, text);
-            regex_cache_free(&cache);
-        } else if (span_find_byte(item, '*') < item.size) {
+        if (regex_split(item, &expression, &flags))
+            hit = expressions_find(expressions, item, text);
+        else if (span_find_byte(item, '*') < item.size)
             hit = span_matches_wildcard(text, item) ||
                   (other.size && span_matches_wildcard(other, item));
-        } else {
+        else
             hit = (address.size && (in_block(&address, item) || is_in_class(&address, item))) ||
-                  (other.size && span_equal_nocase(other, item));
-        }
+                  (other.size && is_name(other, item));
         if (hit && is_not)
             return false;
-        if (hit)
-            return true;
+        is_with = is_with || hit;
         has_with = has_with || !is_not;
     }
-    return !has_with;
+    return is_with || !has_with;
 }

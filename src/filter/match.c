@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "filter/conditions.h"
+#include "filter/expressions.h"
 #include "filter/hosts.h"
 #include "filter/pattern.h"
 #include "filter/regex.h"
@@ -30,9 +30,10 @@ struct matcher {
     struct database *database;
     const struct image_view *view; // NULL: no database
     struct regex_cache *regexes;
-    uint16_t *tried;   // for each EXTRA_ONCE: the question in which it failed
-    uint16_t question; // never 0
-    bool is_wide;      // the machine has what ask_wide() is compiled for
+    struct expressions *expressions; // those of conditions
+    uint16_t *tried;                 // for each EXTRA_ONCE: the question in which it failed
+    uint16_t question;               // never 0
+    bool is_wide;                    // the machine has what ask_wide() is compiled for
     struct url_parsers parsers;
     struct url_text url_room;
     struct url_host_text source_room, name_room;
@@ -64,6 +65,7 @@ struct matcher *matcher_new(struct database *database)
     if (!matcher)
         abort();
     matcher->parsers = url_best_parsers();
+    matcher->expressions = expressions_new();
 #if defined(__x86_64__)
     matcher->is_wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
                        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
@@ -96,6 +98,7 @@ void matcher_free(struct matcher **matcher)
     if (!*matcher)
         return;
     matcher_use(*matcher, NULL);
+    expressions_free(&(*matcher)->expressions);
     free(*matcher);
     *matcher = NULL;
 }
@@ -166,6 +169,7 @@ static bool regex_hits(void *owner, uint32_t index, struct span subject)
 static bool text_holds(struct ask *ask, const uint32_t *record, enum image_extra part)
 {
     const struct request *request = ask->request;
+    struct expressions *expressions = ask->matcher->expressions;
     struct span text;
 
     if (!(record[0] & part))
@@ -173,13 +177,13 @@ static bool text_holds(struct ask *ask, const uint32_t *record, enum image_extra
     text = image_text(ask->view, image_part(record, part));
     switch (part) {
     case EXTRA_CLIENT:
-        return condition_address(text, request->client, request->client_name);
+        return condition_address(expressions, text, request->client, request->client_name);
     case EXTRA_ADDRESS:
-        return condition_address(text, request->address, SPAN_NONE);
+        return condition_address(expressions, text, request->address, SPAN_NONE);
     case EXTRA_HEADER:
-        return condition_field(text, request->response_field, request->field_owner);
+        return condition_field(expressions, text, request->response_field, request->field_owner);
     default:
-        return condition_field(text, request->request_field, request->field_owner);
+        return condition_field(expressions, text, request->request_field, request->field_owner);
     }
 }
 

@@ -34,6 +34,7 @@
 #ifndef DEJUNK_FILTER_MATCH_H
 #define DEJUNK_FILTER_MATCH_H
 
+#include "filter/conditions.h"
 #include "filter/database.h"
 #include "filter/request.h"
 
@@ -45,17 +46,16 @@ enum party {
 
 struct request {
     struct span url;    // absolute, as it came; the first URL_LIMIT bytes count
-    struct span source; // URL or host of the page or frame; empty: not known (a navigation)
+    struct span source; // URL or host of the page or frame; empty: not known. Of a page visit: to
+                        // conditions of pages it is the page's own then
     enum request_type type;
     enum party party;        // looked at only when source is empty
     struct span method;      // empty: not known, rules with `method=` do not match
     struct span client;      // address of who asks, as text; empty: not known
     struct span client_name; // and its name (user, or name from the config)
     struct span address;     // of the server, as text; empty: not known yet
-    /* The value of a request's or response's field, or .at NULL. Where the function is NULL, rules
-     * with `requestheader=` or `header=` do not match. */
-    struct span (*request_field)(void *owner, struct span name);
-    struct span (*response_field)(void *owner, struct span name);
+    /* Where they are NULL, rules with `requestheader=` or `header=` do not match. */
+    condition_value *request_field, *response_field;
     void *field_owner;
 };
 

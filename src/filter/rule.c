@@ -266,6 +266,16 @@ static size_t regex_end(struct span text, size_t start)
     return 0;
 }
 
+/* Of the next divider that no backslash keeps, or list.size. */
+static size_t find_divider(struct span list, char divider)
+{
+    size_t end = 0;
+
+    while (end < list.size && list.at[end] != divider)
+        end += list.at[end] == '\\' ? 2 : 1;
+    return end < list.size ? end : list.size;
+}
+
 static bool next_name(struct span *list, struct span *name, bool *is_negated, char divider)
 {
     while (list->size) {
@@ -274,7 +284,7 @@ static bool next_name(struct span *list, struct span *name, bool *is_negated, ch
         *is_negated = list->at[0] == '~';
         if (*is_negated)
             *list = span_from(*list, 1);
-        end = span_find_byte(*list, divider);
+        end = find_divider(*list, divider);
         if (list->size && list->at[0] == '/') {
             size_t close = regex_end(*list, 0);
             while (close && close + 1 < list->size && list->at[close + 1] >= 'a' &&
@@ -653,7 +663,8 @@ static void parse_option(struct rule *rule, struct span text, struct wanted *wan
     name = trim(span_slice(text, 0, equals));
     if (equals < text.size)
         value = trim(span_from(text, equals + 1));
-    if (value.size > 1 && memchr("'\"`", value.at[0], 3) && value.at[value.size - 1] == value.at[0])
+    if (value.size > 1 && memchr("'\"`", value.at[0], 3) &&
+        find_divider(span_from(value, 1), value.at[0]) == value.size - 2)
         value = span_slice(value, 1, value.size - 2);
     if (name.size && name.at[0] == '~') {
         is_negated = true;

@@ -137,21 +137,26 @@ static enum party party_of(enum kind_party party)
     return party == KIND_PARTY_THIRD ? PARTY_THIRD : PARTY_BY_SOURCE;
 }
 
-static struct span value_of(const struct message *message, struct span name)
+/* Of the `number`th field of that name. */
+static struct span value_of(const struct message *message, struct span name, unsigned number)
 {
-    const struct field *field = message ? message_find_name(message, name) : NULL;
+    for (size_t i = 0; message && i < message->field_count; i++) {
+        const struct field *field = &message->fields[i];
 
-    return field ? field->value : SPAN_NONE;
+        if (!field->is_dropped && span_equal_nocase(field->name, name) && number-- == 0)
+            return field->value;
+    }
+    return SPAN_NONE;
 }
 
-static struct span request_field(void *owner, struct span name)
+static struct span request_field(void *owner, struct span name, unsigned number)
 {
-    return value_of(((const struct case_file *)owner)->request, name);
+    return value_of(((const struct case_file *)owner)->request, name, number);
 }
 
-static struct span response_field(void *owner, struct span name)
+static struct span response_field(void *owner, struct span name, unsigned number)
 {
-    return value_of(((const struct case_file *)owner)->response, name);
+    return value_of(((const struct case_file *)owner)->response, name, number);
 }
 
 static struct request question_of(const struct case_file *file, const struct judgement *judgement,

@@ -62,14 +62,14 @@ static void forget_all(void)
     }
 }
 
-static struct span response_field(void *owner, struct span name)
+static struct span response_field(void *owner, struct span name, unsigned number)
 {
     const struct one_case *it = owner;
 
     for (size_t i = 0; i < it->header_count; i++) {
         size_t colon = span_find_byte(it->lines[i], ':');
         if (colon < it->lines[i].size &&
-            span_equal_nocase(span_slice(it->lines[i], 0, colon), name))
+            span_equal_nocase(span_slice(it->lines[i], 0, colon), name) && number-- == 0)
             return span_trim(span_from(it->lines[i], colon + 1));
     }
     return SPAN_NONE;

@@ -173,10 +173,12 @@ static void party_by_word(void **state)
     rules_close(&rules);
 }
 
-static struct span field(void *owner, struct span name)
+static struct span field(void *owner, struct span name, unsigned number)
 {
     (void)owner;
-    return span_equal_nocase(name, SPAN("x-ads")) ? SPAN("Top; Level=1") : SPAN_NONE;
+    if (!span_equal_nocase(name, SPAN("x-ads")) || number > 1)
+        return SPAN_NONE;
+    return number == 0 ? SPAN("Top; Level=1") : SPAN("second");
 }
 
 static const struct {
@@ -194,19 +196,46 @@ static const struct {
     { "ads$client=alice", "", "192.0.2.1", "Alice", "", true },
     { "ads$client=~alice", "", "192.0.2.1", "alice", "", false },
     { "ads$client=~alice", "", "192.0.2.1", "bob", "", true },
+    { "ads$client='alice'|'bob'", "", "192.0.2.1", "bob", "", true },
+    { "ads$client='Frank\\'s \\| laptop'|bob", "", "192.0.2.1", "frank's | laptop", "", true },
+    { "ads$client='Frank\\'s laptop'", "", "192.0.2.1", "frank", "", false },
+    { "ads$client=192.0.2.0/24|~192.0.2.7", "", "192.0.2.7", "", "", false },
+    { "ads$client=~192.0.2.7|192.0.2.0/24", "", "192.0.2.7", "", "", false },
     { "ads$client=2001:db8::/32", "", "2001:db8::1", "", "", true },
     { "ads$ipaddress=127.0.0.1", "", "", "", "127.0.0.1", true },
     { "ads$ipaddress=127.0.0.1", "", "", "", "::ffff:127.0.0.1", true },
     { "ads$ipaddress=lan", "", "", "", "10.1.2.3", true },
     { "ads$ipaddress=lan", "", "", "", "11.1.2.3", false },
+    { "ads$ipaddress=lan", "", "", "", "127.0.0.1", true },
+    { "ads$ipaddress=lan", "", "", "", "::1", true },
+    { "ads$ipaddress=lan", "", "", "", "::2", false },
+    { "ads$ipaddress=lan", "", "", "", "172.31.255.255", true },
+    { "ads$ipaddress=lan", "", "", "", "172.32.0.0", false },
+    { "ads$ipaddress=lan", "", "", "", "fd00::1", true },
+    { "ads$ipaddress=lan", "", "", "", "fe80::1", true },
+    { "ads$ipaddress=192.0.2.*", "", "", "", "192.0.2.9", true },
+    { "ads$ipaddress=loopback", "", "", "", "10.0.0.1", false },
     { "ads$ipaddress=loopback", "", "", "", "::1", true },
     { "ads$ipaddress=/^10\\./", "", "", "", "10.0.0.1", true },
     { "ads$header=x-ads", "", "", "", "", true },
+    { "ads$header=X-Ads", "", "", "", "", true },
     { "ads$header=x-other", "", "", "", "", false },
+    { "ads$header=x-other:~level", "", "", "", "", false },
     { "ads$header=x-ads:level", "", "", "", "", true },
     { "ads$header=x-ads:~level", "", "", "", "", false },
-    { "ads$header=x-ads:/LEVEL=\\d$/", "", "", "", "", true },
+    { "ads$header=x-ads:~other", "", "", "", "", true },
+    { "ads$header=x-ads:/Level=\\d$/", "", "", "", "", true },
+    { "ads$header=x-ads:/LEVEL=\\d$/", "", "", "", "", false },
+    { "ads$header=x-ads:/LEVEL=\\d$/i", "", "", "", "", true },
+    { "ads$header=x-ads:/^Top\\, Level/", "", "", "", "", false },
+    { "ads$header=x-ads:/^T[op]{1\\,2};/", "", "", "", "", true },
     { "ads$header=x-ads:top*1", "", "", "", "", true },
+    { "ads$header=x-ads:op*level", "", "", "", "", true },
+    { "ads$header=x-ads:top*2", "", "", "", "", false },
+    { "ads$header=x-ads:l?vel", "", "", "", "", true },
+    { "ads$header=x-ads:second", "", "", "", "", true }, // the other field of that name
+    { "ads$header=x-ads:/^second$/", "", "", "", "", true },
+    { "ads$header=x-ads:~second", "", "", "", "", false },
     { "ads$requestheader=x-ads:top", "", "", "", "", true },
     { "ads$requestheader=x-other", "", "", "", "", false },
 };

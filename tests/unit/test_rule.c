@@ -136,6 +136,9 @@ static const struct {
     { "a$method=get|post", "a methods=44" },
     { "a$method=~get", "a methods=1fb" },
     { "a$client=192.0.2.1|~alice", "a client=192.0.2.1|~alice" },
+    { "a$client='x'|'y'", "a client='x'|'y'" },
+    { "a$client='x \\'y\\' z'", "a client=x \\'y\\' z" },
+    { "a$method=get|post|~post", "a methods=4" },
     { "a$ipaddress=127.0.0.1", "a ipaddress=127.0.0.1" },
     { "a$header=x-ads:/a,b/", "a header=x-ads:/a,b/" },
     { "a$requestheader=x", "a requestheader=x" },
@@ -329,6 +332,8 @@ static void items_of_lists(void **state)
         { "/a|b/|c", " /a|b/ c" },
         { "~/a\\/|b/|c", " !/a\\/|b/ c" },
         { "/a|b", " /a b" },
+        { "a\\|b|c", " a\\|b c" },
+        { "a\\", " a\\" },
     };
 
     (void)state;
