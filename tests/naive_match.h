@@ -352,6 +352,10 @@ static inline bool naive_domains_hold(const struct naive_names *names,
 
     if (names->count == 0)
         return true;
+    if (!request->source[0] && NAIVE_DOCUMENT >> request->type & 1) { // its own page
+        naive_host_of(request->url, source);
+        return naive_has(names, source);
+    }
     if (!request->source[0]) {
         for (unsigned i = 0; i < names->count; i++)
             if (!names->items[i].is_not)

@@ -50,7 +50,8 @@ struct ask { // one question
     size_t lead_count; // in matcher->leads: all that can hold in the book under examination
     rule_number plain; // a plain `||host^` rule, or 0
     bool has_source_split, has_source;
-    bool is_late; // asked by address or response: rules of BOOK_LATE
+    bool is_own_source; // a page visit without one: the page's own host
+    bool is_late;       // asked by address or response: rules of BOOK_LATE
     bool has_method;
     uint16_t method_bit;
     bool has_party;
@@ -110,6 +111,16 @@ struct database *matcher_database(const struct matcher *matcher)
 
 /* ---- hosts ---- */
 
+/* A page visit's own host is its source to the conditions of rules. */
+static __attribute__((noinline)) void take_own_source(struct ask *ask)
+{
+    const struct url *url = &ask->url;
+
+    ask->is_own_source = ask->has_source = true;
+    host_split(&ask->source, ask->view->header->seed, url->at + url->host_at,
+               url->name_end - url->host_at, url->dots);
+}
+
 ALWAYS_INLINE void split_source(struct ask *ask)
 {
     struct url_name name;
@@ -117,6 +128,10 @@ ALWAYS_INLINE void split_source(struct ask *ask)
     if (ask->has_source_split)
         return;
     ask->has_source_split = true;
+    if (ask->request->source.size == 0 && ask->request->type == TYPE_DOCUMENT) {
+        take_own_source(ask);
+        return;
+    }
     ask->matcher->parsers.parse_host(&name, &ask->matcher->source_room, ask->request->source);
     ask->has_source = name.size > 0;
     if (!ask->has_source)
@@ -144,7 +159,7 @@ static void tell_party(struct ask *ask)
         return;
     ask->has_party = true;
     need_source(ask);
-    if (ask->has_source) {
+    if (ask->has_source && !ask->is_own_source) {
         is_same = host_same(&ask->host, &ask->source);
         is_third = !is_same && !host_same_party(ask->view, &ask->host, &ask->source);
     } else {
@@ -707,7 +722,7 @@ ALWAYS_INLINE bool begin_with(struct ask *ask, struct matcher *matcher,
     ask->view = matcher->view;
     ask->request = request;
     ask->has_source_split = ask->has_source = ask->has_method = ask->is_late = false;
-    ask->has_party = false;
+    ask->has_party = ask->is_own_source = false;
     ask->failing = 0;
     if (!ask->view || (unsigned)request->type >= REQUEST_TYPES ||
         !matcher->parsers.parse(&ask->url, &matcher->url_room, request->url))
