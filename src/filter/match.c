@@ -832,6 +832,12 @@ static struct span stub_name(struct span value, int64_t *priority)
     return span_slice(value, 0, colon - 1);
 }
 
+/* What is important yields only to an exception that is so, too. */
+static bool is_too_weak(const struct hit *exception, const struct hit *rule)
+{
+    return rule->flags & RULE_IMPORTANT && !(exception->flags & RULE_IMPORTANT);
+}
+
 static void choose_stub(const struct image_view *view, const struct after *after,
                         struct verdict *verdict)
 {
@@ -845,7 +851,7 @@ static void choose_stub(const struct image_view *view, const struct after *after
         for (size_t k = 0; k < after->no_stub_count && !is_lifted; k++) {
             struct span other = value_of(view, &after->no_stubs[k]);
             is_lifted = (other.size == 0 || span_equal(other, value) || span_equal(other, name)) &&
-                        !(after->stubs[i].flags & RULE_IMPORTANT);
+                        !is_too_weak(&after->no_stubs[k], &after->stubs[i]);
         }
         if (is_lifted || name.size == 0 || priority <= best)
             continue;
@@ -1107,7 +1113,7 @@ static bool is_lifted(const struct image_view *view, const struct gathered *gath
         struct span value = value_of(view, exception);
 
         if (IMAGE_MODIFIER(exception->flags) != IMAGE_MODIFIER(rule->flags) ||
-            (rule->flags & RULE_IMPORTANT && !(exception->flags & RULE_IMPORTANT)))
+            is_too_weak(exception, rule))
             continue;
         if (value.size == 0 || span_equal(value, written_value(view, rule)))
             return true;
@@ -1153,29 +1159,41 @@ size_t matcher_directives(struct matcher *matcher, const struct request *request
 
 /* ---- pages ---- */
 
+struct page_flags {
+    unsigned all, important; // the second: by exceptions that are important
+};
+
 static bool gather_page(struct ask *ask, const struct hit *hit, void *to)
 {
+    struct page_flags *flags = to;
     const uint32_t *record;
-    unsigned *flags = to;
+    unsigned found;
 
     if (!hit->rule || !hit->rule->extra || hit->flags & RULE_CNAME) // a simple one says nothing
         return false;
     record = ask->view->extras + hit->rule->extra;
-    if (record[0] & EXTRA_PAGE)
-        *flags |= image_part(record, EXTRA_PAGE);
+    found = record[0] & EXTRA_PAGE ? image_part(record, EXTRA_PAGE) : 0;
+    flags->all |= found;
+    if (hit->flags & RULE_IMPORTANT)
+        flags->important |= found;
     return false;
+}
+
+static struct page_flags flags_of(struct matcher *matcher, const struct request *page)
+{
+    struct page_flags flags = { 0 };
+    struct ask ask;
+
+    if (!begin(&ask, matcher, page))
+        return flags;
+    gather(&ask, BOOK_PAGE);
+    walk(&ask, TYPE_BIT(page->type), gather_page, &flags);
+    return flags;
 }
 
 unsigned matcher_page(struct matcher *matcher, const struct request *page)
 {
-    unsigned flags = 0;
-    struct ask ask;
-
-    if (!begin(&ask, matcher, page))
-        return 0;
-    gather(&ask, BOOK_PAGE);
-    walk(&ask, TYPE_BIT(page->type), gather_page, &flags);
-    return flags;
+    return flags_of(matcher, page).all;
 }
 
 enum { PAGE_URL = URL_HOST_LIMIT + 16 };
@@ -1193,21 +1211,44 @@ static struct request page_question(struct span page, char *room)
     return question;
 }
 
-bool matcher_page_exempts(struct matcher *matcher, struct span page, rule_number rule)
+/* Does the rule name the pages that it is for? */
+static bool is_specific(struct span domains)
+{
+    struct span name;
+    bool is_not = true;
+
+    while (is_not && rule_next_name(&domains, &name, &is_not))
+        ;
+    return !is_not;
+}
+
+bool matcher_page_exempts(struct matcher *matcher, struct span page, rule_number number)
 {
     char room[PAGE_URL];
     struct request question = page_question(page, room);
+    struct page_flags flags;
     struct rule_view view;
-    unsigned flags;
+    struct rule rule = { 0 };
+    unsigned lifts;
 
     if (page.size == 0)
         return false;
-    flags = matcher_page(matcher, &question);
-    if (flags & (PAGE_ALL | PAGE_URLBLOCK))
-        return true;
-    return (flags & PAGE_GENERICBLOCK) && database_rule(matcher->database, rule, &view) &&
-           span_find(view.text, SPAN("domain=")) == view.text.size &&
-           span_find(view.text, SPAN("from=")) == view.text.size;
+    flags = flags_of(matcher, &question);
+    if (!flags.all)
+        return false;
+    if (database_rule(matcher->database, number, &view))
+        rule_parse(&rule, view.text);
+    lifts = rule.is_important ? flags.important : flags.all;
+    return lifts & (PAGE_ALL | PAGE_URLBLOCK) ||
+           (lifts & PAGE_GENERICBLOCK && !is_specific(rule.domains));
+}
+
+bool matcher_page_is_free(struct matcher *matcher, struct span page)
+{
+    char room[PAGE_URL];
+    struct request question = page_question(page, room);
+
+    return page.size > 0 && flags_of(matcher, &question).all & PAGE_ALL;
 }
 
 /* ---- explaining ---- */
@@ -1251,10 +1292,10 @@ static bool gather_listing(struct ask *ask, const struct hit *hit, void *to)
 
 static bool gather_page_rule(struct ask *ask, const struct hit *hit, void *to)
 {
-    unsigned flags = 0;
+    struct page_flags flags = { 0 };
 
     gather_page(ask, hit, &flags);
-    if (flags & (PAGE_ALL | PAGE_URLBLOCK | PAGE_GENERICBLOCK))
+    if (flags.all & (PAGE_ALL | PAGE_URLBLOCK | PAGE_GENERICBLOCK))
         list_rule(to, hit->number);
     return false;
 }

@@ -126,6 +126,8 @@ unsigned matcher_page(struct matcher *matcher, const struct request *page);
 /* Does the page that asks (its URL or host; empty: not known) have an exception which lets through
  * what `rule` would stop? */
 bool matcher_page_exempts(struct matcher *matcher, struct span page, rule_number rule);
+/* Does it have one with `document`, so that rules change nothing on it either? */
+bool matcher_page_is_free(struct matcher *matcher, struct span page);
 /* The exceptions that matcher_page_exempts() goes by, whatever the rule; returns how many there
  * are, fills in at most `limit`. */
 size_t matcher_page_rules(struct matcher *matcher, struct span page, rule_number *out,

@@ -112,6 +112,14 @@ static const struct {
       "http://a.com/ads", "redirect 1 noopjs" },
     { "a stub taken off", "||a.com^\nads$redirect-rule=noopjs\n@@ads$redirect-rule=noopjs",
       "script", "", "http://a.com/ads", "block 1" },
+    { "an important stub stays",
+      "||a.com^\nads$redirect-rule=noopjs,important\n"
+      "@@ads$redirect-rule",
+      "script", "", "http://a.com/ads", "redirect 1 noopjs" },
+    { "... but for an important exception",
+      "||a.com^\nads$redirect-rule=noopjs,important\n"
+      "@@ads$redirect-rule,important",
+      "script", "", "http://a.com/ads", "block 1" },
     { "all stubs taken off", "||a.com^\nads$redirect-rule=noopjs\n@@ads$redirect-rule", "script",
       "", "http://a.com/ads", "block 1" },
     { "another stub taken off", "||a.com^\nads$redirect-rule=noopjs\n@@ads$redirect-rule=x",
@@ -412,6 +420,10 @@ static void exempts_by_page(void **state)
         { "@@||a.com^$document", "||ads.com^", "http://a.com/x", true },
         { "@@||a.com^$document", "||ads.com^", "a.com", true },
         { "@@||a.com^$document", "||ads.com^", "b.com", false },
+        { "@@||a.com^$document", "||ads.com^$important", "a.com", false },
+        { "@@||a.com^$document,important", "||ads.com^$important", "a.com", true },
+        { "@@||a.com^$genericblock", "||ads.com^$domain=~b.com", "a.com", true },
+        { "@@||a.com^$genericblock", "||ads.com/?domain=", "a.com", true },
         { "@@||a.com^$document", "||ads.com^", "", false },
         { "@@||a.com^$urlblock", "||ads.com^", "a.com", true },
         { "@@||a.com^$genericblock", "||ads.com^", "a.com", true },
@@ -421,7 +433,7 @@ static void exempts_by_page(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct request request = { .url = SPAN("http://ads.com/"),
+        struct request request = { .url = SPAN("http://ads.com/?domain="),
                                    .source = SPAN("a.com"),
                                    .type = TYPE_SCRIPT };
         rule_number numbers[4];
