@@ -645,7 +645,10 @@ static uint16_t parse_methods(struct rule *rule, struct span value)
     }
     if (with == 0)
         with = (1u << RULE_METHODS) - 1;
-    return with & (uint16_t)~without;
+    with &= (uint16_t)~without;
+    if (with == 0)
+        bad(rule, REASON_NOTHING);
+    return with;
 }
 
 struct wanted { // types as written
@@ -1007,12 +1010,15 @@ void rule_parse(struct rule *rule, struct span line)
          (line.at[1] == '#' && (line.size == 2 || line.at[2] == ' ' || line.at[2] == '#') &&
           (line.size < 4 || !is_host_byte(line.at[3])))))
         return; // a comment of hosts files
+    for (size_t i = 0; i < line.size; i++)
+        if (((uint8_t)line.at[i] < ' ' && line.at[i] != '\t') || line.at[i] == 0x7f) {
+            bad(rule, REASON_NOT_TEXT);
+            return;
+        }
     if (parse_cosmetic(rule, line) || parse_hosts(rule, line))
         return;
-    if (span_find(line, SPAN(" #")) < line.size) { // "ads.example # comment"
-        struct span name = trim(span_slice(line, 0, span_find(line, SPAN(" #"))));
-        if (is_host_line(name))
-            line = name;
-    }
-    parse_network(rule, line);
+    for (size_t i = 1; i < line.size; i++)
+        if (line.at[i] == '#' && (line.at[i - 1] == ' ' || line.at[i - 1] == '\t'))
+            line.size = i; // "||ads.example^ # a comment"
+    parse_network(rule, trim(line));
 }

@@ -108,6 +108,10 @@ static const struct {
       "cher.example",
       "host b\xc3\xbc"
       "cher.example every" },
+    { "||ads.example^ # a comment", "host ads.example every" },
+    { "||ads.example^$script\t# a comment", "host ads.example types=scr." },
+    { "ads.example #", "host ads.example every" },
+    { "/x#y", "/x#y" },
     // types
     { "a$script,image", "a types=scr.ima." },
     { "a$~script", "a types=sub.sty.ima.fon.med.obj.xml.web.pin.oth." },
@@ -225,6 +229,10 @@ static const struct {
     { "@@a$extension", RULE_IDLE, REASON_EXTENSION },
     { "a$1p,3p", RULE_IDLE, REASON_NOTHING },
     { "a$script,~script", RULE_IDLE, REASON_NOTHING },
+    { "a$method=get|~get", RULE_IDLE, REASON_NOTHING },
+    { "a\001b", RULE_BAD, REASON_NOT_TEXT },
+    { "a\177b", RULE_BAD, REASON_NOT_TEXT },
+    { "! a\001b", RULE_NOTHING, 0 },
     { "a$no-such-option", RULE_BAD, REASON_OPTION },
     { "a$script,nonsense=1", RULE_BAD, REASON_OPTION },
     { "a$domain=", RULE_BAD, REASON_VALUE },
