@@ -53,7 +53,8 @@ class Browser:
         self.answers = os.fdopen(up_read, "rb", buffering=0)
         self.log_path = directory / "log"
         self.waiting = {}
-        self.events = queue.Queue()
+        self.loads = queue.Queue()
+        self.loaded = None
         self.console = []
         self.requests = {}
         self.count = 0
@@ -64,6 +65,7 @@ class Browser:
                                     flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.command(domain + ".enable")
+        self.command("Page.setLifecycleEventsEnabled", enabled=True)
 
     def _read(self):
         held = b""
@@ -96,8 +98,8 @@ class Browser:
         elif method == "Network.loadingFailed" and values["requestId"] in self.requests:
             request = self.requests[values["requestId"]]
             request[2] = request[2] or values["errorText"]
-        elif method == "Page.loadEventFired":
-            self.events.put(method)
+        elif method == "Page.lifecycleEvent" and values["name"] == "load":
+            self.loads.put((values["frameId"], values["loaderId"]))
 
     def command(self, method, **values):
         self.count += 1
@@ -110,14 +112,23 @@ class Browser:
         assert "error" not in got, (method, got["error"], self.log_path.read_text()[-2000:])
         return got["result"]
 
+    def _until_loaded(self, is_it):
+        while not is_it(*(load := self.loads.get(timeout=60))):
+            pass
+        self.loaded = load
+
     def visit(self, url):
         """Loads a page to its end; the error text of a page that cannot be had, or None."""
-        while not self.events.empty():
-            self.events.get()
         answer = self.command("Page.navigate", url=url)
-        if not answer.get("errorText"):
-            self.events.get(timeout=60)
+        if not answer.get("errorText") and "loaderId" in answer:  # none: it is there already
+            self._until_loaded(lambda frame, loader: loader == answer["loaderId"])
         return answer.get("errorText")
+
+    def reload(self):
+        """The visited page once more, to its end."""
+        before = self.loaded
+        self.command("Page.reload")
+        self._until_loaded(lambda frame, loader: frame == before[0] and loader != before[1])
 
     def evaluate(self, script, limit_s=120):
         """The value of a JavaScript expression, awaited when it is a promise."""

@@ -1,7 +1,5 @@
 """Bodies that rules change, on their way: codings, fields that stay true, caches, what is left alone,
 bombs and damage, large pages, and what a browser sees when it goes wrong."""
-import ctypes
-import ctypes.util
 import gzip
 import re
 import subprocess
@@ -10,6 +8,7 @@ import zlib
 
 import pytest
 from admin_house import status, wait_for_control
+from codings import by_br, coded, field_of
 from daemon_house import reload, wait_for_log, workers
 from intercept_house import Authority, fetch, own_root, secure
 from house import Growth, Peer, answering, ask, read_request, read_response, reply, wait_for
@@ -21,47 +20,6 @@ END = b"<p>two</p>\n</body></html>\n"
 HTML = START + AD + END
 STRIPPED = START + END
 RULES = "news.example##^.ad\n@@||news.example^$generichide\n"
-
-
-# ---- bodies, made by the libraries themselves --------------------------------------------------------
-
-def library(name):
-    return ctypes.CDLL(ctypes.util.find_library(name))
-
-
-def by_br(data, quality=5, window=22):
-    room = len(data) + 10000
-    out, size = ctypes.create_string_buffer(room), ctypes.c_size_t(room)
-    assert library("brotlienc").BrotliEncoderCompress(quality, window, 0, ctypes.c_size_t(len(data)), data,
-                                                      ctypes.byref(size), out)
-    return out.raw[:size.value]
-
-
-def by_zstd(data, level=3):
-    zstd = library("zstd")
-    zstd.ZSTD_compress.restype = ctypes.c_size_t
-    room = len(data) + 10000
-    out = ctypes.create_string_buffer(room)
-    size = zstd.ZSTD_compress(out, ctypes.c_size_t(room), data, ctypes.c_size_t(len(data)), level)
-    return out.raw[:size]
-
-
-def by_raw(data):
-    coder = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return coder.compress(data) + coder.flush()
-
-
-CODERS = {"gzip": gzip.compress, "deflate": zlib.compress, "raw": by_raw, "br": by_br, "zstd": by_zstd}
-
-
-def coded(names, data):
-    for name in names.split("+"):
-        data = CODERS[name](data)
-    return data
-
-
-def field_of(names):
-    return ", ".join({"raw": "deflate"}.get(name, name) for name in names.split("+"))
 
 
 # ---- the house ---------------------------------------------------------------------------------------
@@ -406,7 +364,7 @@ def test_a_page_inside_https(start, start_origin, tmp_path):
 
 @pytest.mark.parametrize("coding, how", [
     ("gzip", "cut short"), ("deflate", "cut short"), ("br", "cut short"), ("zstd", "cut short"),
-    ("gzip", "damaged"), ("deflate", "damaged"), ("br", "damaged")])  # zstd need not have a checksum
+    ("gzip", "damaged"), ("deflate", "damaged"), ("br", "damaged"), ("zstd", "damaged")])
 def test_damage_is_seen(start, start_origin, coding, how):
     proxy = start()
     words = b"".join(b"<p>%x</p>" % (i * 2654435761 % 2**32) for i in range(20000))

@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 from browser import PROGRAM, Browser
+from codings import coded
 from house import answering, free_port, reply, wait_for
 from intercept_house import Authority, hello, own_root, secure
 from test_browser import PAGE, UPLOAD_BYTES, live_script, png
-from test_news_page import NGINX, PIXEL, POLICY, RULES, SCRIPT, STYLE, compress, look, page
+from test_news_page import NGINX, PIXEL, POLICY, RULES, SCRIPT, STYLE, look, page
 
 pytestmark = pytest.mark.skipif(not PROGRAM or not shutil.which("certutil"),
                                 reason="no chromium or certutil here")
@@ -106,7 +107,7 @@ def test_a_news_page_is_edited_over_https(tmp_path, start_proxy, start_nginx, st
         (www / name).write_bytes(data)
     for name, with_ads in (("ads.html", True), ("clean.html", False)):
         text = (page(ads.port, with_ads) % {"charset": ""}).replace("http:", "https:").encode()
-        (nginx.www / kind / name).write_bytes(compress(text, "gzip") if kind == "zip" else text)
+        (nginx.www / kind / name).write_bytes(coded("gzip", text) if kind == "zip" else text)
     (tmp_path / "rules.d").mkdir()
     (tmp_path / "rules.d" / "own.txt").write_text(RULES)
     (tmp_path / "hosts").write_text("127.0.0.1 news.example ads.example\n")
