@@ -135,12 +135,13 @@ static int strip_input(struct strip *strip)
 
 static int strip_by_rules(struct strip *strip)
 {
-    int code = EX_SOFTWARE;
+    int code;
 
     strip->rules = strip_rules_new(&strip->how, &code);
     if (strip->rules)
         code = strip_input(strip);
     strip_rules_free(&strip->rules);
+    rule_source_close(&strip->how.source);
     return code;
 }
 
@@ -164,8 +165,10 @@ static int strip_by_selectors(struct strip *strip)
     return code;
 }
 
-static bool take_option(struct strip *strip, int letter, const char *value)
+static void take_option(struct strip *strip, int letter, const char *value)
 {
+    if (rule_source_take(&strip->how.source, letter, value))
+        return;
     switch (letter) {
     case 's':
         strip->selectors = value;
@@ -182,16 +185,6 @@ static bool take_option(struct strip *strip, int letter, const char *value)
     case 'w':
         strip->how.says_why = true;
         break;
-    case 'l':
-        if (strip->how.list_count == STRIP_LISTS) {
-            say_error("more than %d lists", STRIP_LISTS);
-            return false;
-        }
-        strip->how.lists[strip->how.list_count++] = value;
-        break;
-    case 'd':
-        strip->how.database = value;
-        break;
     case 'm':
         strip->how.mode = value;
         break;
@@ -199,7 +192,6 @@ static bool take_option(struct strip *strip, int letter, const char *value)
         strip->how.keeps_blocked = true;
         break;
     }
-    return true;
 }
 
 static int run(struct options *options)
@@ -208,14 +200,9 @@ static int run(struct options *options)
     int letter;
 
     while ((letter = options_next(options)) > 0)
-        if (!take_option(&strip, letter, options->value))
-            return EX_USAGE;
+        take_option(&strip, letter, options->value);
     if (letter == OPTIONS_END_NOW || !options_count(options, 0, 0))
         return options->exit_code;
-    if (!strip.selectors && !strip.how.list_count && !strip.how.database) {
-        say_error("strip: say by what, with --list FILE, --database FILE or --selectors FILE");
-        return EX_USAGE;
-    }
     if (!chunk_is_good(&strip)) {
         say_error("strip: --chunk takes a number of bytes, or random:SEED");
         return EX_USAGE;
@@ -225,22 +212,23 @@ static int run(struct options *options)
 
 static const struct option_row rows[] = {
     { 'u', "url", "URL", "of the page" },
-    { 'l', "list", "FILE", "strip by this filter list; may be given many times" },
-    { 'd', "database", "FILE", "strip by a database made by `dejunk lists compile`" },
     { 'w', "why", NULL, "say on standard error what was changed, by which rule, list and line" },
-    { 'm', "mode", "MODE", "hide, hollow or remove what rules want hidden; hide if not given" },
+    { 'm', "mode", "MODE", "hide, hollow or remove what rules want hidden" },
     { 'b', "keep-blocked", NULL, "keep elements that would load what is blocked" },
     { 's', "selectors", "FILE", "remove what these CSS selectors match, one a line" },
     { 'k', "chunk", "N", "feed the page N bytes at a time, or random:SEED" },
     { 'o', "hollow", NULL, "with --selectors: empty and hide the elements" },
+    RULE_SOURCE_ROWS,
     { 0 },
 };
 
 const struct command command_strip = {
     .name = "strip",
     .help = "strip a page on standard input, as the proxy would",
-    .about = "Reads a page and writes it without what filter lists name, or without the elements\n"
-             "that plain selectors match. Every other byte is copied as it is.",
+    .about = "Reads a page and writes it without what rules name, or without the elements that\n"
+             "plain selectors match. Every other byte is copied as it is. Without --list,\n"
+             "--trusted, --database or --selectors the lists, rules and `strip` settings of the\n"
+             "configuration hold. What asks for rules of later elements is not put in.",
     .options = rows,
     .run = run,
 };

@@ -1,20 +1,16 @@
 #include "cli/strip_rules.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/url.h"
 #include "cli/say.h"
-#include "daemon/rulebook.h"
 #include "filter/match.h"
-#include "proxy/page.h"
+#include "proxy/page_config.h"
 
 struct strip_rules {
-    struct rulebook *rulebook; // NULL with a database
-    struct database *database;
+    struct database *database; // borrowed
     struct matcher *matcher;
     struct page_rules *rules;
     struct page *page; // NULL: nothing can touch it
@@ -89,52 +85,18 @@ static const struct page_events events = {
     .is_stopped = is_stopped,
 };
 
-static enum error_kind open_database(struct strip_rules *strip, const char *file,
-                                     struct error *error)
-{
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    enum error_kind kind;
-
-    if (fd < 0)
-        return error_errno(error, ERROR_SYSTEM, "cannot read %s", file);
-    kind = database_map(&strip->database, fd, error);
-    close(fd);
-    return kind;
-}
-
-static enum error_kind compile(struct strip_rules *strip, const struct strip_rules_options *options,
-                               struct error *error)
-{
-    struct list_summary summary;
-    struct compile_counts counts;
-    struct span image;
-    enum error_kind kind = ERROR_NONE;
-
-    strip->rulebook = rulebook_new(NULL, NULL);
-    if (rulebook_add_suffixes(strip->rulebook, NULL, error) != ERROR_NONE)
-        say_warning("%s", error->text);
-    for (size_t i = 0; i < options->list_count && kind == ERROR_NONE; i++)
-        kind = rulebook_add(strip->rulebook, options->lists[i], NULL, true, &summary, error);
-    if (kind == ERROR_NONE)
-        kind = rulebook_compile(strip->rulebook, &image, &counts, error);
-    if (kind == ERROR_NONE)
-        kind = database_open(&strip->database, image, error);
-    return kind;
-}
-
 static bool read_mode(const char *mode, enum page_strip *strip)
 {
     static const char *const modes[] = {
         [PAGE_STRIP_HIDE] = "hide", [PAGE_STRIP_HOLLOW] = "hollow", [PAGE_STRIP_REMOVE] = "remove"
     };
 
-    *strip = PAGE_STRIP_HIDE;
-    for (unsigned i = 0; mode && i < sizeof modes / sizeof *modes; i++)
-        if (span_equal(span_text(modes[i]), span_text(mode))) {
+    for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++)
+        if (strcmp(modes[i], mode) == 0) {
             *strip = (enum page_strip)i;
             return true;
         }
-    return !mode;
+    return false;
 }
 
 static void open_page(struct strip_rules *strip, const struct strip_rules_options *options,
@@ -143,19 +105,22 @@ static void open_page(struct strip_rules *strip, const struct strip_rules_option
     struct request request = { .url = span_text(strip->url), .type = TYPE_DOCUMENT };
     struct url_host_text room = { 0 };
     struct url_name host;
-    struct buffer head = { .limit_bytes = PAGE_STYLE_BYTES + 64 };
+    struct buffer head = { .limit_bytes = PAGE_STYLE_BYTES + 256 };
+    struct span css;
 
     strip->flags = matcher_page(strip->matcher, &request);
     if (strip->flags & PAGE_ALL)
         return;
     url_parse_host(&host, &room, request.url);
+    if (options->source.config)
+        page_configure(setup, options->source.config, span_of(host.at, host.size));
+    if (options->mode)
+        (void)read_mode(options->mode, &setup->strip); // known to be good
+    if (options->keeps_blocked || strip->flags & PAGE_URLBLOCK)
+        setup->removes_blocked = false;
     setup->sheet = page_rules_sheet(strip->rules, span_of(host.at, host.size), strip->flags);
     setup->url = request.url;
-    setup->removes_blocked = !options->keeps_blocked && !(strip->flags & PAGE_URLBLOCK);
-    if (setup->sheet && setup->sheet->style.size &&
-        (!buffer_append(&head, SPAN("<style>")) ||
-         !buffer_append(&head, buffer_span(&setup->sheet->style)) ||
-         !buffer_append(&head, SPAN("</style>"))))
+    if (setup->sheet && !page_write_style(&head, setup->sheet, setup->strip, &css))
         head.size = 0;
     setup->head = buffer_span(&head);
     if (setup->sheet || setup->removes_blocked)
@@ -164,29 +129,36 @@ static void open_page(struct strip_rules *strip, const struct strip_rules_option
     buffer_release(&head);
 }
 
-struct strip_rules *strip_rules_new(const struct strip_rules_options *options, int *exit_code)
+/* Are the options what they should be? */
+static bool check(const struct strip_rules_options *options)
 {
-    struct strip_rules *strip = calloc(1, sizeof *strip);
-    struct page_setup setup = { 0 };
-    struct error error;
-    enum error_kind kind;
+    static struct url_text room;
+    enum page_strip mode;
+    struct url url;
 
+    if (options->mode && !read_mode(options->mode, &mode)) {
+        say_error("strip: --mode takes hide, hollow or remove");
+        return false;
+    }
+    if (options->url && !url_parse(&url, &room, span_text(options->url))) {
+        say_error("\"%s\" is no absolute URL: http://HOST/PATH is wanted", options->url);
+        return false;
+    }
+    return true;
+}
+
+struct strip_rules *strip_rules_new(struct strip_rules_options *options, int *exit_code)
+{
+    struct page_setup setup = { .removes_blocked = true };
+    struct strip_rules *strip;
+
+    *exit_code = check(options) ? rule_source_open(&options->source) : EX_USAGE;
+    if (*exit_code != EX_OK)
+        return NULL;
+    strip = calloc(1, sizeof *strip);
     if (!strip)
         abort();
-    if (!read_mode(options->mode, &setup.strip)) {
-        say_error("strip: --mode takes hide, hollow or remove");
-        *exit_code = EX_USAGE;
-        strip_rules_free(&strip);
-        return NULL;
-    }
-    kind = options->database ? open_database(strip, options->database, &error)
-                             : compile(strip, options, &error);
-    if (kind != ERROR_NONE) {
-        say_error("%s", error.text);
-        *exit_code = kind == ERROR_SYSTEM ? EX_NOINPUT : EX_DATAERR;
-        strip_rules_free(&strip);
-        return NULL;
-    }
+    strip->database = options->source.rules;
     strip->url = options->url ? options->url : "http://page.invalid/";
     strip->says_why = options->says_why;
     strip->matcher = matcher_new(strip->database);
@@ -219,7 +191,5 @@ void strip_rules_free(struct strip_rules **rules)
     page_free(&gone->page);
     page_rules_unref(&gone->rules);
     matcher_free(&gone->matcher);
-    database_unref(&gone->database);
-    rulebook_free(&gone->rulebook);
     free(gone);
 }

@@ -13,6 +13,10 @@ enum {
     VALUE_BYTES = 1 << 18,
 };
 
+/* What an element that is hidden by itself carries, and the line of the style that hides it. */
+#define HIDDEN_ATTRIBUTE " hidden=\"-\""
+#define HIDDEN_STYLE "[hidden=\"-\"]{display:none!important}\n"
+
 struct page {
     const struct page_events *events;
     void *owner;
@@ -100,7 +104,7 @@ static enum rewrite_action hide(struct page *page, const struct rewrite_element 
     }
     tell(page, PAGE_HIDDEN, element->tag, rule->number, SPAN_NONE);
     if (!is_in_style(page, rule))
-        (void)rewrite_add_attributes(page->rewrite, SPAN(PAGE_HIDDEN_ATTRIBUTE));
+        (void)rewrite_add_attributes(page->rewrite, SPAN(HIDDEN_ATTRIBUTE));
     return REWRITE_KEEP;
 }
 
@@ -369,11 +373,32 @@ static const struct rewrite_events headless_events = {
     .on_gave_up = on_gave_up,
 };
 
+bool page_write_style(struct buffer *to, const struct page_sheet *sheet, enum page_strip strip,
+                      struct span *css)
+{
+    bool has_line = (sheet->hides_alone && strip != PAGE_STRIP_REMOVE) ||
+                    (sheet->hides_in_style && strip == PAGE_STRIP_HOLLOW);
+    size_t begin, end;
+
+    *css = SPAN_NONE;
+    if (!has_line && sheet->style.size == 0)
+        return true;
+    if (!buffer_append(to, SPAN("<style>")))
+        return false;
+    begin = to->size;
+    end = begin + (has_line ? sizeof HIDDEN_STYLE - 1 : 0) + sheet->style.size;
+    if ((has_line && !buffer_append(to, SPAN(HIDDEN_STYLE))) ||
+        !buffer_append(to, buffer_span(&sheet->style)) || !buffer_append(to, SPAN("</style>")))
+        return false;
+    *css = span_slice(buffer_span(to), begin, end - begin);
+    return true;
+}
+
 struct page *page_new(const struct page_setup *setup, const struct page_events *events, void *owner)
 {
     struct page *page = calloc(1, sizeof *page);
     struct rewrite_options options = { .inspect_bytes = INSPECT_BYTES,
-                                       .hollow = SPAN(PAGE_HIDDEN_ATTRIBUTE),
+                                       .hollow = SPAN(HIDDEN_ATTRIBUTE),
                                        .wanted = page_links_wanted,
                                        .charset_is_known = setup->charset_is_known };
     const struct selector_set *sets[2];

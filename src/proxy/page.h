@@ -45,6 +45,12 @@ struct page_setup {
     bool charset_is_known; // as one that can be read
 };
 
+/* Appends what a sheet needs at the start of the head where its rules do `strip`: a <style>, or
+ * nothing. *css: the text in it, .at NULL: none; good until `to` changes. False: it does not fit.
+ */
+bool page_write_style(struct buffer *to, const struct page_sheet *sheet, enum page_strip strip,
+                      struct span *css);
+
 struct page; // opaque
 
 struct page *page_new(const struct page_setup *setup, const struct page_events *events,

@@ -4,7 +4,7 @@
 
 #include "base/url.h"
 #include "html/charset.h"
-#include "proxy/page.h"
+#include "proxy/page_config.h"
 #include "proxy/page_late.h"
 #include "proxy/page_policy.h"
 
@@ -28,7 +28,7 @@ struct plan {
     struct url_name host; // in lower case
 };
 
-enum { HEAD_BYTES = PAGE_STYLE_BYTES + 8192, VERSION = 1 };
+enum { HEAD_BYTES = PAGE_STYLE_BYTES + 8192, VERSION = 2 };
 
 uint64_t page_edit_generation(void)
 {
@@ -76,27 +76,6 @@ bool page_edit_may(const struct page_subject *subject)
            asker_of(subject) != ASKS_FOR_NO_PAGE && !(flags_of(subject) & PAGE_ALL);
 }
 
-/* The config's answer for the page's host; later sections win. */
-static void read_config(const struct page_subject *subject, struct page_setup *setup)
-{
-    static const enum page_strip modes[] = { [STRIP_HIDE] = PAGE_STRIP_HIDE,
-                                             [STRIP_HOLLOW] = PAGE_STRIP_HOLLOW,
-                                             [STRIP_REMOVE] = PAGE_STRIP_REMOVE };
-    const struct config *config = subject->settings->config;
-
-    setup->strip = modes[config->strip];
-    setup->removes_blocked = config->remove_blocked;
-    for (size_t i = 0; i < config->site_count; i++) {
-        const struct config_site *site = &config->sites[i];
-        if (!span_matches_wildcard(subject->file->target->host, site->pattern))
-            continue;
-        if (site->strip != SITE_STRIP_SAME)
-            setup->strip = modes[site->strip - 1];
-        if (site->remove_blocked != SWITCH_UNSET)
-            setup->removes_blocked = site->remove_blocked == SWITCH_YES;
-    }
-}
-
 /* ---- the plan ---- */
 
 /* "http://host:port" of the page, and the path. */
@@ -116,17 +95,14 @@ static bool write_head(struct plan *plan, const struct page_subject *subject, st
 {
     const struct page_sheet *sheet = plan->setup.sheet;
     const struct secret *secret = judge_secret(subject->judge);
-    struct span path;
+    struct span path, css;
     size_t at;
 
-    if (sheet->style.size) {
-        if (!buffer_append(&plan->head, SPAN("<style>")) ||
-            !buffer_append(&plan->head, buffer_span(&sheet->style)) ||
-            !buffer_append(&plan->head, SPAN("</style>")))
-            return false;
-        plan->policy.style = page_policy_hash(plan->style_hash, buffer_span(&sheet->style));
-    }
-    if (!sheet->has_generics || !secret || !page_policy_allows_scripts(subject->response))
+    if (!page_write_style(&plan->head, sheet, plan->setup.strip, &css))
+        return false;
+    if (css.at)
+        plan->policy.style = page_policy_hash(plan->style_hash, css);
+    if (!sheet->has_late || !secret || !page_policy_allows_scripts(subject->response))
         return true;
     path = page_late_path(plan->path, secret, host, sheet->owner);
     at = plan->head.size + 8;
@@ -162,7 +138,7 @@ static bool make_plan(struct plan *plan, const struct page_subject *subject)
     if (flags & PAGE_ALL)
         return false;
     rules = judge_page_rules(subject->judge);
-    read_config(subject, &plan->setup);
+    page_configure(&plan->setup, subject->settings->config, subject->file->target->host);
     if (flags & PAGE_URLBLOCK)
         plan->setup.removes_blocked = false;
     plan->setup.url = subject->file->url;

@@ -59,7 +59,8 @@ bool page_late_answer(struct page_rules *rules, const struct secret *secret, str
  * the document; then watches for elements and classes that appear, and asks for the rules of those
  * it has not seen, of the page's own origin whatever its <base> says. An id or class goes out as
  * the 32-bit FNV-1a of "#id" or ".class". What comes back is put in rule by rule, so that one which
- * this browser does not know costs nothing else. */
+ * this browser does not know costs nothing else. A frame that a sandbox gave an origin of its own
+ * is not answered by any other (it would have to be let in from everywhere), so it does not ask. */
 static const char script[] =
     "(function(d,w,u){\"use strict\";"
     "var c=d.currentScript,p=c&&c.previousSibling,s=null,k=new Set,q=[],t=0,n=0,"
@@ -67,7 +68,7 @@ static const char script[] =
     "function a(x){if(!s){s=new CSSStyleSheet;d.adoptedStyleSheets=d.adoptedStyleSheets.concat(s)}"
     "x.split(\"\\n\").forEach(function(r){if(r)try{s.insertRule(r,s.cssRules.length)}catch(e){}})}"
     "try{if(p&&p.nodeName===\"STYLE\"){a(p.textContent);p.remove()}}catch(e){}"
-    "if(c)c.remove();if(!f||!M||!w.CSSStyleSheet)return;"
+    "if(c)c.remove();if(!f||!M||!w.CSSStyleSheet||w.origin===\"null\")return;"
     "function g(x){f.call(w,u+\"?\"+x,{credentials:\"omit\",referrerPolicy:\"no-referrer\"})"
     ".then(function(r){return "
     "r.ok&&/^text\\/css/.test(r.headers.get(\"content-type\"))?r.text():\"\"})"

@@ -31,6 +31,7 @@ struct page_rules {
     unsigned references;
     struct database *database;
     bool is_ready; // the generic ones
+    bool hides;    // some of `generics` are of PAGE_HIDE
     struct selector_set *generic;
     struct vector generics;    // struct page_rule
     struct vector page_only;   // struct page_rule: generic ones that CSS in the page must decide
@@ -355,6 +356,8 @@ static void add_generic(struct page_rules *rules, rule_number number)
     if (is_off(rules, hash) ||
         !add_rule(rules, number, rules->generic, &rules->generics, NULL, &kind))
         return;
+    rules->hides =
+        rules->hides || (rules->generics.count > before && rules->parts.effect == COSMETIC_HIDES);
     if (rules->generics.count == before || kind == SELECTOR_FOR_PAGE) {
         if (rules->parts.effect == COSMETIC_REMOVES)
             return;
@@ -516,21 +519,10 @@ static void write_page_only(struct making *making)
     }
 }
 
-/* May an element be hidden that no selector in the style names, or be hollowed? */
-static bool hides_by_attribute(const struct making *making)
-{
-    bool hides = making->sheet->has_generics;
-
-    for (size_t i = 0; i < making->made.count && !hides; i++)
-        hides = VECTOR_AT(making->made, struct page_rule, i).action == PAGE_HIDE;
-    return hides;
-}
-
 static struct page_sheet *make_sheet(struct page_rules *rules, struct span host, unsigned flags)
 {
     struct page_sheet *sheet = calloc(1, sizeof *sheet);
     struct making making = { .rules = rules, .sheet = sheet };
-    const size_t first_line = sizeof PAGE_HIDDEN_STYLE - 1;
 
     if (!sheet)
         abort();
@@ -547,19 +539,21 @@ static struct page_sheet *make_sheet(struct page_rules *rules, struct span host,
     make_ready(rules);
     sheet->has_generics = !(flags & (PAGE_ELEMHIDE | PAGE_GENERICHIDE)) &&
                           rules->generics.count + rules->page_only.count > 0;
+    sheet->has_late = sheet->has_generics && rules->late.count > 0;
+    sheet->hides_alone = sheet->has_generics && rules->hides;
     making.found_count = cosmetic_select(rules->database, host, rules->found, COSMETIC_FOUND_LIMIT);
     take_exceptions(&making);
     sheet->excluded = making.excluded.at;
     sheet->excluded_count = making.excluded.count;
     sheet->set = selector_set_new();
-    (void)buffer_append(&sheet->style, SPAN(PAGE_HIDDEN_STYLE));
     take_rules(&making);
     if (sheet->has_generics)
         write_page_only(&making);
-    if (!hides_by_attribute(&making))
-        buffer_consume(&sheet->style, first_line);
     sheet->rules = making.made.at;
     sheet->rule_count = making.made.count;
+    for (size_t i = 0; i < sheet->rule_count; i++)
+        if (sheet->rules[i].action == PAGE_HIDE)
+            *(sheet->rules[i].is_in_style ? &sheet->hides_in_style : &sheet->hides_alone) = true;
     if (sheet->rule_count)
         selector_set_finish(sheet->set);
     else

@@ -26,10 +26,6 @@ enum page_action {
     PAGE_INSPECT, // remove if its text passes the tests
 };
 
-/* What an element that is hidden by itself carries; and every style's first line. */
-#define PAGE_HIDDEN_ATTRIBUTE " hidden=\"-\""
-#define PAGE_HIDDEN_STYLE "[hidden=\"-\"]{display:none!important}\n"
-
 struct page_rule { // one that is decided as the page streams
     rule_number number;
     uint8_t action;
@@ -47,6 +43,9 @@ struct page_sheet {
     bool has_generics;  // in force here, but for:
     uint32_t *excluded; // generic numbers, ascending
     size_t excluded_count;
+    bool has_late;       // some of them may be asked for by page_rules_late()
+    bool hides_in_style; // there are rules of PAGE_HIDE whose selector is in the style,
+    bool hides_alone;    // and such as are not there
     struct buffer style; // ASCII, for a <style>; may be empty
     size_t not_done;     // rules that need an engine in the page
     // page_rules.c only, from here

@@ -14,7 +14,8 @@
 #include "proxy/page_late.h"
 
 #define PAGE_URL "http://www.news.example/dir/page.html"
-#define HIDDEN "[hidden=\"-\"]{display:none!important}\n"
+#define HIDDEN "[hidden=\"-\"]" NONE
+#define NONE "{display:none!important}\n"
 
 static struct rulebook *book;
 static struct database *database;
@@ -252,44 +253,77 @@ static void a_policy_in_the_page_lets_the_script_ask(void **state)
 static const struct {
     const char *rules, *host;
     unsigned flags;
-    const char *style; // NULL: no sheet
+    enum page_strip strip;
+    const char *style; // NULL: no sheet; empty: nothing is put in
+    bool has_late;
 } sheets[] = {
-    { "", "a.example", 0, NULL },
-    { "a.example##.x", "a.example", 0, HIDDEN ".x{display:none!important}\n" },
-    { "a.example##.x", "b.example", 0, NULL },
-    { "a.example##.x", "a.example", PAGE_SPECIFICHIDE, NULL },
-    { "a.example##.x", "a.example", PAGE_ELEMHIDE, NULL },
-    { "a.example##.x", "a.example", PAGE_GENERICHIDE, HIDDEN ".x{display:none!important}\n" },
-    { "##.x", "a.example", 0, HIDDEN },
-    { "##.x", "a.example", PAGE_GENERICHIDE, NULL },
-    { "##.x:has(b)", "a.example", 0, HIDDEN ".x:has(b){display:none!important}\n" },
-    { "##.x:has(b)\na.example#@#.x:has(b)", "a.example", 0, HIDDEN },
-    { "a.example##.x:has-text(b)", "a.example", 0, NULL },
-    { "a.example##.x:style(color:red)", "a.example", 0, ".x{color:red}\n" },
-    { "a.example##.caf\xc3\xa9", "a.example", 0, HIDDEN ".caf\\e9 {display:none!important}\n" },
-    { "a.example##[x=\"</style>\"]", "a.example", 0,
-      HIDDEN "[x=\"\\3c /style>\"]{display:none!important}\n" },
-    { "a.example##^script", "a.example", PAGE_ELEMHIDE, "" },
+    { "", "a.example", 0, PAGE_STRIP_HIDE, NULL, false },
+    { "a.example##.x", "a.example", 0, PAGE_STRIP_HIDE, ".x" NONE, false },
+    { "a.example##.x", "a.example", 0, PAGE_STRIP_HOLLOW, HIDDEN ".x" NONE, false },
+    { "a.example##.x", "a.example", 0, PAGE_STRIP_REMOVE, ".x" NONE, false },
+    { "a.example##.x", "b.example", 0, PAGE_STRIP_HIDE, NULL, false },
+    { "a.example##.x", "a.example", PAGE_SPECIFICHIDE, PAGE_STRIP_HIDE, NULL, false },
+    { "a.example##.x", "a.example", PAGE_ELEMHIDE, PAGE_STRIP_HIDE, NULL, false },
+    { "a.example##.x", "a.example", PAGE_GENERICHIDE, PAGE_STRIP_HIDE, ".x" NONE, false },
+    { "##.x", "a.example", 0, PAGE_STRIP_HIDE, HIDDEN, true },
+    { "##.x", "a.example", 0, PAGE_STRIP_HOLLOW, HIDDEN, true },
+    { "##.x", "a.example", 0, PAGE_STRIP_REMOVE, "", true },
+    { "##.x", "a.example", PAGE_GENERICHIDE, PAGE_STRIP_HIDE, NULL, false },
+    { "##.x:has(b)", "a.example", 0, PAGE_STRIP_HIDE, ".x:has(b)" NONE, false },
+    { "##.x, .y:has(b)", "a.example", 0, PAGE_STRIP_HIDE, HIDDEN ".x, .y:has(b)" NONE, false },
+    { "##.x:has(b)\na.example#@#.x:has(b)", "a.example", 0, PAGE_STRIP_HIDE, "", false },
+    { "a.example##.x:has-text(b)", "a.example", 0, PAGE_STRIP_HIDE, NULL, false },
+    { "a.example##.x:style(color:red)", "a.example", 0, PAGE_STRIP_HIDE, ".x{color:red}\n", false },
+    { "a.example##.caf\xc3\xa9", "a.example", 0, PAGE_STRIP_HIDE, ".caf\\e9 " NONE, false },
+    { "a.example##[x=\"</style>\"]", "a.example", 0, PAGE_STRIP_HIDE, "[x=\"\\3c /style>\"]" NONE,
+      false },
+    { "a.example##^script", "a.example", PAGE_ELEMHIDE, PAGE_STRIP_HIDE, "", false },
+    { "##^script", "a.example", 0, PAGE_STRIP_HIDE, "", false },
+    { "##^script", "a.example", 0, PAGE_STRIP_HOLLOW, "", false },
+    { "##.x:remove()", "a.example", 0, PAGE_STRIP_HIDE, "", false },
 };
 
 static void sheets_say_what_holds(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof sheets / sizeof *sheets; i++) {
+        struct buffer head = { .limit_bytes = 1000 };
         struct page_sheet *sheet, *again;
+        struct span css = SPAN_NONE;
 
         open_rules(sheets[i].rules);
         sheet = page_rules_sheet(rules, span_text(sheets[i].host), sheets[i].flags);
         again = page_rules_sheet(rules, span_text(sheets[i].host), sheets[i].flags);
         assert_ptr_equal(sheet, again);
+        assert_true(!sheet || page_write_style(&head, sheet, sheets[i].strip, &css));
         if ((sheet != NULL) != (sheets[i].style != NULL) ||
-            (sheet && !span_equal(buffer_span(&sheet->style), span_text(sheets[i].style))))
-            fail_msg("%s, %u: %.*s", sheets[i].rules, sheets[i].flags,
-                     sheet ? (int)sheet->style.size : 0, sheet ? sheet->style.at : "");
+            (sheet && (sheet->has_late != sheets[i].has_late ||
+                       !span_equal(css, span_text(sheets[i].style)))))
+            fail_msg("%s, %u: %.*s", sheets[i].rules, sheets[i].flags, SPAN_PRINT(css));
+        assert_int_equal(head.size, css.at ? sizeof "<style></style>" - 1 + css.size : 0);
+        buffer_release(&head);
         close_rules(); // a sheet outlives its rules' owner
         page_sheet_unref(&sheet);
         page_sheet_unref(&again);
     }
+}
+
+static void a_style_that_does_not_fit_is_none(void **state)
+{
+    struct buffer head = { .limit_bytes = sizeof "<style>.x" NONE "</style>" - 1 };
+    struct page_sheet *sheet;
+    struct span css;
+
+    (void)state;
+    open_rules("a.example##.x");
+    sheet = page_rules_sheet(rules, SPAN("a.example"), 0);
+    assert_true(page_write_style(&head, sheet, PAGE_STRIP_HIDE, &css));
+    buffer_release(&head);
+    head.limit_bytes--;
+    assert_false(page_write_style(&head, sheet, PAGE_STRIP_HIDE, &css));
+    buffer_release(&head);
+    page_sheet_unref(&sheet);
+    close_rules();
 }
 
 static void sheets_of_many_hosts_come_and_go(void **state)
@@ -398,6 +432,7 @@ int main(void)
         cmocka_unit_test(what_the_style_hides_is_not_touched),
         cmocka_unit_test(a_policy_in_the_page_lets_the_script_ask),
         cmocka_unit_test(sheets_say_what_holds),
+        cmocka_unit_test(a_style_that_does_not_fit_is_none),
         cmocka_unit_test(sheets_of_many_hosts_come_and_go),
         cmocka_unit_test(later_elements_have_rules),
         cmocka_unit_test(the_script_is_small_and_ascii),
