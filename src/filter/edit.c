@@ -1,5 +1,7 @@
 #include "filter/edit.h"
 
+#include <assert.h>
+
 #include "filter/expressions.h"
 #include "filter/json_path.h"
 #include "filter/xpath.h"
@@ -120,11 +122,15 @@ size_t edit_pick(const struct directive *directives, size_t count, enum edit_med
 
 /* ---- the work ---- */
 
-static enum prune_result edit_once(struct amender *amender, const struct directive *edit,
-                                   struct span body, struct buffer *out)
+enum prune_result edit_body(struct amender *amender, const struct directive *edit, struct span body,
+                            struct buffer *out)
 {
     struct replacement replacement;
 
+    assert(body.size <= EDIT_RESULT_LIMIT);
+    if (!body.at)
+        return PRUNE_NOTHING;
+    out->limit_bytes = EDIT_RESULT_LIMIT;
     if (edit->kind == DIRECTIVE_JSONPRUNE)
         return json_path_prune(edit->value, body, out);
     if (edit->kind == DIRECTIVE_XMLPRUNE)
@@ -139,29 +145,4 @@ static enum prune_result edit_once(struct amender *amender, const struct directi
     default:
         return PRUNE_NOTHING;
     }
-}
-
-bool edit_body(struct amender *amender, const struct directive *edits, size_t count,
-               struct span body, struct buffer *out, rule_number *costly)
-{
-    bool changed = false;
-
-    *costly = 0;
-    if (!body.at || body.size > EDIT_BODY_LIMIT)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        struct buffer next = { .limit_bytes = EDIT_RESULT_LIMIT };
-        enum prune_result result =
-            edit_once(amender, &edits[i], changed ? buffer_span(out) : body, &next);
-
-        if (result == PRUNE_TOO_MUCH && !*costly)
-            *costly = edits[i].rule;
-        if (result != PRUNE_DONE)
-            continue;
-        if (changed)
-            buffer_release(out);
-        *out = next;
-        changed = true;
-    }
-    return changed;
 }

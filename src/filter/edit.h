@@ -3,13 +3,14 @@
  *
  * `replace` for every kind of text, `jsonprune` for JSON (json_path.h), `xmlprune` for XML
  * (xpath.h). The caller gathers the decoded body, up to EDIT_BODY_LIMIT; what is longer passes
- * as it came. Knows nothing of HTTP but the name of a media type. Every step has limits; a
- * directive that runs into one changes nothing, and is named.
+ * as it came, and has the directives do their work one after the other, each on what the one before
+ * made of it. Knows nothing of HTTP but the name of a media type.
  */
 #ifndef DEJUNK_FILTER_EDIT_H
 #define DEJUNK_FILTER_EDIT_H
 
 #include "filter/amend.h"
+#include "filter/json_path.h" // enum prune_result
 
 #define EDIT_BODY_LIMIT (4u << 20)   // bytes of a body
 #define EDIT_RESULT_LIMIT (8u << 20) // and of what it becomes
@@ -33,11 +34,10 @@ bool edit_may(const struct directive *directives, size_t count);
 size_t edit_pick(const struct directive *directives, size_t count, enum edit_media media,
                  struct directive *out, size_t limit);
 
-/* Does the picked directives' work on `body`, each on what the one before made of it. True: *out
- * (empty before) is the new body, to be released by the caller. A body that is not there (.at NULL)
- * stays so. *costly: the rule that first ran
- * into a limit, or 0. */
-bool edit_body(struct amender *amender, const struct directive *edits, size_t count,
-               struct span body, struct buffer *out, rule_number *costly);
+/* Does a picked directive's work on `body`. PRUNE_DONE: *out (empty before) is the new body, to be
+ * released by the caller. PRUNE_TOO_MUCH: the rule ran into a limit; of time, too, which is that of
+ * some million steps. A body that is not there (.at NULL) stays so. */
+enum prune_result edit_body(struct amender *amender, const struct directive *edit, struct span body,
+                            struct buffer *out);
 
 #endif

@@ -3,20 +3,19 @@
 
 #include <pcre2.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/table.h"
 #include "filter/regex.h"
 
 enum {
-    STEPS = 2000000,       // PCRE2's match limit for one search: bodies are long
-    REPLACE_TIME_MS = 100, // for all places of one text
+    STEPS = 2000000,    // PCRE2's match limit for one place: bodies are long
+    CHECKED_BYTES = 16, // that are looked at in a step of the watch
 };
 
 struct expression {
     struct table_node node; // first
     pcre2_code *code;       // NULL: it does not compile
-    bool has_jit;
+    pcre2_code *loose;      // for texts that are not UTF-8; NULL: none has come
     struct span text;
     char bytes[];
 };
@@ -25,6 +24,8 @@ struct expressions {
     struct table table;
     pcre2_match_context *limits;
     pcre2_match_data *match;
+    struct regex_watch watch;
+    bool is_loose;     // the text that is searched now is not UTF-8
     struct buffer key; // under construction
 };
 
@@ -43,6 +44,7 @@ struct expressions *expressions_new(void)
     pcre2_set_match_limit(it->limits, STEPS);
     pcre2_set_depth_limit(it->limits, STEPS);
     pcre2_set_heap_limit(it->limits, REGEX_HEAP_LIMIT_KB);
+    regex_watch(it->limits, &it->watch);
     return it;
 }
 
@@ -53,6 +55,7 @@ static void forget(struct table_node *node, void *owner)
 
     table_remove(&it->table, node);
     pcre2_code_free(expression->code);
+    pcre2_code_free(expression->loose);
     free(expression);
 }
 
@@ -71,9 +74,9 @@ void expressions_free(struct expressions **expressions)
     free(old);
 }
 
-/* In the text of a character more than a byte, and where that cannot be (halves of a pair as
- * "\uD83D"), in bytes. */
-static pcre2_code *compile(struct span written)
+/* For UTF-8 (one of REGEX_UTF and REGEX_UTF_LOOSE), and where that cannot be (halves of a pair as
+ * "\uD83D"), for bytes. */
+static pcre2_code *compile(struct span written, enum regex_flag utf)
 {
     struct span text;
     unsigned flags;
@@ -81,8 +84,8 @@ static pcre2_code *compile(struct span written)
 
     if (!regex_split(written, &text, &flags))
         return NULL;
-    code = regex_compile(text, flags | REGEX_UTF);
-    return code ? code : regex_compile(text, flags);
+    code = regex_compile(text, flags | REGEX_WATCHED | utf);
+    return code ? code : regex_compile(text, flags | REGEX_WATCHED);
 }
 
 static bool is_same(const struct table_node *node, const void *key)
@@ -90,8 +93,15 @@ static bool is_same(const struct table_node *node, const void *key)
     return span_equal(((const struct expression *)node)->text, *(const struct span *)key);
 }
 
+/* Where it fails (no memory may be executed) the interpreter is used. */
+static void make_fast(pcre2_code *code)
+{
+    if (code)
+        (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+}
+
 /* Of "/text/flags", made if need be. */
-static const struct expression *expression_for(struct expressions *it, struct span written)
+static struct expression *expression_for(struct expressions *it, struct span written)
 {
     uint64_t hash = table_hash(&it->table, written);
     struct expression *made = (struct expression *)table_find(&it->table, hash, is_same, &written);
@@ -105,27 +115,58 @@ static const struct expression *expression_for(struct expressions *it, struct sp
         abort(); // out of memory
     memcpy(made->bytes, written.at, written.size);
     made->text = span_of(made->bytes, written.size);
-    made->code = compile(made->text);
-    // Where it fails (no memory may be executed): the interpreter.
-    made->has_jit = made->code && pcre2_jit_compile(made->code, PCRE2_JIT_COMPLETE) == 0;
+    made->code = compile(made->text, REGEX_UTF);
+    make_fast(made->code);
     table_add(&it->table, &made->node, hash);
     return made;
 }
 
-/* PCRE2's answer: groups found + 1, or below zero. */
-static int search(struct expressions *it, const struct expression *expression, struct span text,
-                  size_t from, uint32_t options)
+/* Before the first search of a text. */
+static void begin(struct expressions *it)
+{
+    it->watch.work = REGEX_WORK;
+    it->is_loose = false;
+}
+
+static int search_with(struct expressions *it, const pcre2_code *code, struct span text,
+                       size_t from, uint32_t options)
 {
     PCRE2_SPTR at = (PCRE2_SPTR)(text.at ? text.at : "");
 
-    return pcre2_match(expression->code, at, text.size, from, options, it->match, it->limits);
+    regex_watch_begin(&it->watch, code, from);
+    return pcre2_match(code, at, text.size, from, options, it->match, it->limits);
+}
+
+/* PCRE2's answer: groups found + 1, or below zero. The first search of a text is from 0, and looks
+ * whether all of it is UTF-8. */
+static int search(struct expressions *it, struct expression *expression, struct span text,
+                  size_t from)
+{
+    size_t looked_at = (text.size - from) / CHECKED_BYTES;
+    int answer;
+
+    if (!it->is_loose) {
+        answer = search_with(it, expression->code, text, from, from ? PCRE2_NO_UTF_CHECK : 0);
+        it->is_loose = answer <= PCRE2_ERROR_UTF8_ERR1 && answer >= PCRE2_ERROR_UTF8_ERR21;
+        if (!it->is_loose)
+            return answer;
+    }
+    if (!expression->loose) {
+        expression->loose = compile(expression->text, REGEX_UTF_LOOSE);
+        make_fast(expression->loose);
+    }
+    if (!expression->loose || it->watch.work <= looked_at)
+        return PCRE2_ERROR_CALLOUT;
+    it->watch.work -= looked_at;
+    return search_with(it, expression->loose, text, from, 0);
 }
 
 bool expressions_find(struct expressions *it, struct span written, struct span text)
 {
-    const struct expression *expression = expression_for(it, written);
+    struct expression *expression = expression_for(it, written);
 
-    return expression->code && search(it, expression, text, 0, 0) >= 0;
+    begin(it);
+    return expression->code && search(it, expression, text, 0) >= 0;
 }
 
 /* Of the last match. */
@@ -143,12 +184,13 @@ static bool group_of(struct expressions *it, struct span text, uint32_t number, 
 bool expressions_group(struct expressions *it, struct span written, struct span text,
                        struct span *group)
 {
-    const struct expression *expression = expression_for(it, written);
+    struct expression *expression = expression_for(it, written);
     int count;
 
     if (!expression->code)
         return false;
-    count = search(it, expression, text, 0, 0);
+    begin(it);
+    count = search(it, expression, text, 0);
     return (count > 1 || count == 0) && group_of(it, text, 1, group);
 }
 
@@ -269,14 +311,6 @@ static bool put_replacement(struct expressions *it, const struct expression *exp
     return true;
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* The size of the character at text.at[at], which is there. */
 static size_t character_size(struct span text, size_t at)
 {
@@ -288,21 +322,21 @@ static size_t character_size(struct span text, size_t at)
     return size;
 }
 
-static enum replace_result replace_all(struct expressions *it, const struct expression *expression,
+static enum replace_result replace_all(struct expressions *it, struct expression *expression,
                                        bool is_global, struct span replacement, struct span text,
                                        struct buffer *out)
 {
     const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(it->match);
-    uint64_t start = now_ms();
     size_t at = 0, copied = 0, places = 0;
 
+    begin(it);
     while (at <= text.size && places < EXPRESSIONS_REPLACED) {
-        int count = search(it, expression, text, at, 0);
+        int count = search(it, expression, text, at);
         size_t from, to;
 
         if (count == PCRE2_ERROR_NOMATCH)
             break;
-        if (count < 0 || now_ms() - start > REPLACE_TIME_MS)
+        if (count < 0)
             return REPLACE_TOO_MUCH;
         from = ends[0];
         to = ends[1];
@@ -341,7 +375,7 @@ enum replace_result expressions_replace(struct expressions *it,
                                         const struct replacement *replacement, struct span text,
                                         struct buffer *out)
 {
-    const struct expression *expression;
+    struct expression *expression;
     enum replace_result result;
     bool is_global = span_find_byte(replacement->flags, 'g') < replacement->flags.size;
 
@@ -362,7 +396,7 @@ enum replace_result expressions_replace(struct expressions *it,
 
 bool expression_is_good(struct span written)
 {
-    pcre2_code *code = compile(written);
+    pcre2_code *code = compile(written, REGEX_UTF);
     bool is_good = code != NULL;
 
     pcre2_code_free(code);

@@ -4,8 +4,9 @@
  *
  * For what directives say about texts: URLs, cookies, fields, bodies. One for each thread. The
  * dialect is that of the lists (regex.h), the replacement's that of JavaScript: $1 $2 ... $& $$
- * $<name>; "\/", "\," and "\$" are the lists' own escapes for '/', ',' and '$'. Every search has
- * limits on steps and memory; past them nothing is found, and the expression counts as costly.
+ * $<name>; "\/", "\," and "\$" are the lists' own escapes for '/', ',' and '$'. What is done
+ * to one text has limits on steps (regex.h) and memory; past them nothing is found, and the
+ * expression counts as costly.
  */
 #ifndef DEJUNK_FILTER_EXPRESSIONS_H
 #define DEJUNK_FILTER_EXPRESSIONS_H
@@ -41,7 +42,7 @@ bool replacement_split(struct replacement *out, struct span written);
 enum replace_result {
     REPLACE_NOTHING, // not found, or it makes no difference; `out` is empty
     REPLACE_DONE,
-    REPLACE_TOO_MUCH, // past a limit of steps, time or `out`; `out` is empty
+    REPLACE_TOO_MUCH, // past a limit of steps or of `out`; `out` is empty
 };
 /* Replaces the first match in `text`, all with the flag "g". `out` is empty, with its limit set. */
 enum replace_result expressions_replace(struct expressions *expressions,

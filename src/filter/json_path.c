@@ -349,6 +349,8 @@ static bool read_path(struct path *path, struct span text)
 
 /* ---- searching ---- */
 
+enum { BYTES_A_STEP = 8 }; // of the work: that are read, or looked through
+
 struct found { // indices of values, in order
     uint32_t *at;
     size_t count;
@@ -363,12 +365,12 @@ struct search {
     bool is_over;
 };
 
-static bool works(struct search *search)
+static bool works(struct search *search, size_t amount)
 {
-    if (search->work == 0)
+    if (search->work < amount)
         search->is_over = true;
     else
-        search->work--;
+        search->work -= amount;
     return !search->is_over;
 }
 
@@ -379,7 +381,7 @@ static int64_t element_count(struct search *search, uint32_t array)
 {
     int64_t count = 0;
 
-    for (uint32_t i = array + 1; i < json_at(search->tree, array)->after && works(search);
+    for (uint32_t i = array + 1; i < json_at(search->tree, array)->after && works(search, 1);
          i = json_at(search->tree, i)->after)
         count++;
     return count;
@@ -445,11 +447,11 @@ static void step_into(struct search *search, const struct step *step, uint32_t p
                  search->path->selectors[step->first + i].kind == SELECT_SLICE;
     if (in_array && counts)
         count = element_count(search, parent);
-    for (uint32_t child = parent + 1; child < value->after && works(search);
+    for (uint32_t child = parent + 1; child < value->after && works(search, 1);
          child = json_at(tree, child)->after, place++) {
         bool is_selected = false;
 
-        for (size_t i = 0; i < step->count && !is_selected; i++)
+        for (size_t i = 0; i < step->count && !is_selected && works(search, 1); i++)
             is_selected = selects(search, &search->path->selectors[step->first + i], child,
                                   in_array, place, count);
         if (is_selected && search->marks[child] != search->round) {
@@ -480,7 +482,7 @@ static void take_step(struct search *search, const struct step *step, const stru
             continue;
         }
         for (uint32_t k = from->at[i] > covered ? from->at[i] : covered;
-             k < json_at(search->tree, from->at[i])->after && works(search); k++) {
+             k < json_at(search->tree, from->at[i])->after && works(search, 1); k++) {
             step_into(search, step, k, out);
             covered = k + 1;
         }
@@ -491,12 +493,15 @@ static void take_step(struct search *search, const struct step *step, const stru
         qsort(out->at, out->count, sizeof *out->at, compare);
 }
 
-static bool has_value(const struct json_tree *tree, uint32_t index, const struct selector *selector)
+static bool has_value(struct search *search, uint32_t index, const struct selector *selector)
 {
+    const struct json_tree *tree = search->tree;
     const struct json_value *value = json_at(tree, index);
     struct span text = span_slice(tree->text, value->start, value->end - value->start);
     bool anywhere = selector->kind == SELECT_SUBSTRING;
 
+    if (anywhere && !works(search, text.size / BYTES_A_STEP))
+        return false;
     if (value->kind == JSON_STRING)
         return json_string_is(span_slice(text, 1, text.size - 2), selector->text, anywhere);
     if (value->kind == JSON_OBJECT || value->kind == JSON_ARRAY)
@@ -519,9 +524,9 @@ static bool walk_children(struct search *search, const struct selector *selector
 
     if (value->kind != JSON_ARRAY && value->kind != JSON_OBJECT)
         return false;
-    for (uint32_t child = parent + 1; child < value->after && works(search);
+    for (uint32_t child = parent + 1; child < value->after && works(search, 1);
          child = json_at(search->tree, child)->after, place++)
-        for (size_t i = 0; i < step->count; i++)
+        for (size_t i = 0; i < step->count && works(search, 1); i++)
             if (selects(search, &search->path->selectors[step->first + i], child, in_array, place,
                         count) &&
                 walk(search, selector, done + 1, child))
@@ -534,12 +539,12 @@ static bool walk_children(struct search *search, const struct selector *selector
 static bool walk(struct search *search, const struct selector *selector, size_t done, uint32_t from)
 {
     if (done == selector->count)
-        return selector->kind == SELECT_HAVING || has_value(search->tree, from, selector);
+        return selector->kind == SELECT_HAVING || has_value(search, from, selector);
     if (walk_children(search, selector, done, from))
         return true;
     if (!search->path->steps[selector->first + done].is_deep)
         return false;
-    for (uint32_t below = from + 1; below < json_at(search->tree, from)->after && works(search);
+    for (uint32_t below = from + 1; below < json_at(search->tree, from)->after && works(search, 1);
          below++)
         if (walk_children(search, selector, done, below))
             return true;
@@ -624,13 +629,19 @@ static enum prune_result prune(struct search *search, struct buffer *out)
     return result;
 }
 
-/* One path on one text. */
-static enum prune_result prune_once(const struct path *path, struct span text, struct buffer *out)
+/* One path on one text; *work: what may be done for it. */
+static enum prune_result prune_once(const struct path *path, struct span text, struct buffer *out,
+                                    size_t *work)
 {
     struct json_tree tree;
-    struct search search = { .tree = &tree, .path = path, .work = JSON_PATH_WORK };
-    enum json_result read = json_tree_read(&tree, text);
-    enum prune_result result = read == JSON_TOO_MUCH ? PRUNE_TOO_MUCH : PRUNE_NOTHING;
+    struct search search = { .tree = &tree, .path = path, .work = *work };
+    enum json_result read;
+    enum prune_result result;
+
+    if (!works(&search, text.size / BYTES_A_STEP))
+        return PRUNE_TOO_MUCH;
+    read = json_tree_read(&tree, text);
+    result = read == JSON_TOO_MUCH ? PRUNE_TOO_MUCH : PRUNE_NOTHING;
 
     if (read == JSON_READ) {
         search.marks = calloc(tree.values.count, sizeof *search.marks);
@@ -639,6 +650,7 @@ static enum prune_result prune_once(const struct path *path, struct span text, s
         result = prune(&search, out);
         free(search.marks);
     }
+    *work = search.work;
     json_tree_done(&tree);
     if (result != PRUNE_DONE)
         buffer_release(out);
@@ -671,6 +683,7 @@ enum prune_result json_path_prune(struct span value, struct span text, struct bu
     enum prune_result result = PRUNE_NOTHING;
     struct span rest = value, one;
     struct path *path = malloc(sizeof *path);
+    size_t work = JSON_PATH_WORK;
 
     if (!path)
         abort(); // out of memory
@@ -679,7 +692,7 @@ enum prune_result json_path_prune(struct span value, struct span text, struct bu
         enum prune_result now = PRUNE_NOTHING;
 
         if (read_path(path, one))
-            now = prune_once(path, result == PRUNE_DONE ? buffer_span(out) : text, &next);
+            now = prune_once(path, result == PRUNE_DONE ? buffer_span(out) : text, &next, &work);
         if (now == PRUNE_NOTHING)
             continue;
         buffer_release(out);

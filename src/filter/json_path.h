@@ -26,7 +26,7 @@ enum {
     JSON_PATH_STEPS = 64,
     JSON_PATH_SELECTORS = 128,
     JSON_PATH_NESTING = 4,    // paths inside of paths
-    JSON_PATH_WORK = 8000000, // values looked at in one text
+    JSON_PATH_WORK = 4000000, // steps for one text, of some 10 ns each
 };
 
 enum prune_result {

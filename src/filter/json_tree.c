@@ -324,6 +324,9 @@ bool json_string_is(struct span written, struct span text, bool anywhere)
     size_t size = 0;
     bool result;
 
+    // What is written takes as many bytes as what it stands for, or up to six ("\u0041") for one.
+    if (!anywhere && (written.size < text.size || written.size / 6 > text.size))
+        return false;
     if (span_find_byte(written, '\\') == written.size)
         return anywhere ? text.size == 0 || span_find(written, text) < written.size
                         : span_equal(written, text);

@@ -15,6 +15,7 @@ struct regex_cache {
     size_t count;
     pcre2_match_data *match;
     pcre2_match_context *limits;
+    struct regex_watch watch;
     struct slot slots[];
 };
 
@@ -49,7 +50,11 @@ struct pcre2_real_code_8 *regex_compile(struct span text, unsigned flags)
 
     if (text.size == 0 || text.size > REGEX_LIMIT)
         return NULL;
-    options |= flags & REGEX_UTF ? PCRE2_UTF | PCRE2_MATCH_INVALID_UTF : PCRE2_NEVER_UTF;
+    options |= flags & REGEX_UTF         ? PCRE2_UTF
+               : flags & REGEX_UTF_LOOSE ? PCRE2_UTF | PCRE2_MATCH_INVALID_UTF
+                                         : PCRE2_NEVER_UTF;
+    if (flags & REGEX_WATCHED)
+        options |= PCRE2_AUTO_CALLOUT;
     if (flags & REGEX_NOCASE)
         options |= PCRE2_CASELESS;
     if (flags & REGEX_DOT_ALL)
@@ -58,6 +63,56 @@ struct pcre2_real_code_8 *regex_compile(struct span text, unsigned flags)
         options |= PCRE2_MULTILINE;
     return pcre2_compile((PCRE2_SPTR)text.at, text.size, options, &code, &where, NULL);
 }
+
+/* ---- watching ---- */
+
+enum {
+    PASSED_BYTES = 8, // that a run of one item passes over in a step
+};
+
+/* The longest group so far: as much as a reference to it may have to compare. */
+static size_t longest_group(const pcre2_callout_block *block)
+{
+    size_t longest = 0;
+
+    for (uint32_t i = 1; i < block->capture_top; i++) {
+        size_t from = block->offset_vector[2 * i], to = block->offset_vector[2 * i + 1];
+        if (from != PCRE2_UNSET && to > from && to - from > longest)
+            longest = to - from;
+    }
+    return longest;
+}
+
+/* Called in front of each item of an expression that is tried at a place. */
+static int on_item(pcre2_callout_block *block, void *owner)
+{
+    struct regex_watch *watch = owner;
+    size_t at = block->current_position, cost = 1;
+
+    if (at > watch->at)
+        cost += (at - watch->at) / PASSED_BYTES;
+    watch->at = at;
+    if (watch->has_references)
+        cost += longest_group(block) / PASSED_BYTES;
+    watch->work = watch->work > cost ? watch->work - cost : 0;
+    return watch->work ? 0 : PCRE2_ERROR_CALLOUT;
+}
+
+void regex_watch(pcre2_match_context *limits, struct regex_watch *watch)
+{
+    pcre2_set_callout(limits, on_item, watch);
+}
+
+void regex_watch_begin(struct regex_watch *watch, const pcre2_code *code, size_t from)
+{
+    uint32_t references = 0;
+
+    pcre2_pattern_info(code, PCRE2_INFO_BACKREFMAX, &references);
+    watch->has_references = references > 0;
+    watch->at = from;
+}
+
+/* ---- the cache ---- */
 
 static void prepare(struct regex_cache *cache)
 {
@@ -70,6 +125,7 @@ static void prepare(struct regex_cache *cache)
     pcre2_set_match_limit(cache->limits, REGEX_STEP_LIMIT);
     pcre2_set_depth_limit(cache->limits, REGEX_STEP_LIMIT);
     pcre2_set_heap_limit(cache->limits, REGEX_HEAP_LIMIT_KB);
+    regex_watch(cache->limits, &cache->watch);
 }
 
 /* False: it does not compile. */
@@ -98,6 +154,10 @@ bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsi
     slot = &cache->slots[number];
     if ((!slot->code && !make(cache, slot, text, flags)) || subject.size < slot->least)
         return false;
+    if (flags & REGEX_WATCHED) {
+        cache->watch.work = REGEX_WORK;
+        regex_watch_begin(&cache->watch, slot->code, 0);
+    }
     return (slot->has_jit ? pcre2_jit_match : pcre2_match)(slot->code, (PCRE2_SPTR)subject.at,
                                                            subject.size, 0, 0, cache->match,
                                                            cache->limits) >= 0;

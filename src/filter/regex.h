@@ -14,13 +14,17 @@
 #define REGEX_LIMIT 16384u       // bytes of an expression
 #define REGEX_STEP_LIMIT 200000u // PCRE2's match limit
 #define REGEX_HEAP_LIMIT_KB 4096u
+#define REGEX_WORK 4000000u // steps of a watched search, of some 10 ns each
 
 enum regex_flag { // "i", "s", "m" behind the closing slash
     REGEX_NOCASE = 1,
     REGEX_DOT_ALL = 2,
     REGEX_MULTILINE = 4,
     REGEX_GLOBAL = 8, // "g": for replacements
-    REGEX_UTF = 16,   // no letter: it is to be found in text, where a character may have many bytes
+    // and without letters:
+    REGEX_UTF = 16,       // it is to be found in UTF-8, where a character may have many bytes,
+    REGEX_UTF_LOOSE = 32, // or in what is not all of it UTF-8; each search looks at all of it first
+    REGEX_WATCHED = 64,   // its searches are of long texts, see struct regex_watch
 };
 
 struct regex_cache; // opaque
@@ -37,6 +41,22 @@ bool regex_find(struct regex_cache *cache, size_t number, struct span text, unsi
 /* A pcre2_code in the dialect of the lists, for those who need more than "found"; NULL: it does not
  * compile, or is too long. */
 struct pcre2_real_code_8 *regex_compile(struct span text, unsigned flags);
+
+/* PCRE2's limits hold for each place where a match may begin; in a long text there are millions.
+ * A watch counts what all of it takes, and ends it. */
+struct regex_watch {
+    size_t work; // left; 0: it was ended
+    // regex.c only, from here
+    size_t at;
+    bool has_references;
+};
+struct pcre2_real_match_context_8;
+/* Has searches with these limits keep to *watch, which outlives them; of expressions that were
+ * compiled with REGEX_WATCHED. */
+void regex_watch(struct pcre2_real_match_context_8 *limits, struct regex_watch *watch);
+/* To be called before each search; leaves watch->work as it is. */
+void regex_watch_begin(struct regex_watch *watch, const struct pcre2_real_code_8 *code,
+                       size_t from);
 
 /* Does it compile? */
 bool regex_check(struct span text, unsigned flags);

@@ -35,6 +35,14 @@ struct search {
     bool is_over;
 };
 
+enum { // what things cost, in steps of the work
+    COST_NODE = 2,
+    COST_SORTED = 8,
+    COST_EVALUATION = 8,
+    COST_COMPARISON = 24,
+    COST_TREE_BYTE = 1,
+};
+
 static bool works(struct search *search, size_t amount)
 {
     if (search->work < amount)
@@ -68,14 +76,14 @@ static int compare_nodes(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void sort_nodes(struct value *value)
+static void sort_nodes(struct search *search, struct value *value)
 {
     size_t kept = 0;
     bool in_order = true;
 
     for (size_t i = 1; i < value->count && in_order; i++)
         in_order = value->nodes[i - 1] < value->nodes[i];
-    if (in_order)
+    if (in_order || !works(search, value->count * COST_SORTED))
         return;
     qsort(value->nodes, value->count, sizeof *value->nodes, compare_nodes);
     for (size_t i = 0; i < value->count; i++)
@@ -133,7 +141,7 @@ static void put_text(struct search *search, node_key node, struct buffer *out)
         return;
     }
     end = xml_at(tree, index)->after;
-    for (; index < end && works(search, 1); index++) {
+    for (; index < end && works(search, COST_NODE); index++) {
         const struct xml_node *it = xml_at(tree, index);
         struct span written = span_slice(tree->text, it->inside, it->inside_size);
 
@@ -278,7 +286,7 @@ static void offer(struct search *search, const struct part *step, uint32_t index
 {
     node_key node = key_of(search, index);
 
-    if (works(search, 1) && passes_test(search, step, node))
+    if (works(search, COST_NODE) && passes_test(search, step, node))
         add_node(candidates, node);
 }
 
@@ -404,7 +412,7 @@ static void take_one_step(struct search *search, uint16_t index, struct value *n
         for (uint16_t p = step->first; p; p = search->expression->parts[p].next)
             apply_predicate(search, p, &out, first);
     }
-    sort_nodes(&out);
+    sort_nodes(search, &out);
     value_done(nodes);
     *nodes = out;
 }
@@ -494,7 +502,7 @@ static bool compare_nodes_with(struct search *search, enum part_kind kind,
     for (size_t i = 0; i < nodes->count && works(search, 1); i++) {
         size_t count = other->kind == VALUE_NODES ? other->count : 1;
 
-        for (size_t k = 0; k < count && works(search, 1); k++) {
+        for (size_t k = 0; k < count && works(search, COST_COMPARISON); k++) {
             struct value a = { .kind = VALUE_STRING }, b = { .kind = VALUE_STRING };
             bool holds;
 
@@ -814,7 +822,7 @@ static void evaluate_pair(struct search *search, const struct part *part,
         for (size_t i = 0; right.kind == VALUE_NODES && out->kind == VALUE_NODES && i < right.count;
              i++)
             add_node(out, right.nodes[i]);
-        sort_nodes(out);
+        sort_nodes(search, out);
     } else if (kind <= PART_GREATER_EQUAL) {
         bool holds = compare_values(search, kind, out, &right);
         value_done(out);
@@ -835,7 +843,7 @@ static void evaluate(struct search *search, uint16_t index, const struct context
     const struct part *part = &search->expression->parts[index];
 
     *out = (struct value){ .kind = VALUE_NODES };
-    if (!works(search, 1))
+    if (!works(search, COST_EVALUATION))
         return;
     switch ((enum part_kind)part->kind) {
     case PART_NEGATIVE:

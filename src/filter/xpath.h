@@ -22,7 +22,7 @@
 #include "filter/json_path.h" // enum prune_result
 
 enum {
-    XPATH_WORK = 8000000, // nodes looked at and bytes of strings made, for one text
+    XPATH_WORK = 8000000, // bytes of strings made, and steps of as much time, for one text
 };
 
 /* Without what `expression` names; all other bytes are as they were. `out` is empty, with its limit

@@ -26,8 +26,9 @@ struct body_edit_counts {
 struct body_editor {
     /* At most BODY_EDIT_STEP_BYTES, cut anywhere. */
     void (*feed)(void *editor, struct span bytes);
-    /* The body has ended: out with what is held. */
-    void (*finish)(void *editor);
+    /* The body has ended: out with what is held. False: there is more to do, and it wants to be
+     * called again, after others had their turn. */
+    bool (*finish)(void *editor);
     /* Out with what is held, as it came; the rest is only copied. *costly is the rule that cost
      * most so far, 0 where that is not known. No on_gave_up() follows. */
     void (*stop)(void *editor, rule_number *costly);

@@ -25,7 +25,7 @@ struct chain {
     void *owner;
     struct body_edit edits[CHAIN_EDITORS];
     struct link links[CHAIN_EDITORS];
-    size_t edit_count;
+    size_t edit_count, edits_finished;
     bool is_stacked;
     bool is_stopped; // the editors are passed by
 
@@ -165,15 +165,16 @@ static void count_held(struct chain *chain, size_t held)
     chain->held_bytes = held;
 }
 
-/* Out with what the editors hold; from here on they are passed by. */
+/* Out with what the editors hold; from here on they are passed by. The last of them is the first:
+ * it shall not work on what the others let go. */
 static void stop(struct chain *chain, const char *why)
 {
     rule_number costly = 0;
 
-    for (size_t i = 0; i < chain->edit_count; i++) {
+    for (size_t i = chain->edit_count; i-- > 0;) {
         rule_number rule = 0;
         chain->edits[i].ops->stop(chain->edits[i].editor, &rule);
-        if (rule && !costly)
+        if (rule)
             costly = rule;
     }
     chain->is_stopped = true;
@@ -215,10 +216,21 @@ static void edit(struct chain *chain, struct span bytes)
     keep_to_limits(chain);
 }
 
-static void finish_edits(struct chain *chain)
+/* A step of what editors do when the body has ended. False: there are more. */
+static bool finish_edits(struct chain *chain)
 {
-    for (size_t i = 0; i < chain->edit_count && !chain->is_stopped; i++)
-        chain->edits[i].ops->finish(chain->edits[i].editor);
+    const struct body_edit *edit = &chain->edits[chain->edits_finished];
+    uint64_t began_us;
+
+    if (chain->is_stopped || chain->edits_finished == chain->edit_count)
+        return true;
+    began_us = now_us();
+    if (edit->ops->finish(edit->editor))
+        chain->edits_finished++;
+    chain->counts.edit_us += now_us() - began_us;
+    if (chain->edits_finished < chain->edit_count)
+        keep_to_limits(chain);
+    return false;
 }
 
 /* ---- encoding ---- */
@@ -336,14 +348,6 @@ static void begin(struct chain *chain)
     buffer_release(&chain->peeked);
 }
 
-static enum chain_state end(struct chain *chain)
-{
-    finish_edits(chain);
-    encode(chain, ENCODER_FINISH);
-    chain->is_finished = true;
-    return CHAIN_FINISHED;
-}
-
 static enum chain_state fail(struct chain *chain, enum error_kind kind, struct error *error)
 {
     chain->has_failed = true;
@@ -353,47 +357,62 @@ static enum chain_state fail(struct chain *chain, enum error_kind kind, struct e
     return CHAIN_FAILED;
 }
 
-enum chain_state chain_run(struct chain *chain, struct error *error)
+/* Decodes and edits some more. *is_dry: there is no more of the body now. */
+static enum error_kind work(struct chain *chain, bool *is_dry, struct error *error)
 {
     char piece[BODY_EDIT_STEP_BYTES];
+    enum error_kind kind = ERROR_NONE;
+    size_t made = 0;
+
+    if (!chain->decoder) {
+        edit(chain, take_plain(chain, is_dry));
+    } else {
+        kind = decode(chain, piece, sizeof piece, &made, is_dry, error);
+        edit(chain, span_of(piece, made));
+    }
+    if (!kind)
+        encode(chain, *is_dry && !chain->is_decoded ? ENCODER_FLUSH : ENCODER_GO_ON);
+    return kind;
+}
+
+/* After all was decoded. */
+static void end(struct chain *chain)
+{
+    chain->is_finished = finish_edits(chain);
+    encode(chain, chain->is_finished ? ENCODER_FINISH : ENCODER_GO_ON);
+}
+
+enum chain_state chain_run(struct chain *chain, struct error *error)
+{
     uint64_t until_us = now_us() + CHAIN_SLICE_US;
     enum error_kind kind;
-    bool is_dry;
-    size_t made;
+    bool is_dry = false;
 
     assert(!chain->has_failed);
-    if (chain->is_finished)
-        return CHAIN_FINISHED;
     if (!chain->has_run)
         begin(chain);
-    while (!chain->has_failed) {
-        if (chain->is_decoded)
-            return end(chain) == CHAIN_FINISHED && !chain->has_failed ? CHAIN_FINISHED
-                                                                      : fail(chain, 0, error);
+    while (!chain->has_failed && !chain->is_finished && !is_dry) {
         if (chain->output.size - chain->output_taken >= CHAIN_OUTPUT_BYTES)
             return CHAIN_BUSY;
-        if (!chain->decoder) {
-            edit(chain, take_plain(chain, &is_dry));
+        if (chain->is_decoded) {
+            end(chain);
         } else {
-            made = 0;
-            kind = decode(chain, piece, sizeof piece, &made, &is_dry, error);
-            edit(chain, span_of(piece, made));
+            kind = work(chain, &is_dry, error);
             if (kind)
                 return fail(chain, kind, error);
+            is_dry = is_dry && !chain->is_decoded;
         }
-        encode(chain, is_dry && !chain->is_decoded ? ENCODER_FLUSH : ENCODER_GO_ON);
-        if (chain->is_decoded || chain->has_failed)
-            continue;
-        if (is_dry) {
-            chain->input_taken = chain->input.size = 0;
-            if (chain->input.capacity > KEEP_BYTES)
-                buffer_release(&chain->input);
-            return CHAIN_HUNGRY;
-        }
-        if (now_us() >= until_us)
+        if (!is_dry && !chain->is_finished && now_us() >= until_us)
             return CHAIN_BUSY;
     }
-    return fail(chain, 0, error);
+    if (chain->has_failed)
+        return fail(chain, 0, error);
+    if (chain->is_finished)
+        return CHAIN_FINISHED;
+    chain->input_taken = chain->input.size = 0;
+    if (chain->input.capacity > KEEP_BYTES)
+        buffer_release(&chain->input);
+    return CHAIN_HUNGRY;
 }
 
 struct span chain_output(const struct chain *chain)

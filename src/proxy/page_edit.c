@@ -193,9 +193,10 @@ static void feed(void *editor, struct span bytes)
     page_feed(((struct page_edit *)editor)->page, bytes);
 }
 
-static void finish(void *editor)
+static bool finish(void *editor)
 {
     page_finish(((struct page_edit *)editor)->page);
+    return true;
 }
 
 static void stop(void *editor, rule_number *costly)

@@ -632,7 +632,8 @@ bool page_rules_test(struct page_rules *rules, rule_number number, struct span t
             passes = span_find(text, test->text) < text.size;
             break;
         case COSMETIC_HAS_REGEX:
-            passes = regex_find(expression_of(rules, number, i), 0, test->text, test->flags, text);
+            passes = regex_find(expression_of(rules, number, i), 0, test->text,
+                                test->flags | REGEX_WATCHED, text);
             break;
         case COSMETIC_IS_LIKE:
             passes = is_whole && span_matches_wildcard(text, test->text);

@@ -1,42 +1,54 @@
 #include "proxy/text_edit.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "filter/edit.h"
+
+enum { LET_GO_BYTES = 256 * 1024 }; // of what was held, at once
 
 struct text_edit {
     const struct body_edit_events *events;
     void *owner;
     struct amender *amender;
     struct directive edits[EDIT_LIMIT];
-    size_t edit_count;
-    struct buffer body;
-    bool is_over; // it only copies
+    size_t edit_count, edits_done;
+    struct buffer body; // what was made of it so far
+    bool has_changed;
+    bool is_over;       // nothing more is changed: what is held goes out
+    size_t came_bytes;  // of a body that was changed
+    rule_number costly; // the first that ran into a limit, or 0
     struct body_edit_counts counts;
 };
 
-static void let_go(struct text_edit *edit)
+/* Some of what is held, from its front. */
+static void let_go(struct text_edit *edit, size_t most)
 {
-    edit->is_over = true;
-    if (edit->body.size)
-        edit->events->on_output(edit->owner, buffer_span(&edit->body));
-    buffer_release(&edit->body);
+    size_t size = edit->body.size < most ? edit->body.size : most;
+
+    if (size)
+        edit->events->on_output(edit->owner, span_slice(buffer_span(&edit->body), 0, size));
+    if (size < edit->body.size)
+        buffer_consume(&edit->body, size);
+    else
+        buffer_release(&edit->body);
 }
 
 static void feed(void *owner, struct span bytes)
 {
     struct text_edit *edit = owner;
 
-    if (edit->is_over) {
+    if (!edit->is_over && buffer_append(&edit->body, bytes))
+        return;
+    if (!edit->is_over)
+        edit->events->on_gave_up(edit->owner, "it is too long for rules that need all of it",
+                                 edit->edits[0].rule);
+    edit->is_over = true;
+    let_go(edit, LET_GO_BYTES);
+    if (edit->body.size == 0)
         edit->events->on_output(edit->owner, bytes);
-        return;
-    }
-    if (buffer_append(&edit->body, bytes))
-        return;
-    edit->events->on_gave_up(edit->owner, "it is too long for rules that need all of it",
-                             edit->edits[0].rule);
-    let_go(edit);
-    edit->events->on_output(edit->owner, bytes);
+    else if (!buffer_append(&edit->body, bytes))
+        assert(!"room for less than what was let go");
 }
 
 /* By its mark: two or four bytes to a character. */
@@ -45,38 +57,52 @@ static bool is_wide(struct span body)
     return span_starts(body, SPAN("\xff\xfe")) || span_starts(body, SPAN("\xfe\xff"));
 }
 
-static void finish(void *owner)
+/* One directive's work on the body. */
+static void change(struct text_edit *edit, const struct directive *directive)
+{
+    struct buffer changed = { .at = NULL };
+    enum prune_result result =
+        edit_body(edit->amender, directive, buffer_span(&edit->body), &changed);
+
+    if (result == PRUNE_TOO_MUCH && !edit->costly)
+        edit->costly = directive->rule;
+    if (result != PRUNE_DONE)
+        return;
+    if (!edit->has_changed)
+        edit->came_bytes = edit->body.size;
+    edit->has_changed = true;
+    buffer_release(&edit->body);
+    edit->body = changed;
+}
+
+/* One directive at a time, then piece by piece what has become of the body. */
+static bool finish(void *owner)
 {
     struct text_edit *edit = owner;
-    struct buffer changed = { .at = NULL };
-    rule_number costly = 0;
 
-    if (edit->is_over)
-        return;
-    if (is_wide(buffer_span(&edit->body)) ||
-        !edit_body(edit->amender, edit->edits, edit->edit_count, buffer_span(&edit->body), &changed,
-                   &costly)) {
-        let_go(edit);
-    } else {
-        edit->is_over = true;
-        if (changed.size < edit->body.size)
-            edit->counts.removed_bytes = edit->body.size - changed.size;
-        buffer_release(&edit->body);
-        if (changed.size)
-            edit->events->on_output(edit->owner, buffer_span(&changed));
-        buffer_release(&changed);
+    if (!edit->is_over && !is_wide(buffer_span(&edit->body)) &&
+        edit->edits_done < edit->edit_count) {
+        change(edit, &edit->edits[edit->edits_done++]);
+        return false;
     }
-    if (costly)
+    if (!edit->is_over && edit->came_bytes > edit->body.size)
+        edit->counts.removed_bytes = edit->came_bytes - edit->body.size;
+    if (!edit->is_over && edit->costly)
         edit->events->on_gave_up(edit->owner, "a rule ran into a limit and changed nothing",
-                                 costly);
+                                 edit->costly);
+    edit->is_over = true;
+    let_go(edit, LET_GO_BYTES);
+    return edit->body.size == 0;
 }
 
 static void stop(void *owner, rule_number *costly)
 {
     struct text_edit *edit = owner;
+    size_t at_work = edit->edits_done ? edit->edits_done - 1 : 0;
 
-    *costly = edit->is_over ? 0 : edit->edits[0].rule;
-    let_go(edit);
+    *costly = edit->is_over ? 0 : edit->costly ? edit->costly : edit->edits[at_work].rule;
+    edit->is_over = true;
+    let_go(edit, SIZE_MAX);
 }
 
 static size_t held(const void *owner)

@@ -2,7 +2,8 @@
  * text_edit.h - `replace`, `jsonprune` and `xmlprune` as an editor: it holds all of a body.
  *
  * What is longer than filter/edit.h takes passes as it came, and so does what is no text in an
- * encoding where ASCII bytes are ASCII. Knows nothing of responses but the type they say.
+ * encoding where ASCII bytes are ASCII. Each directive has a turn of its own, within the limits of
+ * filter/edit.h. Knows nothing of responses but the type they say.
  */
 #ifndef DEJUNK_PROXY_TEXT_EDIT_H
 #define DEJUNK_PROXY_TEXT_EDIT_H

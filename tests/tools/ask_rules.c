@@ -285,11 +285,11 @@ static unsigned hex_value(char c)
 static void show_body(struct matcher *matcher, struct amender *amender, const struct one_case *it)
 {
     struct directive found[DIRECTIVES_LIMIT];
-    struct buffer body = { .limit_bytes = EDIT_BODY_LIMIT }, out = { 0 };
+    struct buffer body = { .limit_bytes = EDIT_BODY_LIMIT };
     size_t count =
         matcher_directives(matcher, &it->request, DIRECTIVES_ALL, found, DIRECTIVES_LIMIT);
     enum edit_media media = EDIT_TEXT;
-    rule_number costly;
+    bool has_changed = false;
 
     if (!it->body.at)
         return;
@@ -303,13 +303,20 @@ static void show_body(struct matcher *matcher, struct amender *amender, const st
     else if (body.size && (body.at[0] == '{' || body.at[0] == '['))
         media = EDIT_JSON;
     count = edit_pick(found, count, media, found, DIRECTIVES_LIMIT);
-    if (edit_body(amender, found, count, buffer_span(&body), &out, &costly)) {
+    for (size_t i = 0; i < count; i++) {
+        struct buffer out = { 0 };
+        if (edit_body(amender, &found[i], buffer_span(&body), &out) != PRUNE_DONE)
+            continue;
+        buffer_release(&body);
+        body = out;
+        has_changed = true;
+    }
+    if (has_changed) {
         fputs("body ", stdout);
-        for (size_t i = 0; i < out.size; i++)
-            printf("%02x", (uint8_t)out.at[i]);
+        for (size_t i = 0; i < body.size; i++)
+            printf("%02x", (uint8_t)body.at[i]);
         putchar('\n');
     }
-    buffer_release(&out);
     buffer_release(&body);
 }
 

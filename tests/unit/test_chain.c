@@ -68,17 +68,18 @@ static void trimmer_feed(void *editor, struct span bytes)
     }
 }
 
-static void trimmer_finish(void *editor)
+static bool trimmer_finish(void *editor)
 {
     struct trimmer *t = editor;
 
     put(t, span_of(t->held, t->held_size));
     t->held_size = 0;
+    return true;
 }
 
 static void trimmer_stop(void *editor, rule_number *costly)
 {
-    trimmer_finish(editor);
+    (void)trimmer_finish(editor);
     ((struct trimmer *)editor)->is_stopped = true;
     *costly = 9;
 }

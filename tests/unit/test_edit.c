@@ -131,65 +131,84 @@ static void texts_are_replaced(void **state)
                                   .value = span_text(replacements[i].value) };
         struct buffer out = { 0 };
         const char *want = replacements[i].want;
-        rule_number costly = 9;
-        bool changed = edit_body(*state, &edit, 1, span_text(replacements[i].body), &out, &costly);
+        enum prune_result got = edit_body(*state, &edit, span_text(replacements[i].body), &out);
 
-        if (changed != (want != NULL) || costly != 0 ||
+        if (got != (want ? PRUNE_DONE : PRUNE_NOTHING) ||
             !span_equal(buffer_span(&out), span_text(want ? want : "")))
-            fail_msg("%s: %d, %.*s", replacements[i].name, changed, SPAN_PRINT(buffer_span(&out)));
+            fail_msg("%s: %d, %.*s", replacements[i].name, got, SPAN_PRINT(buffer_span(&out)));
         buffer_release(&out);
     }
 }
 
-static void one_works_on_what_the_other_made(void **state)
+static enum prune_result change(void *amender, enum directive_kind kind, const char *value,
+                                struct span body, struct buffer *out)
 {
-    struct directive edits[] = {
-        { .kind = DIRECTIVE_REPLACE, .rule = 1, .value = SPAN("/x/{\"a\":1,\"b\":2}/") },
-        { .kind = DIRECTIVE_XMLPRUNE, .rule = 2, .value = SPAN("//a") }, // no XML: nothing
-        { .kind = DIRECTIVE_JSONPRUNE, .rule = 3, .value = SPAN("$.a") },
-        { .kind = DIRECTIVE_REPLACE, .rule = 4, .value = SPAN("/b/c/") },
-    };
-    struct buffer out = { 0 };
-    rule_number costly;
+    struct directive edit = { .kind = kind, .rule = 1, .value = span_text(value) };
 
-    assert_true(edit_body(*state, edits, 4, SPAN("x"), &out, &costly));
-    assert_true(span_equal(buffer_span(&out), SPAN("{\"c\":2}")));
-    assert_int_equal(costly, 0);
-    buffer_release(&out);
+    buffer_release(out);
+    return edit_body(amender, &edit, body, out);
+}
+
+static void each_kind_does_its_own(void **state)
+{
+    struct buffer out = { 0 };
+
+    assert_int_equal(change(*state, DIRECTIVE_XMLPRUNE, "//a", SPAN("x"), &out), PRUNE_NOTHING);
+    assert_int_equal(change(*state, DIRECTIVE_XMLPRUNE, "//a", SPAN("<b><a>x</a></b>"), &out),
+                     PRUNE_DONE);
+    assert_true(span_equal(buffer_span(&out), SPAN("<b></b>")));
+    assert_int_equal(change(*state, DIRECTIVE_JSONPRUNE, "$.a", SPAN("{\"a\":1,\"b\":2}"), &out),
+                     PRUNE_DONE);
+    assert_true(span_equal(buffer_span(&out), SPAN("{\"b\":2}")));
+    assert_int_equal(change(*state, DIRECTIVE_REPLACE, "/^$/x/", SPAN_NONE, &out), PRUNE_NOTHING);
+    assert_int_equal(out.size, 0);
 }
 
 static void limits_hold(void **state)
 {
-    struct directive edits[] = {
-        { .kind = DIRECTIVE_REPLACE, .rule = 7, .value = SPAN("/(a+)+$/x/") }, // takes for ever
-        { .kind = DIRECTIVE_REPLACE, .rule = 8, .value = SPAN("/b/c/") },
-    };
-    char *body = malloc(EDIT_BODY_LIMIT + 1);
+    char *body = malloc(EDIT_BODY_LIMIT);
+    struct span all = span_of(body, EDIT_BODY_LIMIT);
     struct buffer out = { 0 };
-    rule_number costly;
 
     assert_non_null(body);
-    memset(body, 'a', EDIT_BODY_LIMIT + 1);
+    memset(body, 'a', EDIT_BODY_LIMIT);
     body[40] = 'b';
-    assert_true(edit_body(*state, edits, 2, span_of(body, 41), &out, &costly));
-    assert_int_equal(costly, 7); // it is passed over, the other is not
-    assert_int_equal(out.at[40], 'c');
-    buffer_release(&out);
-
-    edits[0].value = SPAN("/^a/x/");
-    assert_true(edit_body(*state, edits, 1, span_of(body, EDIT_BODY_LIMIT), &out, &costly));
+    assert_int_equal( // takes for ever at one place
+        change(*state, DIRECTIVE_REPLACE, "/(a+)+$/x/", span_of(body, 41), &out), PRUNE_TOO_MUCH);
+    body[40] = 'a';
+    assert_int_equal( // and so does this at millions of them
+        change(*state, DIRECTIVE_REPLACE, "/a[^x]*y/x/", all, &out), PRUNE_TOO_MUCH);
+    assert_int_equal(change(*state, DIRECTIVE_REPLACE, "/(a+)\\1b/x/", all, &out), PRUNE_TOO_MUCH);
+    assert_int_equal(change(*state, DIRECTIVE_REPLACE, "/y[^x]*y/x/", all, &out), PRUNE_NOTHING);
+    assert_int_equal(change(*state, DIRECTIVE_REPLACE, "/^a/x/", all, &out), PRUNE_DONE);
     assert_int_equal(out.size, EDIT_BODY_LIMIT);
-    buffer_release(&out);
-    assert_false(edit_body(*state, edits, 1, span_of(body, EDIT_BODY_LIMIT + 1), &out, &costly));
 
-    edits[0].value = SPAN("/^a/$&$&$&$&$&$&$&$&$&/"); // grows, but not much
-    assert_true(edit_body(*state, edits, 1, span_of(body, EDIT_BODY_LIMIT), &out, &costly));
-    buffer_release(&out);
-    edits[0].value = SPAN("/a.*/$&$&$&/s"); // three times as long: beyond EDIT_RESULT_LIMIT
-    assert_false(edit_body(*state, edits, 1, span_of(body, EDIT_BODY_LIMIT), &out, &costly));
-    assert_int_equal(costly, 7);
+    assert_int_equal( // grows, but not much
+        change(*state, DIRECTIVE_REPLACE, "/^a/$&$&$&$&$&$&$&$&$&/", all, &out), PRUNE_DONE);
+    assert_int_equal( // three times as long: beyond EDIT_RESULT_LIMIT
+        change(*state, DIRECTIVE_REPLACE, "/a.*/$&$&$&/s", all, &out), PRUNE_TOO_MUCH);
     assert_int_equal(out.size, 0);
     free(body);
+}
+
+/* Many places in a long text, which is UTF-8 or is not. */
+static void many_places_are_replaced(void **state)
+{
+    struct buffer body = { .limit_bytes = EDIT_BODY_LIMIT }, out = { 0 };
+
+    for (size_t i = 0; i < 20000; i++)
+        assert_true(buffer_append(&body, SPAN("<p class=\"x\">caf\xc3\xa9</p>\n")));
+    assert_int_equal(change(*state, DIRECTIVE_REPLACE, "/caf./tea/g", buffer_span(&body), &out),
+                     PRUNE_DONE);
+    assert_int_equal(out.size, body.size - 20000 * 2);
+    body.at[20] = '\xc3';
+    assert_int_equal(change(*state, DIRECTIVE_REPLACE, "/caf./tea/", buffer_span(&body), &out),
+                     PRUNE_DONE);
+    assert_int_equal(out.size, body.size - 2);
+    assert_int_equal( // each search of it would look at all of it
+        change(*state, DIRECTIVE_REPLACE, "/caf./tea/g", buffer_span(&body), &out), PRUNE_TOO_MUCH);
+    buffer_release(&body);
+    buffer_release(&out);
 }
 
 int main(void)
@@ -198,8 +217,9 @@ int main(void)
         cmocka_unit_test(media_are_known),
         cmocka_unit_test(directives_are_picked),
         cmocka_unit_test_setup_teardown(texts_are_replaced, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_works_on_what_the_other_made, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_kind_does_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_hold, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_places_are_replaced, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,6 +232,23 @@ static void what_the_style_hides_is_not_touched(void **state)
     close_rules();
 }
 
+/* From each of its places an expression may look at all of a text. */
+static void a_long_text_is_not_looked_at_for_ever(void **state)
+{
+    struct buffer page = { .limit_bytes = 1 << 20 };
+
+    (void)state;
+    open_rules("news.example##^script:has-text(/a[^x]*[yz]/)");
+    assert_true(buffer_append(&page, SPAN("<script>")));
+    while (page.size < 400000)
+        assert_true(buffer_append(&page, SPAN("aaaaaaaaaaaaaaaa")));
+    assert_true(buffer_append(&page, SPAN("</script>\0")));
+    run_through(page.at, PAGE_STRIP_HIDE, SPAN_NONE, 0);
+    assert_int_equal(output.size, page.size - 1);
+    buffer_release(&page);
+    close_rules();
+}
+
 static void a_policy_in_the_page_lets_the_script_ask(void **state)
 {
     (void)state;
@@ -430,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_come_out_as_wanted),
         cmocka_unit_test(what_the_style_hides_is_not_touched),
+        cmocka_unit_test(a_long_text_is_not_looked_at_for_ever),
         cmocka_unit_test(a_policy_in_the_page_lets_the_script_ask),
         cmocka_unit_test(sheets_say_what_holds),
         cmocka_unit_test(a_style_that_does_not_fit_is_none),
