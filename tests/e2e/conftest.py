@@ -1,11 +1,12 @@
-"""Fixtures: start_proxy, start_nginx, start_origin, start_names. What they start ends with the
-test, the proxy in order: its exit code is 0 and its log has no report of a sanitizer."""
+"""Fixtures: start_proxy, start_nginx, start_origin, start_names, fetch. What they start ends with
+the test, the proxy in order: its exit code is 0 and its log has no report of a sanitizer."""
 import os
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fetch_house import Fetch  # noqa: E402
 from house import REPORT, NameServer, Nginx, Origin, Proxy  # noqa: E402
 
 
@@ -67,3 +68,8 @@ def start_names():
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    return Fetch(tmp_path)
