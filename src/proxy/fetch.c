@@ -868,6 +868,9 @@ static void rest(struct fetch *f, uint64_t wait_ms, enum fetch_end end, const ch
         .why = why,
     };
 
+    // What is there already need not come again, where the origin can tell that it is the same.
+    f->from_byte =
+        f->got_head && f->is_plain && f->validator.size ? f->position : f->order.from_byte;
     leave_line(f);
     f->state = FETCH_RESTING;
     loop_timer_set(&f->rest, wait_ms ? wait_ms : 1);
@@ -911,9 +914,6 @@ static void attempt_failed(struct fetch *f, enum fetch_end end, const char *why)
     }
     if (end_may_pass(end) && f->attempts - f->redirects <= f->order.retries && may_go_on(f) &&
         (may_be_repeated(f) || !was_sent)) {
-        // What is there already need not come again, where the origin can tell that it is the same.
-        f->from_byte =
-            f->got_head && f->is_plain && f->validator.size ? f->position : f->order.from_byte;
         rest(f, back_off_ms(f), end, why);
         return;
     }
@@ -996,7 +996,6 @@ static void retry_later(struct fetch *f)
         seconds * 1000 > wait_ms / 2)
         wait_ms = seconds * 1000 + wait_ms / 4; // not all who were told so at the same moment
     snprintf(why, sizeof why, "status %u", f->response.status);
-    f->from_byte = f->order.from_byte;
     rest(f, wait_ms, FETCH_DONE, why);
 }
 

@@ -128,6 +128,28 @@ def parts_of(body, answer):
     return script
 
 
+def test_broken_off_and_then_busy(start_origin, fetch):
+    """What came before a server was busy is not asked for again; standard output has it once."""
+    body = os.urandom(100000)
+    seen = []
+
+    def script(origin, peer):
+        start = int(read_request(peer).fields.get("range", "bytes=0-")[6:-1])
+        seen.append(start)
+        if len(seen) == 1:
+            peer.send(sized('ETag: "e"\r\n', len(body)) + body[:50000])
+        elif len(seen) == 2:
+            peer.send(reply(b"", "503 Busy", [("Connection", "close"), ("Retry-After", "0")]))
+        else:
+            peer.send(reply(body[start:], "206 Partial Content", [
+                ("ETag", '"e"'), ("Connection", "close"),
+                ("Content-Range", "bytes %d-%d/%d" % (start, len(body) - 1, len(body)))]))
+
+    origin = start_origin(script)
+    done = fetch("--retries", "2", "--body", origin.url + "/x")
+    assert done.returncode == 0 and done.stdout == body and seen == [0, 50000, 50000]
+
+
 def test_a_part_that_does_not_reach_the_end(start_origin, fetch):
     body = os.urandom(100000)
     origin = start_origin(parts_of(body, lambda start: (min(start + 20000, len(body)), '"e"', None)))
