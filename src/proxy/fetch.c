@@ -228,7 +228,10 @@ struct fetcher *fetcher_new(struct proxy *proxy, const struct fetch_limits *limi
     if (!fetcher)
         abort(); // out of memory ends the process
     fetcher->trust = *trust;
-    fetcher->coding_memory.limit_bytes = FETCH_CODING_BYTES;
+    // Enough for each, so that none ends for what another one's server does.
+    fetcher->coding_memory.limit_bytes = limits->at_once < FETCH_CODING_MOST / FETCH_CODING_BYTES
+                                             ? limits->at_once * FETCH_CODING_BYTES
+                                             : FETCH_CODING_MOST;
     fetcher->proxy = proxy;
     fetcher->loop = proxy->loop;
     fetcher->limits = *limits;

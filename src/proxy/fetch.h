@@ -26,9 +26,10 @@ enum {
     FETCH_FIELDS = 100,            // own fields of one order
     FETCH_DRAIN_BYTES = 64 * 1024, // of a body nobody wants, to keep its connection
     FETCH_RETRY_AFTER_S = 600,     // a server that wants more patience than this is not asked again
-    FETCH_BOMB_BYTES = 64 * 1024 * 1024,   // from here on, decoded, no more than
-    FETCH_BOMB_RATIO = 200,                // times what came over the wire
-    FETCH_CODING_BYTES = 64 * 1024 * 1024, // of memory for codings, all fetches together
+    FETCH_BOMB_BYTES = 64 * 1024 * 1024,    // from here on, decoded, no more than
+    FETCH_BOMB_RATIO = 200,                 // times what came over the wire
+    FETCH_CODING_BYTES = 40 * 1024 * 1024,  // of memory for the codings of one, two of the largest
+    FETCH_CODING_MOST = 1024 * 1024 * 1024, // and of all together
 };
 
 enum fetch_end {

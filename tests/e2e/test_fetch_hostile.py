@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import os
 import socket
+import threading
 import zlib
 
 from house import answering, read_request, reply
@@ -177,6 +178,25 @@ def test_faults_end_as_they_should(start_origin, fetch):
     assert sorted(files) == sorted(str(i) for i, name in enumerate(names) if FAULTS[name][3] == "done")
     assert files[str(names.index("gzip twice"))] == PAGE
     assert files[str(names.index("bytes behind the body"))] == b"hello"
+
+
+def test_large_windows_stand_in_nobodys_way(start_origin, fetch):
+    """Twelve bodies at once, each with the largest window that zstd may have on the web."""
+    count = 12
+    body = zstd_zeros(0x68, 66)
+    all_here = threading.Barrier(count)
+
+    def script(origin, peer):
+        read_request(peer)
+        answer = coded("zstd", body)
+        peer.send(answer[:-4])
+        all_here.wait(30)
+        peer.send(answer[-4:])
+
+    origin = start_origin(script)
+    urls = ["%s/%d" % (origin.url, i) for i in range(count)]
+    done = fetch.json("-c", str(count), "--null", *urls)
+    assert {done.end(url) for url in urls} == {"done"}
 
 
 def test_what_the_user_names_may_lead_on_inside(start_origin, fetch):
