@@ -1106,14 +1106,28 @@ static bool is_of_another(const struct fetch *f)
     return date.size && !span_equal(date, f->validator);
 }
 
+/* Does the order ask for a part in words of its own? */
+static bool names_own_range(const struct fetch *f)
+{
+    for (size_t i = 0; i < f->order.field_count; i++)
+        if (field_id_of(f->order.fields[i].name) == FIELD_RANGE)
+            return true;
+    return false;
+}
+
 static bool judge_part(struct fetch *f, struct fetch_head *head)
 {
     const struct message *response = &f->response;
     uint64_t first, last;
 
     f->part_end = f->whole_end = UINT64_MAX;
-    if (response->status != 206 || !asks_for_part(f))
+    if (response->status != 206)
         return true;
+    if (!asks_for_part(f)) {
+        if (!names_own_range(f))
+            fail(f, FETCH_BAD_ANSWER, "a part of the body, of which the whole was asked for");
+        return !f->has_failed;
+    }
     if (!read_content_range(message_value(response, FIELD_CONTENT_RANGE), &first, &last,
                             &head->whole_bytes) ||
         first != f->from_byte) {

@@ -152,6 +152,8 @@ FAULTS = {
     "zstd window": (coded("zstd", zstd_zeros(0xf8, 80)), b"", False, "too large"),
     "zstd cut": (coded("zstd", zstd_zeros(0x58, 80)[:100]), b"", False, "bad coding"),
     "coding unknown": (coded("x-foo", b"\0\1raw"), b"", False, "done"),
+    "a part unasked": (reply(b"part", "206 Partial Content", [("Content-Range", "bytes 2-5/9")]), b"",
+                       False, "bad answer"),
 }
 
 
