@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SIDE_NAME = FETCH_NAME_ROOM + 16 };
+enum { SIDE_NAME = FETCH_NAME_ROOM + 16, PIECE_BYTES = 64 * 1024 };
 
 static void side_name(char to[SIDE_NAME], const char *name, const char *suffix)
 {
@@ -138,6 +138,15 @@ enum error_kind fetch_file_note(struct fetch_file *file, struct span url,
 
 /* ---- names ---- */
 
+static void close_files(struct fetch_file *file)
+{
+    if (file->fd >= 0)
+        close(file->fd);
+    if (file->found >= 0)
+        close(file->found);
+    file->fd = file->found = -1;
+}
+
 /* Opens and locks the part of `name`; false when somebody else has it. The part that is locked may
  * have become a file in the meantime: then it is another one's. */
 static bool open_part(int directory, const char *name, int *out, bool *is_new)
@@ -177,44 +186,51 @@ static void remove_side(const struct fetch_file *file, const char *suffix)
     unlinkat(file->directory, name, 0);
 }
 
+/* What is there under this name, and whether it is the URL's, or free. `noted` is what stands
+ * beside it, .at NULL: nothing. False: the name is another one's. */
+static bool find(struct fetch_file *file, struct span url, enum fetch_file_mode mode,
+                 struct span noted)
+{
+    struct stat whole;
+    bool there = fstatat(file->directory, file->name, &whole, AT_SYMLINK_NOFOLLOW) == 0;
+    bool ours = noted.at && read_facts(&file->facts, noted, url);
+    bool was_whole = ours && file->facts.sha256[0];
+
+    file->state = FETCH_FILE_NOTHING;
+    if (there && was_whole && S_ISREG(whole.st_mode) &&
+        file->facts.bytes == (uint64_t)whole.st_size) { // else the note is not of this file
+        file->state = FETCH_FILE_WHOLE;
+        file->size = (uint64_t)whole.st_size;
+    } else if (ours && !was_whole && file->size) {
+        file->state = FETCH_FILE_PART;
+    } else if (there) {
+        if (mode == FETCH_FILE_NEW || !S_ISREG(whole.st_mode) || was_whole || (noted.at && !ours))
+            return false;
+        file->found = openat(file->directory, file->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        file->state = FETCH_FILE_UNKNOWN;
+        file->size = (uint64_t)whole.st_size;
+        return file->found >= 0;
+    } // else a part of another URL, perhaps, that nobody goes on with
+    return true;
+}
+
 /* Is this name free for the URL, or its own? Then the part is open and locked. */
 static bool try_name(struct fetch_file *file, struct span url, enum fetch_file_mode mode,
                      struct buffer *text)
 {
     char meta[SIDE_NAME];
-    struct stat whole, part;
-    bool there, noted, ours, is_new;
+    struct stat part;
+    bool is_new;
 
     if (!open_part(file->directory, file->name, &file->fd, &is_new))
         return false;
-    there = fstatat(file->directory, file->name, &whole, AT_SYMLINK_NOFOLLOW) == 0;
     side_name(meta, file->name, "meta");
-    noted = mode != FETCH_FILE_NEW && read_text(file->directory, meta, text);
-    ours = noted && read_facts(&file->facts, buffer_span(text), url);
-    file->has_meta = noted;
-    file->state = FETCH_FILE_NOTHING;
-    if (!is_new && fstat(file->fd, &part) == 0)
-        file->size = (uint64_t)part.st_size;
-    if (!there && !noted) {
+    file->has_meta = mode != FETCH_FILE_NEW && read_text(file->directory, meta, text);
+    file->size = !is_new && fstat(file->fd, &part) == 0 ? (uint64_t)part.st_size : 0;
+    if (find(file, url, mode, file->has_meta ? buffer_span(text) : SPAN_NONE))
         return true;
-    } else if (there && ours && S_ISREG(whole.st_mode) && file->facts.sha256[0] &&
-               file->facts.bytes == (uint64_t)whole.st_size) { // else the note is not of this file
-        file->state = FETCH_FILE_WHOLE;
-        file->size = (uint64_t)whole.st_size;
-        return true;
-    } else if (!there && ours && file->size) {
-        file->state = FETCH_FILE_PART;
-        return true;
-    } else if (!there) { // a part of another URL that nobody goes on with
-        return true;
-    } else if (!noted && mode == FETCH_FILE_CONTINUE && S_ISREG(whole.st_mode)) {
-        file->state = FETCH_FILE_UNKNOWN;
-        file->size = (uint64_t)whole.st_size;
-        return true;
-    }
     remove_side(file, "part");
-    close(file->fd);
-    file->fd = -1;
+    close_files(file);
     return false;
 }
 
@@ -224,7 +240,7 @@ enum error_kind fetch_file_begin(struct fetch_file *file, int directory, const c
     struct buffer text = { .limit_bytes = FETCH_META_BYTES };
     bool good = false;
 
-    *file = (struct fetch_file){ .directory = directory, .fd = -1 };
+    *file = (struct fetch_file){ .directory = directory, .fd = -1, .found = -1 };
     for (unsigned number = 0; number < FETCH_NAME_TRIES && !good; number++) {
         fetch_name_try(file->name, name, number, url);
         good = try_name(file, url, mode, &text);
@@ -270,6 +286,45 @@ enum error_kind fetch_file_write(struct fetch_file *file, struct span bytes, str
     return ERROR_NONE;
 }
 
+size_t fetch_file_read(const struct fetch_file *file, uint64_t from, char *to, size_t room)
+{
+    ssize_t got = pread(file->found >= 0 ? file->found : file->fd, to, room, (off_t)from);
+    return got > 0 ? (size_t)got : 0;
+}
+
+bool fetch_file_has(const struct fetch_file *file, uint64_t from, struct span bytes)
+{
+    static char there[PIECE_BYTES];
+
+    while (bytes.size) {
+        size_t size = bytes.size < sizeof there ? bytes.size : sizeof there;
+        size_t got = fetch_file_read(file, from, there, size);
+
+        if (got == 0 || memcmp(there, bytes.at, got) != 0)
+            return false;
+        from += got;
+        bytes = span_from(bytes, got);
+    }
+    return true;
+}
+
+/* Is what came the same as the file that nobody told of? */
+static bool is_the_same(const struct fetch_file *file)
+{
+    static char came[PIECE_BYTES];
+    struct stat there;
+    ssize_t got;
+
+    if (fstat(file->found, &there) < 0 || (uint64_t)there.st_size != file->size)
+        return false;
+    for (uint64_t at = 0; at < file->size; at += (uint64_t)got) {
+        got = pread(file->fd, came, sizeof came, (off_t)at);
+        if (got <= 0 || !fetch_file_has(file, at, span_of(came, (size_t)got)))
+            return false;
+    }
+    return true;
+}
+
 /* Some file systems cannot tell by themselves whether something is there. */
 static int rename_to(const struct fetch_file *file, const char *part, const char *name)
 {
@@ -292,6 +347,11 @@ enum error_kind fetch_file_keep(struct fetch_file *file, const char *name, struc
     char part[SIDE_NAME], to[FETCH_NAME_ROOM];
     int result;
 
+    if (file->state == FETCH_FILE_UNKNOWN && is_the_same(file)) {
+        remove_side(file, "part");
+        close_files(file);
+        return ERROR_NONE;
+    }
     side_name(part, file->name, "part");
     result = rename_to(file, part, file->name);
     for (unsigned number = 1; result < 0 && errno == EEXIST && number < FETCH_NAME_TRIES;
@@ -306,8 +366,7 @@ enum error_kind fetch_file_keep(struct fetch_file *file, const char *name, struc
     }
     if (result < 0)
         return error_errno(error, ERROR_SYSTEM, "cannot rename %s", part);
-    close(file->fd);
-    file->fd = -1;
+    close_files(file);
     return ERROR_NONE;
 }
 
@@ -327,6 +386,5 @@ void fetch_file_drop(struct fetch_file *file, bool keeps_part)
         if (file->state != FETCH_FILE_WHOLE && file->has_meta)
             remove_side(file, "meta");
     }
-    close(file->fd);
-    file->fd = -1;
+    close_files(file);
 }

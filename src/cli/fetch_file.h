@@ -28,7 +28,7 @@ enum fetch_file_state { // what was found of it
     FETCH_FILE_NOTHING,
     FETCH_FILE_PART,
     FETCH_FILE_WHOLE,
-    FETCH_FILE_UNKNOWN, // a file of that name that nobody told of: perhaps whole
+    FETCH_FILE_UNKNOWN, // a file of that name that nobody told of: perhaps the same body, whole
 };
 
 struct fetch_facts { // of a body, as .NAME.meta has them; "" and 0: not known
@@ -40,10 +40,11 @@ struct fetch_facts { // of a body, as .NAME.meta has them; "" and 0: not known
 struct fetch_file { // lives inside its owner; read by all, written by fetch_file.c
     int directory;  // borrowed
     int fd;         // the part; -1: not open
+    int found;      // FETCH_FILE_UNKNOWN: the file that was found; -1: not open
     char name[FETCH_NAME_ROOM];
     enum fetch_file_state state;
     struct fetch_facts facts; // of what was found
-    uint64_t size;            // of the part, or of the whole file that was found
+    uint64_t size;            // of the part, or until something is written of what was found
     bool has_meta;
 };
 
@@ -59,11 +60,17 @@ enum error_kind fetch_file_resume(struct fetch_file *file, uint64_t size, struct
 /* Makes it empty, and forgets what was noted of what was in it; a whole file's note stays. */
 enum error_kind fetch_file_restart(struct fetch_file *file, struct error *error);
 enum error_kind fetch_file_write(struct fetch_file *file, struct span bytes, struct error *error);
+/* What was found, a part or a file that nobody told of: at most `room` bytes of it from `from` on.
+ * How many; 0 where there are no more, or they cannot be read. */
+size_t fetch_file_read(const struct fetch_file *file, uint64_t from, char *to, size_t room);
+/* Has the file that nobody told of these bytes there? */
+bool fetch_file_has(const struct fetch_file *file, uint64_t from, struct span bytes);
 /* Notes beside it what it is of, so that it can be continued or asked for again. */
 enum error_kind fetch_file_note(struct fetch_file *file, struct span url,
                                 const struct fetch_facts *facts, struct error *error);
-/* The part is whole: it becomes the file, under the next name where somebody has taken its own.
- * `name` and `url` as for fetch_file_begin(). */
+/* The part is whole: it becomes the file, under the next name where somebody has taken its own; a
+ * file that nobody told of stays as it is where it is the same. `name` and `url` as for
+ * fetch_file_begin(). */
 enum error_kind fetch_file_keep(struct fetch_file *file, const char *name, struct span url,
                                 struct error *error);
 /* Removes the note beside it. */

@@ -19,6 +19,7 @@ enum {
         1024 * 1024,   // a body as long as this can be continued although nobody said so
     PIPE_BYTES = 4096, // what a pipe takes at least when it is writable
     POUR_BYTES = 64 * 1024,
+    PROBE_BYTES = 64 * 1024, // of the end of a file that nobody told of: is it the same body?
     URL_BYTES = FETCH_INPUT_LINE_BYTES,
     PLACE_ARENA_BYTES = 256 * 1024,
 };
@@ -27,6 +28,7 @@ static const struct fetch_events fetch_events;
 
 static void fill(void *owner);
 static void pour(struct fetch_jobs *jobs);
+static void start_anew(struct fetch_job *job);
 static void start_fetch(struct fetch_job *job);
 
 /* ---- life ---- */
@@ -206,34 +208,35 @@ static void fail(struct fetch_job *job, const struct error *error)
 }
 
 /* Of what was there already nothing more is to be got. */
-static void end_whole(struct fetch_job *job)
+static void end_whole(struct fetch_job *job, const char *sha256)
 {
     job->has_file = true;
-    job->bytes = job->first_byte = job->file.size;
     job->status = 0;
     job->jobs->counts.unchanged++;
-    end_by_ourselves(job, FETCH_DONE, "was whole already", job->file.facts.sha256);
+    end_by_ourselves(job, FETCH_DONE, "was whole already", sha256);
+}
+
+/* Beside a file that is whole. */
+static enum error_kind note_whole(struct fetch_job *job, const char *sha256, struct error *error)
+{
+    job->facts.bytes = job->bytes;
+    snprintf(job->facts.sha256, sizeof job->facts.sha256, "%s", sha256);
+    return fetch_file_note(&job->file, buffer_span(&job->canonical), &job->facts, error);
 }
 
 /* The temporary becomes the file. */
 static enum error_kind keep_file(struct fetch_job *job, const char *sha256, struct error *error)
 {
-    const struct fetch_plan *plan = job->jobs->plan;
-    bool had_note = job->file.has_meta;
     enum error_kind kind =
         fetch_file_keep(&job->file, job->name, buffer_span(&job->canonical), error);
 
     if (kind != ERROR_NONE)
         return kind;
     job->has_file = true;
-    if (plan->mode == FETCH_FILE_NEW) {
-        if (had_note)
-            fetch_file_forget(&job->file);
-        return ERROR_NONE;
-    }
-    job->facts.bytes = job->bytes;
-    snprintf(job->facts.sha256, sizeof job->facts.sha256, "%s", sha256);
-    return fetch_file_note(&job->file, buffer_span(&job->canonical), &job->facts, error);
+    if (job->jobs->plan->mode != FETCH_FILE_NEW)
+        return note_whole(job, sha256, error);
+    fetch_file_forget(&job->file);
+    return ERROR_NONE;
 }
 
 static bool may_be_continued(const struct fetch_job *job)
@@ -241,6 +244,22 @@ static bool may_be_continued(const struct fetch_job *job)
     return job->jobs->plan->mode == FETCH_FILE_CONTINUE && job->file.fd >= 0 &&
            job->file.has_meta && job->file.size > 0 &&
            (job->facts.etag[0] || job->facts.modified[0]);
+}
+
+/* Its end is the same as that of the file that nobody told of, which is told of from now on. */
+static void end_probe(struct fetch_job *job, const char *sha256)
+{
+    struct error error;
+
+    if (job->probed != job->file.size) {
+        start_anew(job);
+        return;
+    }
+    fetch_file_drop(&job->file, false); // the part, which is empty
+    if (note_whole(job, sha256, &error))
+        fail(job, &error);
+    else
+        end_whole(job, sha256);
 }
 
 static void on_done(void *owner, const struct fetch_result *result)
@@ -259,6 +278,10 @@ static void on_done(void *owner, const struct fetch_result *result)
         return;
     }
     read_hash(job, sha256);
+    if (job->is_probing) {
+        end_probe(job, sha256);
+        return;
+    }
     if (told.status == 304) {
         job->has_file = job->file.state == FETCH_FILE_WHOLE;
         job->bytes = job->first_byte = job->file.size;
@@ -456,6 +479,13 @@ static void on_again(void *owner, const struct fetch_again *again)
     fetch_report_again(job->jobs->report, job, again);
 }
 
+/* Of a long file that nobody told of only the end is asked for first, and compared. */
+static bool is_worth_a_probe(const struct fetch_job *job)
+{
+    return job->jobs->plan->mode == FETCH_FILE_CONTINUE && job->file.state == FETCH_FILE_UNKNOWN &&
+           job->file.size > PROBE_BYTES;
+}
+
 static void on_anew(void *owner)
 {
     start_fetch(owner);
@@ -466,6 +496,7 @@ static void start_anew(struct fetch_job *job)
 {
     fetch_cancel(&job->fetch);
     job->is_anew = true;
+    job->is_probing = false;
     job->bytes = job->first_byte = 0;
     job->step.run = on_anew;
     loop_later(job->jobs->loop, &job->step);
@@ -488,11 +519,10 @@ static void end_continued_whole(struct fetch_job *job)
     struct error error;
 
     read_hash(job, sha256);
-    job->status = 0;
     if (keep_file(job, sha256, &error))
         fail(job, &error);
     else
-        end_by_ourselves(job, FETCH_DONE, "was whole already", sha256);
+        end_whole(job, sha256);
 }
 
 /* A part was asked for. True when the answer is nothing to go on with and all is done. */
@@ -502,18 +532,17 @@ static bool judge_part(struct fetch_job *job, const struct fetch_head *head)
 
     if (job->is_anew)
         return false;
-    if (job->file.state == FETCH_FILE_UNKNOWN) {
-        if (is_whole)
-            end_whole(job);
-        else
-            start_anew(job);
+    job->is_probing = is_worth_a_probe(job) && head->body_from > 0 && !job->keeps_body;
+    if (job->is_probing && head->whole_bytes != job->file.size) {
+        start_anew(job);
         return true;
     }
-    if (job->file.state == FETCH_FILE_PART && head->response->status == 416) {
-        if (is_whole && head->validator.at == NULL)
-            end_continued_whole(job);
-        else if (is_whole && (span_equal(head->validator, span_text(job->facts.etag)) ||
-                              span_equal(head->validator, span_text(job->facts.modified))))
+    if (head->response->status == 416 &&
+        (job->file.state == FETCH_FILE_PART || is_worth_a_probe(job))) {
+        if (is_whole && job->file.state == FETCH_FILE_PART &&
+            (head->validator.at == NULL ||
+             span_equal(head->validator, span_text(job->facts.etag)) ||
+             span_equal(head->validator, span_text(job->facts.modified))))
             end_continued_whole(job);
         else
             start_anew(job);
@@ -595,6 +624,9 @@ static void on_headers(void *owner, const struct fetch_head *head)
     if (head->body_from == 0) {
         EVP_DigestInit_ex2(job->hash, job->jobs->sha256, NULL);
         job->bytes = job->first_byte = 0;
+    } else if (job->is_probing) {
+        job->probed = head->body_from;
+        return;
     } else if (head->body_from != job->bytes) {
         start_anew(job); // the hash is not of what comes before
         return;
@@ -613,6 +645,13 @@ static void on_body(void *owner, struct span bytes)
     enum error_kind kind = ERROR_NONE;
     struct error error;
 
+    if (job->is_probing) {
+        if (fetch_file_has(&job->file, job->probed, bytes))
+            job->probed += bytes.size;
+        else
+            start_anew(job);
+        return;
+    }
     EVP_DigestUpdate(job->hash, bytes.at, bytes.size);
     job->bytes += bytes.size;
     if (job->keeps_body)
@@ -639,12 +678,12 @@ static void start_fetch(struct fetch_job *job)
     const struct fetch_file *file = &job->file;
 
     order.url = buffer_span(&job->url);
-    if (!job->is_anew && (file->state == FETCH_FILE_PART || file->state == FETCH_FILE_UNKNOWN)) {
+    if (!job->is_anew && file->state == FETCH_FILE_PART) {
         order.from_byte = file->size;
-        if (file->state == FETCH_FILE_PART)
-            order.if_range =
-                span_text(file->facts.etag[0] ? file->facts.etag : file->facts.modified);
+        order.if_range = span_text(file->facts.etag[0] ? file->facts.etag : file->facts.modified);
     }
+    if (!job->is_anew && is_worth_a_probe(job))
+        order.from_byte = file->size - PROBE_BYTES;
     if (!job->is_anew && file->state == FETCH_FILE_WHOLE) {
         order.if_none_match = span_text(file->facts.etag);
         if (!order.if_none_match.size)
@@ -653,7 +692,7 @@ static void start_fetch(struct fetch_job *job)
     job->fetch = fetch_start(job->jobs->fetcher, &order, &fetch_events, job);
 }
 
-/* A part that is there is hashed first, some of it each round, so that others go on. */
+/* What is there is hashed first, some of it each round, so that others go on. */
 static void on_rehash(void *owner)
 {
     static char bytes[POUR_BYTES];
@@ -662,14 +701,16 @@ static void on_rehash(void *owner)
     struct error error;
 
     while (job->bytes < job->file.size && job->bytes < until) {
-        ssize_t got = pread(job->file.fd, bytes, sizeof bytes, (off_t)job->bytes);
-        if (got <= 0) {
-            error_errno(&error, ERROR_SYSTEM, "cannot read .%s.part", job->file.name);
+        uint64_t left = job->file.size - job->bytes;
+        size_t got = fetch_file_read(&job->file, job->bytes, bytes,
+                                     left < sizeof bytes ? (size_t)left : sizeof bytes);
+        if (got == 0) {
+            error_set(&error, ERROR_SYSTEM, "cannot read what is there of %s", job->file.name);
             fail(job, &error);
             return;
         }
-        EVP_DigestUpdate(job->hash, bytes, (size_t)got);
-        job->bytes += (uint64_t)got;
+        EVP_DigestUpdate(job->hash, bytes, got);
+        job->bytes += got;
     }
     if (job->bytes < job->file.size) {
         loop_later(job->jobs->loop, &job->step);
@@ -681,7 +722,10 @@ static void on_rehash(void *owner)
 
 static void on_found_whole(void *owner)
 {
-    end_whole(owner);
+    struct fetch_job *job = owner;
+
+    job->bytes = job->first_byte = job->file.size;
+    end_whole(job, job->file.facts.sha256);
 }
 
 static void on_failed(void *owner)
@@ -707,15 +751,15 @@ static void begin_in_directory(struct fetch_job *job)
         loop_later(job->jobs->loop, &job->step);
         return;
     }
-    if (job->file.state == FETCH_FILE_PART) {
-        const struct fetch_facts *facts = &job->file.facts;
-        if (plan->mode == FETCH_FILE_CONTINUE && (facts->etag[0] || facts->modified[0])) {
-            job->facts = *facts;
-            job->step.run = on_rehash;
-            loop_later(job->jobs->loop, &job->step);
-            return;
-        }
+    if (job->file.state == FETCH_FILE_PART &&
+        !(plan->mode == FETCH_FILE_CONTINUE &&
+          (job->file.facts.etag[0] || job->file.facts.modified[0])))
         job->file.state = FETCH_FILE_NOTHING;
+    if (job->file.state == FETCH_FILE_PART || is_worth_a_probe(job)) {
+        job->facts = job->file.facts;
+        job->step.run = on_rehash;
+        loop_later(job->jobs->loop, &job->step);
+        return;
     }
     start_fetch(job);
 }

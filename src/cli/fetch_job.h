@@ -43,6 +43,8 @@ struct fetch_job { // read by report and show; written by fetch_job.c
     bool keeps_body; // of the answer under way
     bool is_over;    // it has ended, and its body waits for its turn
     bool is_anew;    // nothing that was there before counts any more
+    bool is_probing; // what comes is compared with what is there, at `probed`
+    uint64_t probed;
 
     int spool; // -1: none
     uint64_t spool_put, spool_taken;

@@ -211,3 +211,81 @@ def test_a_note_is_only_ever_of_what_is_there(start_origin, fetch):
         assert done.code == 0 and fetch.files()["x"] == b"other"
         kept = done.ends[one]["file"]
         assert kept != str(fetch.out / "x") and open(kept, "rb").read() == b"first"
+
+
+# ---- files that nobody told of ----------------------------------------------------------------------
+
+class Ranged:
+    """Bodies by path, in ranges where it gives them; counts the bytes that it sent of each."""
+
+    def __init__(self, start_origin, bodies, gives_ranges=True):
+        self.bodies, self.gives_ranges = bodies, gives_ranges
+        self.sent = dict.fromkeys(bodies, 0)
+        self.origin = start_origin(answering(self.answer))
+
+    def url(self, path):
+        return self.origin.url + path
+
+    def answer(self, request):
+        body = self.bodies[request.target]
+        start = int(request.fields.get("range", "bytes=0-")[6:-1]) if self.gives_ranges else 0
+        self.sent[request.target] += max(0, len(body) - start)
+        if start and start >= len(body):
+            return reply(b"", "416 Range Not Satisfiable",
+                         [("Content-Range", "bytes */%d" % len(body))])
+        if start:
+            return reply(body[start:], "206 Partial Content",
+                         [("Content-Range", "bytes %d-%d/%d" % (start, len(body) - 1, len(body)))])
+        return reply(body)
+
+
+@pytest.mark.parametrize("gives_ranges", [True, False], ids=["ranges", "no-ranges"])
+@pytest.mark.parametrize("size", [0, 5, 65536, 65537, 300000])
+@pytest.mark.parametrize("how", ["--continue", "--if-changed"])
+def test_what_an_earlier_run_left_is_known_again(start_origin, fetch, gives_ranges, size, how):
+    """The first run was told nothing of a second: nothing comes twice, and nothing is lost."""
+    bodies = {"/one/x": os.urandom(size), "/two/x": os.urandom(size), "/y": os.urandom(size)}
+    server = Ranged(start_origin, bodies, gives_ranges)
+    urls = [server.url(path) for path in bodies]
+    assert fetch("-o", str(fetch.out), urls[0], urls[2]).returncode == 0  # stopped before the second
+    done = fetch.json("-c", "1", how, "-o", str(fetch.out), *urls)
+    assert [done.end(url) for url in urls] == ["done"] * 3
+    for url, body in zip(urls, bodies.values()):
+        with open(done.ends[url]["file"], "rb") as file:
+            assert file.read() == body
+        assert done.ends[url]["sha256"] == sha256(body)
+    files = {name: body for name, body in fetch.files().items() if not name.startswith(".")}
+    want = {"x": bodies["/one/x"], "y": bodies["/y"]}
+    if size:  # two that are empty are the same
+        want["x-2"] = bodies["/two/x"]
+    assert {name: files[name] for name in want} == want and len(files) in (3, len(want))
+    if gives_ranges and how == "--continue" and size > 65536:  # only the end came again
+        assert server.sent["/one/x"] == size + 65536
+    # From now on it is known whose they are.
+    before = dict(server.sent)
+    again = fetch.json("--continue", "-o", str(fetch.out), *urls)
+    assert all(one["why"] == "was whole already" for one in again.ends.values())
+    assert server.sent == before
+
+
+def test_what_is_there_but_other_stays(start_origin, fetch):
+    body = os.urandom(200000)
+    for other in (body[:-1], body + b"x", b"x" + body[1:], body[:-1] + b"x", b"mine"):
+        server = Ranged(start_origin, {"/x": body})
+        fetch.out.mkdir(exist_ok=True)
+        (fetch.out / "x").write_bytes(other)
+        done = fetch.json("--continue", "-o", str(fetch.out), server.url("/x"))
+        assert done.code == 0 and (fetch.out / "x").read_bytes() == other
+        if other[-65536:] != body[-65536:]:
+            assert (fetch.out / "x-2").read_bytes() == body
+        for path in fetch.out.iterdir():
+            path.unlink()
+
+
+def test_killed_between_the_file_and_its_note(start_origin, fetch):
+    server = Ranged(start_origin, {"/x": b"whole"})
+    fetch.out.mkdir()
+    (fetch.out / "x").write_bytes(b"whole")
+    (fetch.out / ".x.meta").write_text('url %s\netag "1"\nbytes 0\nend\n' % server.url("/x"))
+    assert fetch.json("--continue", "-o", str(fetch.out), server.url("/x")).code == 0
+    assert sorted(fetch.files()) == [".x.meta", "x"]
