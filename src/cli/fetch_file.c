@@ -312,14 +312,15 @@ bool fetch_file_has(const struct fetch_file *file, uint64_t from, struct span by
 static bool is_the_same(const struct fetch_file *file)
 {
     static char came[PIECE_BYTES];
-    struct stat there;
+    struct stat part, there;
     ssize_t got;
 
-    if (fstat(file->found, &there) < 0 || (uint64_t)there.st_size != file->size)
+    if (fstat(file->fd, &part) < 0 || fstat(file->found, &there) < 0 ||
+        part.st_size != there.st_size)
         return false;
-    for (uint64_t at = 0; at < file->size; at += (uint64_t)got) {
-        got = pread(file->fd, came, sizeof came, (off_t)at);
-        if (got <= 0 || !fetch_file_has(file, at, span_of(came, (size_t)got)))
+    for (off_t at = 0; at < part.st_size; at += got) {
+        got = pread(file->fd, came, sizeof came, at);
+        if (got <= 0 || !fetch_file_has(file, (uint64_t)at, span_of(came, (size_t)got)))
             return false;
     }
     return true;

@@ -265,6 +265,45 @@ static void what_has_changed_is_replaced(void **state)
     assert_string_equal(get("x"), "edited by hand");
 }
 
+static void what_nobody_told_of_is_compared(void **state)
+{
+    static const struct {
+        const char *there, *comes, *names;
+    } rows[] = {
+        { "body", "body", ".x.meta x " },         { "", "", ".x.meta x " },
+        { "body", "bodies", ".x-2.meta x x-2 " }, { "bodies", "body", ".x-2.meta x x-2 " },
+        { "body", "bogy", ".x-2.meta x x-2 " },   { "", "body", ".x-2.meta x x-2 " },
+    };
+    static const enum fetch_file_mode modes[] = { FETCH_FILE_CONTINUE, FETCH_FILE_IF_CHANGED };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        struct span there = span_text(rows[i / 2].there);
+        struct fetch_file file;
+        char text[10];
+
+        put("x", rows[i / 2].there);
+        begin(&file, "x", "http://h/x", modes[i % 2]);
+        assert_int_equal(file.state, FETCH_FILE_UNKNOWN);
+        assert_int_equal(file.size, there.size);
+        assert_int_equal(fetch_file_read(&file, 0, text, sizeof text), there.size);
+        assert_int_equal(fetch_file_read(&file, there.size, text, sizeof text), 0);
+        assert_true(fetch_file_has(&file, 0, there));
+        assert_true(there.size == 0 || fetch_file_has(&file, 1, span_from(there, 1)));
+        assert_false(fetch_file_has(&file, 1, SPAN("xxx")));
+        assert_false(fetch_file_has(&file, 0, SPAN("body and more")));
+        write_text(&file, rows[i / 2].comes);
+        keep(&file, "x", "http://h/x");
+        note(&file, "http://h/x", "", "abc", strlen(rows[i / 2].comes));
+        assert_string_equal(get("x"), rows[i / 2].there);
+        if (strcmp(names(), rows[i / 2].names) != 0)
+            fail_msg("row %zu: %s", i, names());
+        unlinkat(directory, ".x.meta", 0);
+        unlinkat(directory, ".x-2.meta", 0);
+        unlinkat(directory, "x-2", 0);
+    }
+}
+
 static void damaged_notes_count_for_nothing(void **state)
 {
     static const char *const texts[] = {
@@ -299,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(links_are_not_followed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_part_is_gone_on_with, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_has_changed_is_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_nobody_told_of_is_compared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_notes_count_for_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
