@@ -237,7 +237,10 @@ void session_update(struct session *session)
             session->upload_bytes = 0;
             wait_for(session, WAIT_BODY, config->idle_body_timeout_ms);
         }
-    } else if (session->wait != WAIT_PROBE) {
+    } else if (session->peer_finished) { // and waits for the origin as we do, if it is there
+        if (session->wait != WAIT_PROBE)
+            wait_for(session, WAIT_PROBE, SESSION_PROBE_MS);
+    } else {
         session->wait = WAIT_NOTHING; // the timer may ring for nothing
     }
 }
@@ -260,18 +263,19 @@ void session_note_upload(struct session *session, uint64_t bytes)
 }
 
 /* A browser that finished sending and waits may be gone: an interim response tells, because a
- * closed peer answers it with a reset. HTTP/1.0 has none; there the kernel's probes must do. */
+ * closed peer answers it with a reset. HTTP/1.0 has none, nor has a response that has begun; there
+ * the kernel's probes must do. */
 static void probe(struct session *session)
 {
     struct exchange *x = session->exchange;
 
-    if (!x || x->status || !outbox_is_empty(&session->outbox))
+    if (!x || !outbox_is_empty(&session->outbox))
         return;
     if (!session->was_probed) {
         session->was_probed = true;
         session->look_ms = SESSION_LOOK_MS;
         presence_ask(session->stream.fd);
-        if (x->request.version_minor > 0) {
+        if (x->request.version_minor > 0 && !x->status) {
             outbox_put(&session->outbox, SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
             outbox_flush(&session->outbox);
         }
@@ -421,8 +425,6 @@ static void finished_sending(struct session *session)
         return;
     }
     session_update(session);
-    if (session->wait == WAIT_NOTHING)
-        wait_for(session, WAIT_PROBE, SESSION_PROBE_MS);
 }
 
 static void on_readable(void *owner)
