@@ -48,6 +48,7 @@ void bound_keep(struct session *session, struct outgoing **outgoing, uint64_t id
     session->bound = bound;
     bound->events = &events;
     bound->owner = session;
+    bound->is_fresh = false;
     stream_want(&bound->stream, STREAM_READ);
     loop_timer_set(&bound->timer, idle_ms);
 }
@@ -62,6 +63,10 @@ struct outgoing *bound_take(struct session *session, const struct outgoing_targe
         bound->origin->is_secure != (target->tls != NULL) ||
         !span_equal(bound->origin->to.host, target->to.host))
         return NULL;
+    if (target->is_once && !outgoing_is_quiet(bound)) {
+        bound_drop(session);
+        return NULL;
+    }
     session->bound = NULL;
     return bound;
 }

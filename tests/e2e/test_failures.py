@@ -287,7 +287,8 @@ def test_post_is_not_sent_twice(start_proxy, start_origin):
     assert len(posts) == 1
 
 
-def test_post_goes_on_no_connection_that_has_just_ended(start_proxy, start_origin):
+@pytest.mark.parametrize("login", [[], [("Authorization", "NTLM abc")]], ids=["pooled", "bound"])
+def test_post_goes_on_no_connection_that_has_just_ended(start_proxy, start_origin, login):
     """The end of the kept connection and the request are there at the same time."""
     def script(origin, peer):
         while True:
@@ -298,7 +299,7 @@ def test_post_goes_on_no_connection_that_has_just_ended(start_proxy, start_origi
     processes = process_tree(proxy.pid)
     for number in range(1, 12, 2):
         browser = Peer(proxy.connect())
-        assert ask(proxy, origin.url + "/", peer=browser).body == b"on %d\n" % number
+        assert ask(proxy, origin.url + "/", headers=login, peer=browser).body == b"on %d\n" % number
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
         kept = origin.peers[-1]
