@@ -3,11 +3,11 @@
 #include <xxhash.h>
 
 #include "base/log.h"
+#include "html/sniff.h"
 
 enum {
     ENCODE_FROM_BYTES = 1024, // what is known to be shorter is not worth it
     RULE_TEXT_BYTES = 300,
-    WORDS_BYTES = 64, // of what does not begin with a tag
 };
 
 /* ---- generations ---- */
@@ -394,59 +394,12 @@ bool rework_response(struct rework *r, struct message *response)
 
 /* ---- its first bytes ---- */
 
-enum look { LOOK_ON, LOOK_GOOD, LOOK_OTHER };
-
-/* What no text has in it (WHATWG MIME Sniffing, section 3: binary data bytes). */
-static bool is_binary(struct span bytes)
-{
-    for (size_t i = 0; i < bytes.size; i++) {
-        uint8_t c = (uint8_t)bytes.at[i];
-        if (c < 0x20 && c != '\t' && c != '\n' && c != '\f' && c != '\r' && c != 0x1b)
-            return true;
-    }
-    return false;
-}
-
-/* Is it a page? Many answers to scripts are labelled so: those begin otherwise. */
-static enum look look_at_page(struct span start, bool is_whole, bool is_visit)
-{
-    static const struct span mark = { "\xef\xbb\xbf", 3 };
-    size_t at = 0;
-
-    if (start.size < mark.size && span_starts(mark, start) && !is_whole)
-        return LOOK_ON;
-    if (span_starts(start, mark))
-        at = mark.size;
-    while (at < start.size &&
-           (start.at[at] == ' ' || start.at[at] == '\t' || start.at[at] == '\n' ||
-            start.at[at] == '\r' || start.at[at] == '\f'))
-        at++;
-    if (at == start.size) {
-        if (is_whole)
-            return LOOK_OTHER; // there is nothing to change
-        return start.size < CHAIN_PEEK_BYTES ? LOOK_ON : is_visit ? LOOK_GOOD : LOOK_OTHER;
-    }
-    if (start.at[at] == '<')
-        return LOOK_GOOD;
-    if (!is_visit || start.at[at] == '{' || start.at[at] == '[')
-        return LOOK_OTHER;
-    start = span_from(start, at); // words, perhaps: a few of them tell
-    if (start.size < WORDS_BYTES && !is_whole && at + start.size < CHAIN_PEEK_BYTES)
-        return LOOK_ON;
-    if (start.size > WORDS_BYTES)
-        start.size = WORDS_BYTES;
-    return is_binary(start) || span_starts(start, SPAN("\xff\xfe")) ||
-                   span_starts(start, SPAN("\xfe\xff"))
-               ? LOOK_OTHER
-               : LOOK_GOOD;
-}
-
 /* Anything, if only it can be decoded. */
-static enum look look_at_text(struct span start, bool is_whole)
+static enum sniff sniff_text(struct span start, bool is_whole)
 {
     if (start.size)
-        return LOOK_GOOD;
-    return is_whole ? LOOK_OTHER : LOOK_ON;
+        return SNIFF_PAGE;
+    return is_whole ? SNIFF_OTHER : SNIFF_MORE;
 }
 
 static const struct span digests[] = {
@@ -492,17 +445,18 @@ enum rework_decision rework_decide(struct rework *r)
 {
     bool is_whole = false;
     struct span start;
-    enum look look = LOOK_OTHER;
+    enum sniff sniffed = SNIFF_OTHER;
 
     if (chain_peek(r->chain, &start, &is_whole, NULL) == ERROR_NONE)
-        look = r->is_page ? look_at_page(start, is_whole, !r->judgement->type_is_guess)
-                          : look_at_text(start, is_whole);
-    if (look == LOOK_ON && chain_raw(r->chain).size > REWORK_PEEK_LIMIT_BYTES)
-        look = LOOK_OTHER;
-    if (look == LOOK_ON)
+        sniffed = r->is_page ? sniff_page(start, is_whole || start.size == CHAIN_PEEK_BYTES,
+                                          is_whole, !r->judgement->type_is_guess)
+                             : sniff_text(start, is_whole);
+    if (sniffed == SNIFF_MORE && chain_raw(r->chain).size > REWORK_PEEK_LIMIT_BYTES)
+        sniffed = SNIFF_OTHER;
+    if (sniffed == SNIFF_MORE)
         return REWORK_WAITS;
     r->is_waiting = false;
-    if (look == LOOK_OTHER) {
+    if (sniffed == SNIFF_OTHER) {
         put_fields_back(r);
         return REWORK_PASSES;
     }
