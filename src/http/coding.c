@@ -310,6 +310,13 @@ static enum error_kind fail(struct undoing *u, enum error_kind kind, const char 
     return error_set(error, kind, "%.*s: %s", SPAN_PRINT(names[u->coding]), what);
 }
 
+#define TOO_DENSE "more than 1000 bytes for each that came"
+
+static bool is_too_dense(uint64_t made_bytes, uint64_t taken_bytes)
+{
+    return made_bytes > CODING_RATIO_FROM_BYTES && made_bytes / CODING_RATIO > taken_bytes;
+}
+
 static bool is_whole(const struct undoing *u)
 {
     return u->has_ended || !u->has_begun || (u->has_frame && u->is_at_start);
@@ -358,9 +365,8 @@ static enum error_kind undo(struct undoing *u, struct coding_memory *memory, str
         step = step_on(u, memory, in, to + *made, room - *made, &now);
         *made += now;
         u->made_bytes += now;
-        if (u->made_bytes > CODING_RATIO_FROM_BYTES &&
-            u->made_bytes / CODING_RATIO > u->taken_bytes)
-            return fail(u, ERROR_LIMIT, "more than 1000 bytes for each that came", error);
+        if (is_too_dense(u->made_bytes, u->taken_bytes))
+            return fail(u, ERROR_LIMIT, TOO_DENSE, error);
     }
     switch (step) {
     case STEP_CORRUPT:
@@ -451,6 +457,8 @@ static enum error_kind undo_both(struct decoder *d, struct span *in, bool is_las
         kind = undo(&d->undoings[1], d->memory, &d->waiting, was_last, to + *made, room - *made,
                     &got, error);
         *made += got;
+        if (!kind && is_too_dense(d->undoings[1].made_bytes, d->undoings[0].taken_bytes))
+            kind = fail(&d->undoings[1], ERROR_LIMIT, TOO_DENSE, error); // by both together
         if (kind || *made == room || was_last)
             return kind;
         kind = undo(&d->undoings[0], d->memory, in, is_last, d->between, CODING_STEP_BYTES, &got,

@@ -20,7 +20,7 @@ enum {
     CODING_STACK = 2,
     CODING_BR_WINDOW_BITS = 24,   // 16 MB, the most that br has
     CODING_ZSTD_WINDOW_BITS = 23, // 8 MB, RFC 9659
-    CODING_RATIO = 1000,          // bytes for each one that came in, past so many:
+    CODING_RATIO = 1000, // bytes for each one that came in, of each and of all; past so many:
     CODING_RATIO_FROM_BYTES = 16 * 1024 * 1024,
     CODING_STEP_BYTES = 16 * 1024, // between two codings
 };

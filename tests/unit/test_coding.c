@@ -481,6 +481,26 @@ static struct buffer encode(enum coding coding, struct span text, enum cut cut, 
     return out;
 }
 
+/* Neither of them is a bomb: both together are. */
+static void refuses_what_two_make_of_little(void **state)
+{
+    (void)state;
+    for (size_t more = 0; more < 2; more++) {
+        struct buffer text = zeros(CODING_RATIO_FROM_BYTES + more);
+        struct buffer once = encode(CODING_GZIP, buffer_span(&text), WHOLE, false);
+        struct buffer twice = encode(CODING_GZIP, buffer_span(&once), WHOLE, false);
+
+        assert_true(text.size / once.size < CODING_RATIO && once.size / twice.size < CODING_RATIO);
+        assert_true(text.size / twice.size > CODING_RATIO);
+        want_whole("gzip", buffer_span(&once), ERROR_NONE, "");
+        want_whole("gzip, gzip", buffer_span(&twice), more ? ERROR_LIMIT : ERROR_NONE,
+                   more ? "gzip: more than 1000 bytes for each that came" : "");
+        buffer_release(&text);
+        buffer_release(&once);
+        buffer_release(&twice);
+    }
+}
+
 static void does_what_it_undoes(void **state)
 {
     static const size_t sizes[] = { 0, 1, 3000, 40000 };
@@ -542,6 +562,7 @@ int main(void)
         cmocka_unit_test(bounds_memory),
         cmocka_unit_test(knows_names),
         cmocka_unit_test(does_what_it_undoes),
+        cmocka_unit_test(refuses_what_two_make_of_little),
         cmocka_unit_test(flushes),
     };
 
