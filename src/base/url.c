@@ -1,6 +1,7 @@
 #include "base/url.h"
 
 #include "base/inline.h"
+#include "base/utf8.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -502,21 +503,12 @@ static size_t label_points(struct span label, uint32_t *points)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < label.size; count++) {
-        uint8_t byte = (uint8_t)label.at[i];
-        size_t more = byte < 0x80 ? 0 : byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : 1;
-        uint32_t point = byte < 0x80 ? byte : byte & (0x3fu >> more);
+    for (; label.size; count++) {
+        size_t size = count < 63 ? utf8_take(label, &points[count]) : 0;
 
-        if ((byte >= 0x80 && byte < 0xc2) || byte > 0xf4 || label.size - i <= more || count >= 63)
+        if (size == 0)
             return 0;
-        for (size_t k = 1; k <= more; k++) {
-            uint8_t next = (uint8_t)label.at[i + k];
-            if ((next & 0xc0) != 0x80)
-                return 0;
-            point = point << 6 | (next & 0x3f);
-        }
-        points[count] = point;
-        i += more + 1;
+        label = span_from(label, size);
     }
     return count;
 }

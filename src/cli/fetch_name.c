@@ -5,35 +5,24 @@
 #include <xxhash.h>
 
 #include "base/url.h"
+#include "base/utf8.h"
 
 enum { EXTENSION_BYTES = 12, NUMBERED = 9 };
 
-/* The length of the UTF-8 sequence at the front, 0 when it is none or stands for something that
- * no name should have. */
-static size_t good_sequence(struct span text)
+/* The size of the character at the front, 0 when it is none or one that no name should have. */
+static size_t good_character(struct span text)
 {
-    const unsigned char *at = (const unsigned char *)text.at;
-    size_t size = at[0] < 0x80 ? 1 : at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
-    uint32_t point = at[0] < 0x80 ? at[0] : at[0] & (0xffu >> (size + 1));
+    uint32_t code;
+    size_t size = utf8_take(text, &code);
 
-    if (at[0] < 0x80)
-        return at[0] < 0x20 || at[0] == 0x7f || strchr("/\\<>:\"|?*", at[0]) ? 0 : 1;
-    if (at[0] < 0xc2 || at[0] > 0xf4 || size > text.size)
+    if (size == 0)
         return 0;
-    for (size_t i = 1; i < size; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (at[i] & 0x3f);
-    }
-    if (point < (size == 2   ? 0x80u
-                 : size == 3 ? 0x800u
-                             : 0x10000u) ||
-        point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-        return 0;
+    if (code < 0x80)
+        return code < 0x20 || code == 0x7f || strchr("/\\<>:\"|?*", (int)code) ? 0 : size;
     // C1 controls, marks and overrides of direction, line and paragraph ends, joiners, byte order
-    if (point < 0xa0 || (point >= 0x200b && point <= 0x200f) ||
-        (point >= 0x2028 && point <= 0x202e) || (point >= 0x2060 && point <= 0x206f) ||
-        point == 0xfeff || (point & 0xfffe) == 0xfffe || point == 0x061c || point == 0xad)
+    if (code < 0xa0 || (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+        (code >= 0x2060 && code <= 0x206f) || code == 0xfeff || (code & 0xfffe) == 0xfffe ||
+        code == 0x061c || code == 0xad)
         return 0;
     return size;
 }
@@ -43,7 +32,7 @@ static size_t clean(char *to, struct span from)
     size_t size = 0;
 
     while (from.size) {
-        size_t good = good_sequence(from);
+        size_t good = good_character(from);
 
         if (good) {
             memcpy(to + size, from.at, good);

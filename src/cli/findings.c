@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "cli/say.h"
 #include "filter/amend.h"
 #include "filter/rule.h"
@@ -308,32 +309,6 @@ void findings_show_text(const struct findings *findings)
 
 /* ---- JSON ---- */
 
-/* The size of the well-formed UTF-8 character at the start, or 0. */
-static size_t character_size(struct span text)
-{
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    unsigned char first = (unsigned char)text.at[0];
-    size_t size = first < 0x80   ? 1
-                  : first < 0xc2 ? 0
-                  : first < 0xe0 ? 2
-                  : first < 0xf0 ? 3
-                  : first < 0xf5 ? 4
-                                 : 0;
-    uint32_t value = size > 1 ? first & (0x7fu >> size) : first;
-
-    if (size > text.size)
-        return 0;
-    for (size_t i = 1; i < size; i++) {
-        unsigned char next = (unsigned char)text.at[i];
-        if ((next & 0xc0) != 0x80)
-            return 0;
-        value = value << 6 | (next & 0x3f);
-    }
-    if (size && (value < least[size] || (value >= 0xd800 && value < 0xe000) || value > 0x10ffff))
-        return 0;
-    return size;
-}
-
 /* A string with its quotes, or null. Bytes that are no UTF-8 become U+FFFD. */
 static void put_string(struct span text)
 {
@@ -344,7 +319,8 @@ static void put_string(struct span text)
     putchar('"');
     while (text.size) {
         unsigned char c = (unsigned char)text.at[0];
-        size_t size = character_size(text);
+        uint32_t code;
+        size_t size = utf8_take(text, &code);
 
         if (size == 0)
             printf("\\ufffd");

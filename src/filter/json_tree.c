@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "filter/utf8.h"
+#include "base/utf8.h"
 
 /* What may stand at the place under examination. */
 enum state { WANT_VALUE, WANT_FIRST, WANT_KEY, WANT_MORE };

@@ -1,6 +1,6 @@
 #include "filter/xml_tree.h"
 
-#include "filter/utf8.h"
+#include "base/utf8.h"
 
 struct reader {
     struct xml_tree *tree;
