@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 enum { GATHERED_BYTES = 8 * 1024 * 1024, WRITE_FROM_BYTES = 256 * 1024 };
 
 const char *fetch_amount_text(char to[FETCH_AMOUNT_ROOM], uint64_t bytes)
@@ -142,28 +144,57 @@ static void put_escaped(struct fetch_report *report, struct span text)
     put(report, span_from(text, plain));
 }
 
-/* Bytes above 127 as the Latin-1 letters that RFC 9110 says they are. */
-static void put_string(struct fetch_report *report, struct span text)
+static bool is_utf8(struct span text)
+{
+    uint32_t code;
+    size_t size = 1;
+
+    while (text.size && size) {
+        size = utf8_take(text, &code);
+        text = span_from(text, size);
+    }
+    return size > 0;
+}
+
+static void put_letters(struct fetch_report *report, struct span text, bool in_utf8)
 {
     size_t plain = 0;
 
     PUT(report, "\"");
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        char escape[8];
+    for (size_t i = 0, size = 1; i < text.size; i += size) {
+        uint32_t code = (unsigned char)text.at[i];
+        char escape[16];
 
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+        size = 1;
+        if (code >= 0x20 && code < 0x7f && code != '"' && code != '\\')
             continue;
         put(report, span_slice(text, plain, i - plain));
-        if (c == '"' || c == '\\')
-            snprintf(escape, sizeof escape, "\\%c", c);
+        if (in_utf8)
+            size = utf8_take(span_from(text, i), &code);
+        if (code == '"' || code == '\\')
+            snprintf(escape, sizeof escape, "\\%c", (char)code);
+        else if (code >= 0x10000)
+            snprintf(escape, sizeof escape, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10),
+                     0xdc00 + (code & 0x3ff));
         else
-            snprintf(escape, sizeof escape, "\\u%04x", c);
+            snprintf(escape, sizeof escape, "\\u%04x", code);
         put(report, span_text(escape));
-        plain = i + 1;
+        plain = i + size;
     }
     put(report, span_from(text, plain));
     PUT(report, "\"");
+}
+
+/* Bytes above 127 as the Latin-1 letters that RFC 9110 says they are. */
+static void put_string(struct fetch_report *report, struct span text)
+{
+    put_letters(report, text, false);
+}
+
+/* What is ours: URLs as they were given, names of files. */
+static void put_own_string(struct fetch_report *report, struct span text)
+{
+    put_letters(report, text, is_utf8(text));
 }
 
 static void end_line(struct fetch_report *report)
@@ -193,7 +224,7 @@ static void begin_object(struct fetch_report *report, const char *event,
     PUT(report, ",\"number\":");
     put_number(report, job->number);
     PUT(report, ",\"url\":");
-    put_string(report, buffer_span(&job->url));
+    put_own_string(report, buffer_span(&job->url));
 }
 
 static void put_key_number(struct fetch_report *report, const char *key, uint64_t number)
@@ -365,7 +396,8 @@ static void end_object(struct fetch_report *report, const struct fetch_job *job,
         struct buffer path = { .limit_bytes = PATH_MAX + FETCH_NAME_ROOM };
 
         put_path(&path, report, job);
-        put_key_string(report, "file", buffer_span(&path));
+        PUT(report, ",\"file\":");
+        put_own_string(report, buffer_span(&path));
         buffer_release(&path);
     }
     if (job->dejunk[0])
@@ -407,11 +439,6 @@ void fetch_report_end(struct fetch_report *report, const struct fetch_job *job, 
         }
         put_number(report, job->bytes);
         PUT(report, " bytes, ");
-        if (*sha256) {
-            PUT(report, "sha256 ");
-            put(report, span_text(sha256));
-            PUT(report, ", ");
-        }
         put_seconds(report, result->duration_ms);
         PUT(report, " s");
         if (job->has_file) {
@@ -422,6 +449,10 @@ void fetch_report_end(struct fetch_report *report, const struct fetch_job *job, 
     if (job->dejunk[0]) {
         PUT(report, ", dejunk: ");
         put_escaped(report, span_text(job->dejunk));
+    }
+    if (is_done && *sha256) { // last: it is the longest, and a terminal may have no room for it
+        PUT(report, ", sha256 ");
+        put(report, span_text(sha256));
     }
     end_line(report);
 }

@@ -165,8 +165,8 @@ static void append_all(struct fetch_show *show, struct buffer *screen, size_t co
     for (const struct fetch_job *job = show->jobs->first; job; job = job->next)
         if (!job->is_over)
             line.bytes += job->bytes - job->first_byte;
-    if (columns < 72)
-        snprintf(name, sizeof name, "%llu done", (unsigned long long)done);
+    if (columns < 72) // where there is room for three digits with the word
+        snprintf(name, sizeof name, done < 1000 ? "%llu done" : "%llu", (unsigned long long)done);
     else
         snprintf(name, sizeof name, "%zu under way, %llu done, %llu failed", under_way,
                  (unsigned long long)done, (unsigned long long)(ended > done ? ended - done : 0));

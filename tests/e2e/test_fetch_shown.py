@@ -1,12 +1,14 @@
 """What `dejunk fetch` shows: on terminals, in files, and in how much memory."""
+import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 
 import pytest
 from fetch_house import sized
-from house import SANITIZED, answering, read_request, reply, wait_for
+from house import SANITIZED, answering, process_tree, read_request, reply, wait_for
 
 
 CONTROLS = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f-\xff]")
@@ -19,6 +21,20 @@ def test_no_control_characters_in_a_file(start_origin, fetch):
     for more in ([], ["-q"], ["--json"]):
         done = fetch(*more, *arguments)
         assert done.stdout and not CONTROLS.search(done.stdout + done.stderr), done.stdout
+
+
+def test_letters_of_the_world_in_json(start_origin, fetch):
+    origin = start_origin(answering(lambda _: reply(b"x", headers=[("X-Name", "caf\xe9")])))
+    url = origin.url + "/caf\xe9-\u65e5\u672c-\U0001f600.txt"
+    done = fetch.json("-o", str(fetch.out), url)
+    assert not CONTROLS.search(done.out)
+    assert done.ends[url]["file"] == str(fetch.out / "caf\xe9-\u65e5\u672c-\U0001f600.txt")
+    with open(done.ends[url]["file"], "rb") as file:
+        assert file.read() == b"x"
+    assert ["X-Name", "caf\xe9"] in done.events[0]["headers"]
+    # A URL that is no UTF-8 comes byte by byte.
+    done = fetch.json("--null", os.fsencode(origin.url) + b"/\xff\xc3\xa9\"\\")
+    assert [one["url"] for one in done.events[:2]] == [origin.url + "/\xff\xc3\xa9\"\\"] * 2
 
 
 class Terminal:
@@ -45,6 +61,15 @@ class Terminal:
         rows, lines = both[:self.count], both[self.count:2 * self.count]
         self.is_wrapped = lines != rows
         return rows
+
+    def width(self):
+        """As programs in it are told."""
+        tty = self.run("display-message", "-p", "#{pane_tty}").strip()
+        fd = os.open(tty, os.O_RDONLY | os.O_NOCTTY)
+        try:
+            return os.get_terminal_size(fd).columns
+        finally:
+            os.close(fd)
 
     def stop(self):
         self.run("kill-server")
@@ -97,6 +122,55 @@ def test_progress_on_a_terminal(start_origin, fetch, tmp_path, columns, quiet):
         assert "under way" not in text and "50%" not in text and "=>" not in text
         assert all(row.startswith("[") or row in ("$", "", "code 0") or " URLs: " in row or
                    " in " in row for row in rows), text
+    finally:
+        terminal.stop()
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux here")
+def test_a_terminal_that_becomes_narrower_and_wider(start_origin, fetch, tmp_path):
+    """Rows that wrap because the terminal did are taken away, too; letters of two columns and none
+    count for nothing."""
+    go_on = threading.Event()
+
+    def script(origin, peer):
+        read_request(peer)
+        peer.send(sized("", 2000000) + b"x" * 1000000)
+        go_on.wait(60)
+        peer.send(b"x" * 1000000)
+
+    origin = start_origin(script)
+    urls = ["%s/\u65e5\u672c\u8a9e-e\u0301-%s%d" % (origin.url, "x" * 60, i) for i in range(3)]
+    go = tmp_path / "go"
+    go.write_text("set +m\nclear\n%s\necho code $?\n" % " ".join(
+        "'%s'" % word for word in fetch.command("-c", "3", "-q", "-o", "out", *urls)))
+    terminal = Terminal(tmp_path, 80, 24)
+
+    def drawn(columns):
+        rows = terminal.rows()
+        shown = [row for row in rows if "1.00 MB" in row]
+        others = [row for row in rows if row and row not in shown and "3.00 MB" not in row]
+        return len(shown) == 3 and not others and not terminal.is_wrapped and \
+            len(shown[0]) == columns - 1
+
+    try:
+        terminal.type("cd %s; . ./go" % tmp_path)
+        wait_for("progress", lambda: drawn(80))
+        shell = int(terminal.run("display-message", "-p", "#{pane_pid}"))
+        pid = wait_for("fetch", lambda: process_tree(shell)[1:])[0]
+        for columns in (40, 120, 61, 80):
+            # It draws nothing while the terminal is between two widths.
+            os.kill(pid, signal.SIGSTOP)
+            wait_for("rest", lambda: terminal.rows() == terminal.rows())
+            terminal.run("resize-window", "-x", str(columns), "-y", "24")
+            wait_for("the new width", lambda: terminal.width() == columns)
+            os.kill(pid, signal.SIGCONT)
+            wait_for("progress in %d columns" % columns, lambda: drawn(columns))
+        go_on.set()
+        rows = wait_for("its end", lambda: "code 0" in terminal.rows() and terminal.rows())
+        assert not terminal.is_wrapped
+        text = "\n".join(rows)
+        # A line is cut behind what matters.
+        assert text.count("] done http://") == 3 and "3 URLs: 3 done" in text and "=>" not in text
     finally:
         terminal.stop()
 
