@@ -5,13 +5,9 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include <stdio.h>
+#include "prune.h"
 
-#include "filter/json_path.h"
-
-static const struct {
-    const char *name, *path, *text, *want; // want NULL: nothing is changed
-} cases[] = {
+static const struct prune_case cases[] = {
     { "a member", "$.a", "{\"a\":1,\"b\":2}", "{\"b\":2}" },
     { "the last member", "$.b", "{\"a\":1, \"b\":2}", "{\"a\":1}" },
     { "one in the middle", "$.b", "{ \"a\": 1, \"b\": 2, \"c\": 3 }", "{ \"a\": 1, \"c\": 3 }" },
@@ -90,19 +86,7 @@ static const struct {
 static void paths_take_out_what_they_name(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct buffer out = { .limit_bytes = 4096 };
-        enum prune_result result =
-            json_path_prune(span_text(cases[i].path), span_text(cases[i].text), &out);
-        struct span want = span_text(cases[i].want ? cases[i].want : "");
-
-        if (!json_path_is_good(span_text(cases[i].path)))
-            fail_msg("%s: the path is refused", cases[i].name);
-        if (result != (cases[i].want ? PRUNE_DONE : PRUNE_NOTHING) ||
-            !span_equal(buffer_span(&out), want))
-            fail_msg("%s: %d, %.*s", cases[i].name, (int)result, SPAN_PRINT(buffer_span(&out)));
-        buffer_release(&out);
-    }
+    prune_cases_hold(cases, sizeof cases / sizeof *cases, json_path_is_good, json_path_prune);
 }
 
 static void bad_paths_are_refused(void **state)
@@ -131,9 +115,7 @@ static void bad_paths_are_refused(void **state)
     size_t size = 0;
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        if (json_path_is_good(span_text(bad[i])))
-            fail_msg("%s is taken", bad[i]);
+    prune_paths_are_refused(bad, sizeof bad / sizeof *bad, json_path_is_good);
     text[size++] = '$';
     for (int i = 0; i < JSON_PATH_STEPS; i++, size += 2)
         memcpy(text + size, ".a", 2);

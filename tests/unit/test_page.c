@@ -10,6 +10,7 @@
 #include "base/url.h"
 #include "daemon/rulebook.h"
 #include "filter/match.h"
+#include "output.h"
 #include "proxy/page.h"
 #include "proxy/page_late.h"
 
@@ -21,7 +22,6 @@ static struct rulebook *book;
 static struct database *database;
 static struct matcher *matcher;
 static struct page_rules *rules;
-static struct buffer output;
 
 static void open_rules(const char *text)
 {
@@ -47,12 +47,6 @@ static void close_rules(void)
     rulebook_free(&book);
 }
 
-static void on_output(void *owner, struct span bytes)
-{
-    (void)owner;
-    assert_true(buffer_append(&output, bytes));
-}
-
 static void on_gave_up(void *owner, const char *why, rule_number rule)
 {
     (void)owner;
@@ -76,7 +70,7 @@ static bool is_stopped(void *owner, struct span url, enum request_type type, boo
 }
 
 static const struct page_events events = {
-    .on_output = on_output,
+    .on_output = output_add,
     .on_gave_up = on_gave_up,
     .is_stopped = is_stopped,
 };
@@ -91,8 +85,7 @@ static void run_through(const char *text, enum page_strip strip, struct span con
     struct span piece;
 
     setup.sheet = page_rules_sheet(rules, SPAN("www.news.example"), 0);
-    output.size = 0;
-    output.limit_bytes = 1 << 20;
+    output_begin();
     page = page_new(&setup, &events, NULL);
     page_sheet_unref(&setup.sheet);
     while (stream_next(&stream, &piece))
@@ -202,9 +195,7 @@ static void pages_come_out_as_wanted(void **state)
             (void)buffer_printf(&want, "%s%s", has_mark ? "" : "<!doctype html><body>",
                                 cases[i].want);
             run_through(page.at, cases[i].strip, SPAN_NONE, cut);
-            if (!span_equal(buffer_span(&output), buffer_span(&want)))
-                fail_msg("%s, %s, cut %u: %.*s", cases[i].rules, cases[i].page, cut,
-                         SPAN_PRINT(buffer_span(&output)));
+            output_is(buffer_span(&want), cases[i].page, cut);
             buffer_release(&page);
             buffer_release(&want);
         }
@@ -220,7 +211,7 @@ static void what_the_style_hides_is_not_touched(void **state)
     (void)state;
     open_rules("news.example##.a\n##.b\n##.c\nnews.example##.c");
     setup.sheet = page_rules_sheet(rules, SPAN("www.news.example"), 0);
-    output.size = 0;
+    output_begin();
     page = page_new(&setup, &events, NULL);
     page_sheet_unref(&setup.sheet);
     page_feed(page, SPAN("<p class=a>x<p class=b>y<p class=c>z"));
@@ -435,13 +426,6 @@ static void the_script_is_small_and_ascii(void **state)
     buffer_release(&script);
 }
 
-static int release(void **state)
-{
-    (void)state;
-    buffer_release(&output);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,5 +439,5 @@ int main(void)
         cmocka_unit_test(later_elements_have_rules),
         cmocka_unit_test(the_script_is_small_and_ascii),
     };
-    return cmocka_run_group_tests(tests, NULL, release);
+    return cmocka_run_group_tests(tests, NULL, output_release);
 }
