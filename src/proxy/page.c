@@ -1,5 +1,6 @@
 #include "proxy/page.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "html/charset.h"
@@ -9,7 +10,8 @@
 enum {
     INSPECT_BYTES = 512 << 10, // of an element's text, held while it is looked at
     INSPECTED_RULES = 16,
-    MARK_BYTES = 3, // a byte order mark
+    NAME_BYTES = 16, // of an element whose text is looked at: "plaintext" is the longest
+    MARK_BYTES = 3,  // a byte order mark
     VALUE_BYTES = 1 << 18,
 };
 
@@ -32,6 +34,8 @@ struct page {
     size_t mark_size;
     rule_number inspected[INSPECTED_RULES];
     size_t inspected_count;
+    char inspected_name[NAME_BYTES];
+    size_t inspected_name_size;
     struct { // which rule cost most
         rule_number rule;
         uint64_t bytes;
@@ -50,15 +54,19 @@ static char *copy_text(struct span text)
     return copy;
 }
 
-static void tell(struct page *page, enum page_change_kind kind, const struct token *tag,
-                 rule_number rule, struct span url)
+/* name: of the element; empty for an implied one. */
+static void tell(struct page *page, enum page_change_kind kind, struct span name, rule_number rule,
+                 struct span url)
 {
-    struct page_change change = {
-        .kind = kind, .tag = tag ? tag->name : SPAN_NONE, .rule = rule, .url = url
-    };
+    struct page_change change = { .kind = kind, .tag = name, .rule = rule, .url = url };
 
     if (page->events->on_change)
         page->events->on_change(page->owner, &change);
+}
+
+static struct span name_of(const struct rewrite_element *element)
+{
+    return element->tag ? element->tag->name : SPAN_NONE;
 }
 
 /* ---- cosmetic rules ---- */
@@ -94,15 +102,15 @@ static enum rewrite_action hide(struct page *page, const struct rewrite_element 
     if (page->strip == PAGE_STRIP_REMOVE || !element->tag) {
         if (page->strip == PAGE_STRIP_HIDE || (!element->tag && is_in_style(page, rule)))
             return REWRITE_KEEP;
-        tell(page, PAGE_REMOVED, element->tag, rule->number, SPAN_NONE);
+        tell(page, PAGE_REMOVED, name_of(element), rule->number, SPAN_NONE);
         return REWRITE_REMOVE;
     }
     if (page->strip == PAGE_STRIP_HOLLOW) {
-        tell(page, PAGE_HOLLOWED, element->tag, rule->number, SPAN_NONE);
+        tell(page, PAGE_HOLLOWED, element->tag->name, rule->number, SPAN_NONE);
         drop_links(page, element->tag);
         return REWRITE_HOLLOW;
     }
-    tell(page, PAGE_HIDDEN, element->tag, rule->number, SPAN_NONE);
+    tell(page, PAGE_HIDDEN, element->tag->name, rule->number, SPAN_NONE);
     if (!is_in_style(page, rule))
         (void)rewrite_add_attributes(page->rewrite, SPAN(HIDDEN_ATTRIBUTE));
     return REWRITE_KEEP;
@@ -120,7 +128,7 @@ static enum rewrite_action by_rules(struct page *page, const struct rewrite_elem
         if (!rule)
             continue;
         if (rule->action == PAGE_REMOVE) {
-            tell(page, PAGE_REMOVED, element->tag, rule->number, SPAN_NONE);
+            tell(page, PAGE_REMOVED, name_of(element), rule->number, SPAN_NONE);
             return REWRITE_REMOVE;
         }
         if (rule->action == PAGE_INSPECT && element->is_raw_text &&
@@ -133,7 +141,12 @@ static enum rewrite_action by_rules(struct page *page, const struct rewrite_elem
         return hide(page, element, hides);
     if (hides && !element->is_in_hollow && page->strip == PAGE_STRIP_HIDE)
         return hide(page, element, hides);
-    return page->inspected_count ? REWRITE_INSPECT : REWRITE_KEEP;
+    if (page->inspected_count == 0)
+        return REWRITE_KEEP;
+    page->inspected_name_size = name_of(element).size;
+    assert(page->inspected_name_size <= NAME_BYTES);
+    memcpy(page->inspected_name, name_of(element).at, page->inspected_name_size);
+    return REWRITE_INSPECT;
 }
 
 static enum rewrite_action on_text(void *owner, struct span *text, bool is_whole)
@@ -149,7 +162,8 @@ static enum rewrite_action on_text(void *owner, struct span *text, bool is_whole
         }
         if (!page_rules_test(page->sheet->owner, number, *text, is_whole))
             continue;
-        tell(page, PAGE_REMOVED, NULL, number, SPAN_NONE);
+        tell(page, PAGE_REMOVED, span_of(page->inspected_name, page->inspected_name_size), number,
+             SPAN_NONE);
         return REWRITE_REMOVE;
     }
     return REWRITE_KEEP;
@@ -219,7 +233,7 @@ static enum kept filter_set(struct page *page, const struct token *tag,
     page->made.size = 0;
     while (page_link_next(&left, &url, &candidate)) {
         if (is_stopped(page, url, link, rule)) {
-            tell(page, PAGE_CANDIDATE_REMOVED, tag, *rule, buffer_span(&page->resolved));
+            tell(page, PAGE_CANDIDATE_REMOVED, tag->name, *rule, buffer_span(&page->resolved));
             gone++;
             continue;
         }
@@ -260,7 +274,7 @@ static void look_at(struct page *page, const struct token *tag, const struct pag
         return;
     }
     if (link->kind == PAGE_LINK_ATTRIBUTE) {
-        tell(page, PAGE_CANDIDATE_REMOVED, tag, rule, buffer_span(&page->resolved));
+        tell(page, PAGE_CANDIDATE_REMOVED, tag->name, rule, buffer_span(&page->resolved));
         (void)rewrite_remove_attribute(page->rewrite, link->attribute);
         return;
     }
@@ -283,11 +297,11 @@ static enum rewrite_action by_links(struct page *page, const struct token *tag)
     set_is_left = left.has_set && left.set != NONE;
     if (left.goes || (left.element_stopped && !set_is_left) ||
         (left.has_set && left.set == NONE && !left.element_allowed)) {
-        tell(page, PAGE_REMOVED, tag, left.rule, buffer_span(&page->resolved));
+        tell(page, PAGE_REMOVED, tag->name, left.rule, buffer_span(&page->resolved));
         return REWRITE_REMOVE;
     }
     if (left.element_stopped) {
-        tell(page, PAGE_CANDIDATE_REMOVED, tag, left.rule, buffer_span(&page->resolved));
+        tell(page, PAGE_CANDIDATE_REMOVED, tag->name, left.rule, buffer_span(&page->resolved));
         (void)rewrite_remove_attribute(page->rewrite, left.element_attribute);
     }
     if (left.has_set && left.set == NONE)
