@@ -384,14 +384,25 @@ static void relay_on(struct exchange *x, struct span rest)
     session_update(session);
 }
 
-static void set_response_timer(struct exchange *x)
+static bool has_head(const struct exchange *x)
+{
+    return x->status || x->rework.chain;
+}
+
+void relay_wait_on(struct exchange *x)
 {
     const struct config *config = x->settings->config;
 
-    if (!x->status && !x->rework.chain)
-        return; // response_header_timeout goes on
-    loop_timer_set(&x->outgoing->timer, x->is_event_stream ? config->tunnel_idle_timeout_ms
-                                                           : config->idle_body_timeout_ms);
+    loop_timer_set(&x->outgoing->timer, !has_head(x)         ? config->response_header_timeout_ms
+                                        : x->is_event_stream ? config->tunnel_idle_timeout_ms
+                                                             : config->idle_body_timeout_ms);
+}
+
+/* Bytes of the response came; a head has one limit for all of it. */
+static void note_response(struct exchange *x)
+{
+    if (has_head(x))
+        relay_wait_on(x);
 }
 
 static bool is_alive(const struct exchange *x, const struct session *session)
@@ -425,7 +436,7 @@ static void copy_download(struct exchange *x)
         eaten = http1_feed(outgoing->parser, span_of(scratch, got));
         if (!is_alive(x, session))
             return;
-        set_response_timer(x);
+        note_response(x);
         relay_on(x, span_from(span_of(scratch, got), eaten));
         break;
     case STREAM_WAIT:
@@ -458,7 +469,7 @@ static void splice_download(struct exchange *x, bool takes_more)
         session_note_progress(session);
     if (taken) {
         assert(outgoing);
-        set_response_timer(x);
+        note_response(x);
         http1_skip(outgoing->parser, taken); // may set response_finished
     }
     switch (outcome) {
@@ -562,12 +573,12 @@ static void on_origin_timeout(void *owner)
     }
     if (!outbox_is_empty(&x->session->outbox) || x->download.in_pipe ||
         loop_task_is_queued(&x->working)) {
-        set_response_timer(x); // it is the browser that we wait for
+        relay_wait_on(x); // it is the browser that we wait for
         return;
     }
     if (!x->request_finished && !x->upload_is_void && !x->upload.in_pipe &&
         outbox_is_empty(&x->outgoing->outbox)) { // so it is here, with the request
-        loop_timer_set(&x->outgoing->timer, x->settings->config->response_header_timeout_ms);
+        relay_wait_on(x);
         return;
     }
     count(x->proxy, METRIC_TIMEOUTS);

@@ -17,6 +17,8 @@ extern const struct phases_events relay_response_events;
 void relay_browser_writable(struct exchange *x);
 /* There is more for the response's chain to do (x->working). */
 void relay_work(void *owner);
+/* The origin's time begins anew: it took bytes, or waits for us. */
+void relay_wait_on(struct exchange *x);
 /* The response is parsed to its end, and everything of it put. has_extra: the origin said more. */
 void relay_response_is_done(struct exchange *x, bool has_extra);
 

@@ -323,17 +323,6 @@ void sending_enter_splice(struct exchange *x)
         left >= SPLICE_FROM_BYTES && flow_can_splice(&x->session->stream, &x->outgoing->stream);
 }
 
-/* The origin took bytes: it is alive. */
-static void note_upload(struct exchange *x)
-{
-    const struct config *config = x->settings->config;
-
-    if (!x->got_response)
-        loop_timer_set(&x->outgoing->timer, config->response_header_timeout_ms);
-    else if (x->response_finished)
-        loop_timer_set(&x->outgoing->timer, config->idle_body_timeout_ms);
-}
-
 void sending_flush(struct exchange *x)
 {
     struct outgoing *outgoing = x->outgoing;
@@ -347,7 +336,7 @@ void sending_flush(struct exchange *x)
         metrics_add(x->proxy->metrics, METRIC_BYTES_TO_ORIGIN,
                     outgoing->outbox.written_bytes - before);
         if (outgoing->outbox.written_bytes != before)
-            note_upload(x);
+            relay_wait_on(x);
     }
     if (x->response_finished) {
         relay_response_is_done(x, false);
@@ -373,7 +362,7 @@ void sending_splice(struct exchange *x)
     metrics_add(x->proxy->metrics, METRIC_BYTES_FROM_BROWSER, taken);
     metrics_add(x->proxy->metrics, METRIC_BYTES_TO_ORIGIN, put);
     if (put)
-        note_upload(x);
+        relay_wait_on(x);
     session_note_upload(session, taken);
     if (taken)
         http1_skip(x->parser, taken); // may raise on_request_finished()
