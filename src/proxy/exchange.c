@@ -161,8 +161,10 @@ void exchange_try_end(struct exchange *x)
         return;
     if (!x->request_finished)
         close = true;
-    if (!outbox_is_empty(&session->outbox) && !close)
-        return; // relay_browser_writable() comes back here
+    if (!outbox_is_empty(&session->outbox) && !close) {
+        session_update(session); // relay_browser_writable() comes back here
+        return;
+    }
     session->may_close_at_once = x->request_finished && !x->request.keep_alive;
     session->exchange = NULL;
     bury(x);
