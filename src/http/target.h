@@ -27,6 +27,11 @@ struct target {
                                 // without the scheme's default port, but CONNECT keeps its own
 };
 
+static inline bool target_is_literal(const struct target *target)
+{
+    return target->is_literal_v4 || target->is_literal_v6;
+}
+
 enum { TARGET_HOST_BYTES = 253, TARGET_LABEL_BYTES = 63 };
 
 /* Splits the message's target; origin-form and asterisk-form take host and port from the Host

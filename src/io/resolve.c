@@ -537,7 +537,6 @@ static bool know_without_asking(struct resolver *resolver, struct resolve_entry 
     if (count > 0) {
         retire_answer(resolver, &entry->answer);
         entry->answer = make_answer(addresses, counts, NULL, 0);
-        entry->answer->from_hosts_file = true;
         entry->expires_ms = UINT64_MAX; // until the next text
         return true;
     }

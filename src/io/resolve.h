@@ -39,7 +39,6 @@ struct resolve_answer { // shared, immutable while referenced
     struct address *addresses; // port 0; IPv6 first; each family in the order of its answer
     size_t alias_count;
     struct span *aliases; // the CNAME chain behind the name, in order, lower case, no last dot
-    bool from_hosts_file;
 };
 
 struct resolve_query { // lives inside its owner, who calls resolve_cancel() before it goes away

@@ -53,9 +53,7 @@ void answer_with(struct exchange *x, const struct answer *what)
     page.close = x->close_browser;
     x->response_finished = true;
     exchange_stop_rework(x);
-    if (x->outgoing)
-        outgoing_close(x->outgoing, true);
-    x->outgoing = NULL;
+    exchange_drop_outgoing(x);
     outgoing_cancel(&x->claim);
 
     head = outbox_head(&session->outbox);

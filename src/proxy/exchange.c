@@ -99,6 +99,13 @@ static void count_action(const struct exchange *x)
     count(x->proxy, metrics[x->action]);
 }
 
+void exchange_drop_outgoing(struct exchange *x)
+{
+    if (x->outgoing)
+        outgoing_close(x->outgoing, true);
+    x->outgoing = NULL;
+}
+
 void exchange_stop_rework(struct exchange *x)
 {
     loop_later_cancel(x->proxy->loop, &x->working);
@@ -133,9 +140,7 @@ static void bury(struct exchange *x)
     flow_done(x->proxy, &x->upload);
     flow_done(x->proxy, &x->download);
     exchange_stop_rework(x);
-    if (x->outgoing)
-        outgoing_close(x->outgoing, true);
-    x->outgoing = NULL;
+    exchange_drop_outgoing(x);
     if (x->head_finished) {
         count_action(x);
         note_spared(x);
@@ -179,7 +184,20 @@ void exchange_cut(struct exchange *x)
     session_close(session, x->is_until_close || session->outbox.is_broken);
 }
 
-void exchange_become_tunnel(struct exchange *x, struct span first, bool sniff)
+/* False: the browser is gone, and so is the exchange. */
+static bool grant_connect(struct exchange *x)
+{
+    struct session *session = x->session;
+
+    x->status = 200;
+    outbox_put(&session->outbox, SPAN("HTTP/1.1 200 Connection established\r\n\r\n"));
+    if (outbox_flush(&session->outbox))
+        return true;
+    session_close(session, true);
+    return false;
+}
+
+void exchange_become_tunnel(struct exchange *x, struct span first)
 {
     struct session *session = x->session;
     struct outgoing *outgoing = x->outgoing;
@@ -187,9 +205,14 @@ void exchange_become_tunnel(struct exchange *x, struct span first, bool sniff)
     struct scope_plan plan = {
         .host = x->target.host, .to = x->target.host, .user = x->user, .port = x->target.port
     };
-    struct scope *scope = sniff ? scope_new(&plan) : NULL;
+    struct scope *scope = NULL;
 
     x->action = ACTION_TUNNELED;
+    if (x->request.method == METHOD_CONNECT) {
+        if (!grant_connect(x))
+            return;
+        scope = scope_new(&plan); // there may be HTTP inside
+    }
     x->outgoing = NULL;
     session_start_tunnel(session);
     session->note = access_log_keep(x);
@@ -205,7 +228,7 @@ bool exchange_become_intercept(struct exchange *x)
         .host = x->target.host,
         .user = x->user,
         .port = x->target.port,
-        .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6,
+        .is_literal = target_is_literal(&x->target),
         .is_rooted = x->target.is_rooted,
         .is_stopped = x->judgement.is_stopped,
         .is_our_name = route_is_own_name(x->target.host),
@@ -213,13 +236,9 @@ bool exchange_become_intercept(struct exchange *x)
 
     if (!intercept_may(session, &plan))
         return false;
-    x->status = 200;
     x->action = ACTION_TUNNELED;
-    outbox_put(&session->outbox, SPAN("HTTP/1.1 200 Connection established\r\n\r\n"));
-    if (!outbox_flush(&session->outbox)) {
-        session_close(session, true);
+    if (!grant_connect(x))
         return true;
-    }
     session_start_tunnel(session);
     plan.note = access_log_keep(x);
     intercept_start(session, &plan);
@@ -311,9 +330,7 @@ static void on_request_error(void *owner, const struct error *error, unsigned st
             exchange_cut(x);
             return;
         }
-        if (x->outgoing) // it waits for the rest
-            outgoing_close(x->outgoing, true);
-        x->outgoing = NULL;
+        exchange_drop_outgoing(x); // it waits for the rest
         exchange_try_end(x);
         return;
     }

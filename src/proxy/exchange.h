@@ -120,12 +120,15 @@ void exchange_put_last_chunk(struct outbox *outbox, const struct message *messag
 void exchange_hold_body(struct exchange *x);
 void exchange_let_body_go(struct exchange *x);
 
+/* Ends the connection to the origin, if there is one, as cut off. */
+void exchange_drop_outgoing(struct exchange *x);
+
 /* Nothing more is done to the response's body. */
 void exchange_stop_rework(struct exchange *x);
 
-/* CONNECT has its connection (and is answered), or an upgrade was granted. `first`: what the origin
- * has said already. The exchange is over. */
-void exchange_become_tunnel(struct exchange *x, struct span first, bool sniff);
+/* CONNECT has its connection, and is answered here; or an upgrade was granted. `first`: what the
+ * origin has said already. The exchange is over. */
+void exchange_become_tunnel(struct exchange *x, struct span first);
 /* What CONNECT begins is looked into, and perhaps opened; the exchange is over. False: that is not
  * for us. */
 bool exchange_become_intercept(struct exchange *x);

@@ -1,7 +1,6 @@
 #include "proxy/outbox.h"
 
 #include <assert.h>
-#include <errno.h>
 
 enum { HEAD_KEEP_BYTES = 16 * 1024, HEAD_LIMIT_BYTES = 512 * 1024 };
 
@@ -42,10 +41,9 @@ void outbox_done(struct outbox *outbox)
     outbox->kept_sent = 0;
 }
 
-static void break_off(struct outbox *outbox, int why)
+static void break_off(struct outbox *outbox)
 {
     outbox->is_broken = true;
-    outbox->why = why;
     buffer_release(&outbox->kept);
     outbox->kept_sent = 0;
 }
@@ -57,7 +55,7 @@ static void keep(struct outbox *outbox, struct span bytes)
     if (outbox->kept_sent == outbox->kept.size)
         outbox->kept_sent = outbox->kept.size = 0;
     if (!buffer_append(&outbox->kept, bytes))
-        break_off(outbox, ENOBUFS); // the feeding side was not stopped: cannot happen to a reader
+        break_off(outbox); // the feeding side was not stopped: cannot happen to a reader
 }
 
 /* Opens the stage for this outbox; another one's pieces go out first. */
@@ -157,7 +155,7 @@ static void write_kept(struct outbox *outbox)
             return;
         case STREAM_END:
         case STREAM_LOST:
-            break_off(outbox, errno);
+            break_off(outbox);
             return;
         }
     }
@@ -186,7 +184,7 @@ bool outbox_flush(struct outbox *outbox)
                 break;
             case STREAM_END:
             case STREAM_LOST:
-                break_off(outbox, errno);
+                break_off(outbox);
                 break;
             }
         }

@@ -23,8 +23,7 @@ struct outbox {
     struct outbox_stage *stage;
     struct buffer kept;
     size_t kept_sent; // at the front of kept, already written
-    bool is_broken;   // the peer takes no more; errno-like kind in `why`
-    int why;
+    bool is_broken;   // the peer takes no more
     uint64_t written_bytes;
 };
 

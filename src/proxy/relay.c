@@ -298,9 +298,7 @@ static void rework_failed(struct exchange *x, const struct error *error)
              error->text);
     count(x->proxy, METRIC_BAD_RESPONSES);
     x->action = ACTION_ERROR;
-    if (x->outgoing)
-        outgoing_close(x->outgoing, true);
-    x->outgoing = NULL;
+    exchange_drop_outgoing(x);
     exchange_cut(x);
 }
 
@@ -366,7 +364,7 @@ static void relay_on(struct exchange *x, struct span rest)
     }
     if (x->response_finished) {
         if (x->response.is_upgrade) {
-            exchange_become_tunnel(x, rest, false);
+            exchange_become_tunnel(x, rest);
             return;
         }
         relay_response_is_done(x, rest.size > 0);

@@ -221,7 +221,7 @@ static void after_admission(struct exchange *x)
     }
     to = (struct destination){ .host = x->target.host,
                                .port = x->target.port,
-                               .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6 };
+                               .is_literal = target_is_literal(&x->target) };
     kind = destination_check_port(
         x->settings, &to, x->request.method == METHOD_CONNECT || exchange_is_secure(x), &error);
     if (kind) {

@@ -128,6 +128,22 @@ static bool can_be_sent_again(const struct exchange *x)
     return x->request.framing == FRAMING_NONE && method_is_idempotent(x->request.method);
 }
 
+/* There is no connection, or it failed before a status was out. */
+static void answer_instead(struct exchange *x, enum exchange_action action,
+                           const struct error *error)
+{
+    struct session *session = x->session;
+
+    if (x->is_local)
+        answer_local(x);
+    else if (x->judgement.is_stopped) // by what the name stands for
+        answer_stopped(x);
+    else
+        answer_error(x, action, 0, error);
+    if (session->state != SESSION_CLOSED)
+        session_resume(session);
+}
+
 static void on_outgoing_ready(void *owner, struct outgoing *outgoing);
 static void on_outgoing_failed(void *owner, const struct error *error);
 
@@ -136,7 +152,7 @@ void sending_claim(struct exchange *x, bool fresh_only)
     struct outgoing_target target = {
         .to = { .host = x->target.host,
                 .port = x->target.port,
-                .is_literal = x->target.is_literal_v4 || x->target.is_literal_v6,
+                .is_literal = target_is_literal(&x->target),
                 .is_rooted = x->target.is_rooted },
         .settings = x->settings,
         .parent = x->settings->parent_count && !x->is_local
@@ -154,14 +170,10 @@ void sending_claim(struct exchange *x, bool fresh_only)
     if (exchange_is_secure(x) && !x->is_local) {
         tls = interception_towards(x->proxy->interception, x->settings, scope);
         if (!tls.roots) { // a reload took them away since the tunnel was opened
-            struct session *session = x->session;
             struct error error;
-
             error_set(&error, ERROR_TLS, "no certificate is trusted for this host any more");
             x->close_browser = true;
-            answer_error(x, ACTION_ERROR, 502, &error);
-            if (fresh_only && session->state != SESSION_CLOSED)
-                session_resume(session);
+            answer_instead(x, ACTION_ERROR, &error);
             return;
         }
         target.tls = &tls;
@@ -203,13 +215,7 @@ static void on_outgoing_ready(void *owner, struct outgoing *outgoing)
         return;
     }
     if (x->request.method == METHOD_CONNECT) {
-        x->status = 200;
-        outbox_put(&session->outbox, SPAN("HTTP/1.1 200 Connection established\r\n\r\n"));
-        if (!outbox_flush(&session->outbox)) {
-            session_close(session, true);
-            return;
-        }
-        exchange_become_tunnel(x, buffer_span(&outgoing->early), true);
+        exchange_become_tunnel(x, buffer_span(&outgoing->early));
         return;
     }
     exchange_let_body_go(x);
@@ -235,18 +241,7 @@ static void on_outgoing_failed(void *owner, const struct error *error)
         if (x->claim.failure == OUTGOING_WANTS_CERTIFICATE)
             intercept_note_wanted(session);
     }
-    if (x->judgement.is_stopped) {
-        answer_stopped(x);
-        if (session->state != SESSION_CLOSED)
-            session_resume(session);
-        return;
-    }
-    if (x->is_local)
-        answer_local(x);
-    else
-        answer_error(x, action, 0, error);
-    if (session->state != SESSION_CLOSED)
-        session_resume(session);
+    answer_instead(x, action, error);
 }
 
 static bool may_retry(const struct exchange *x)
@@ -257,11 +252,9 @@ static bool may_retry(const struct exchange *x)
 
 void sending_failed(struct exchange *x, const struct error *error)
 {
-    struct session *session = x->session;
     bool again = may_retry(x);
 
-    outgoing_close(x->outgoing, true);
-    x->outgoing = NULL;
+    exchange_drop_outgoing(x);
     if (again) {
         x->was_retried = true;
         count(x->proxy, METRIC_RETRIES);
@@ -275,12 +268,7 @@ void sending_failed(struct exchange *x, const struct error *error)
         exchange_cut(x);
         return;
     }
-    if (x->is_local)
-        answer_local(x);
-    else
-        answer_error(x, ACTION_ERROR, 0, error);
-    if (session->state != SESSION_CLOSED)
-        session_resume(session);
+    answer_instead(x, ACTION_ERROR, error);
 }
 
 /* ---- the body ---- */
