@@ -965,20 +965,41 @@ static rule_number find_everything(const struct image_view *view, struct host *h
     return 0;
 }
 
+/* False: there are no rules, or it is no host. */
+static bool begin_host(struct ask *ask, struct matcher *matcher, struct span host)
+{
+    struct url_name name;
+
+    url_parse_host(&name, &matcher->name_room, host);
+    if (!matcher->view || name.size == 0)
+        return false;
+    ask->view = matcher->view;
+    host_split(&ask->host, ask->view->header->seed, name.at, name.size, name.dots);
+    ask->url.host_end = 0;
+    return true;
+}
+
+bool matcher_never_filters(struct matcher *matcher, struct span host)
+{
+    struct rule_view exception;
+    struct ask ask;
+
+    return begin_host(&ask, matcher, host) &&
+           database_rule(matcher->database,
+                         find_everything(ask.view, &ask.host, RULE_EXCEPTION | RULE_IMPORTANT, 0),
+                         &exception) &&
+           span_equal(exception.list, SPAN(MATCHER_UNFILTERED));
+}
+
 void matcher_connect(struct matcher *matcher, struct span host, struct verdict *verdict)
 {
     const struct image_view *view = matcher->view;
-    struct url_name name;
     struct ask ask;
     rule_number important, exception;
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
-    url_parse_host(&name, &matcher->name_room, host);
-    if (!view || name.size == 0)
+    if (!begin_host(&ask, matcher, host))
         return;
-    ask.view = view;
-    host_split(&ask.host, view->header->seed, name.at, name.size, name.dots);
-    ask.url.host_end = 0;
     lead_by_host(&ask, BOOK_MAIN, matcher->leads);
     verdict->rule = ask.plain;
     important = find_everything(view, &ask.host, RULE_IMPORTANT, RULE_EXCEPTION);

@@ -91,6 +91,11 @@ void matcher_ask(struct matcher *matcher, const struct request *request, struct 
  * no port), VERDICT_EXCEPTION where such a rule is lifted by an exception of that shape. */
 void matcher_connect(struct matcher *matcher, struct span host, struct verdict *verdict);
 
+/* The list whose hosts, by important exceptions, are not filtered at all: captive portals and
+ * connectivity checks. Is `host` (as above) on it, or below one that is? */
+#define MATCHER_UNFILTERED "hosts that are never filtered"
+bool matcher_never_filters(struct matcher *matcher, struct span host);
+
 /* The same request under the name that `name` is an alias of (the CNAME chain's end, or each
  * link of it). Rules with `cname` exempt. */
 void matcher_name(struct matcher *matcher, const struct request *request, struct span name,

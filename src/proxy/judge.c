@@ -117,7 +117,8 @@ static void ask_switches(const struct judge *judge, const struct case_file *file
         flip(config->clients[i].filter, &out->is_filtered);
         flip(config->clients[i].gpc, &out->wants_gpc);
     }
-    if (out->is_filtered && has_pass(judge, file, page))
+    if (out->is_filtered &&
+        (has_pass(judge, file, page) || matcher_never_filters(judge->matcher, file->target->host)))
         out->is_filtered = false;
 }
 
@@ -414,7 +415,8 @@ static bool host_decides(struct judge *judge, const struct case_file *file, stru
     if (host.size == 0 || (!passes_are_empty(judge->passes) &&
                            passes_allow(judge->passes, host, file->client, passes_clock_ms())))
         return true;
-    *is_stopped = has_policy && policy_rejects(policy, host);
+    *is_stopped =
+        has_policy && policy_rejects(policy, host) && !matcher_never_filters(judge->matcher, host);
     return *is_stopped;
 }
 

@@ -10,6 +10,8 @@
 #include "proxy/passes.h"
 #include "proxy_config.h"
 
+#define NEVER "@@||ads.example^$important\n" // on a list of that name
+
 static const struct {
     const char *name, *config, *rules, *url, *source, *client;
     bool is_stopped, by_policy;
@@ -47,6 +49,14 @@ static const struct {
       "http://ads.example/x.js", "http://a.example/", "127.0.0.1", true, true },
     { "the policy accepts", "policy \"connect\" { default = \"reject\" accept = {\"ads.*\"} }", "",
       "http://ads.example/x.js", "http://a.example/", "127.0.0.1", false, false },
+    { "a host that is never filtered", "policy \"connect\" { default = \"reject\" }",
+      NEVER "||ads.example^$important", "http://x.ads.example/x.js", "http://a.example/",
+      "127.0.0.1", false, false },
+    { "another host", "policy \"connect\" { default = \"reject\" }", NEVER,
+      "http://bads.example/x.js", "http://a.example/", "127.0.0.1", true, true },
+    { "an exception of another list", "policy \"connect\" { default = \"reject\" }",
+      "@@||ads.example^$important", "http://ads.example/x.js", "http://a.example/", "127.0.0.1",
+      true, true },
     { "the policy by default", "policy \"connect\" { default = \"reject\" }", "",
       "http://ads.example/x.js", "http://a.example/", "127.0.0.1", true, true },
 };
@@ -65,8 +75,9 @@ static struct compiler *compile(const char *rules, struct database **out)
     struct list_summary summary;
     struct error error;
     struct span image;
+    bool is_never = strncmp(rules, NEVER, strlen(NEVER)) == 0;
 
-    compiler_begin_list(compiler, SPAN("test"));
+    compiler_begin_list(compiler, is_never ? SPAN(MATCHER_UNFILTERED) : SPAN("test"));
     list_read(&summary, &reader, span_text(rules));
     assert_int_equal(compiler_finish(compiler, &image, &counts, &error), ERROR_NONE);
     assert_int_equal(database_open(out, image, &error), ERROR_NONE);
