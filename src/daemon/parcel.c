@@ -9,6 +9,8 @@
 
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
+enum { PIECE_BYTES = 64 * 1024 };
+
 struct source_header {
     uint32_t name_bytes;
     uint32_t text_bytes;
@@ -28,25 +30,69 @@ static enum error_kind write_all(int fd, struct span bytes, struct error *error)
     return ERROR_NONE;
 }
 
+static enum error_kind make(int *fd, struct error *error)
+{
+    *fd = memfd_create("dejunk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return *fd >= 0 ? ERROR_NONE : error_errno(error, ERROR_SYSTEM, "no memory to hand over");
+}
+
+/* Or closes it, after an error. */
+static enum error_kind seal(int made, enum error_kind kind, struct error *error)
+{
+    if (kind == ERROR_NONE && fcntl(made, F_ADD_SEALS, SEALS) < 0)
+        kind = error_errno(error, ERROR_SYSTEM, "cannot seal memory");
+    if (kind != ERROR_NONE)
+        close(made);
+    return kind;
+}
+
 enum error_kind parcel_pack(int *fd, uint64_t *size_bytes, const struct span *parts, size_t count,
                             struct error *error)
 {
-    int made = memfd_create("dejunk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     uint64_t sum = 0;
-    enum error_kind kind = ERROR_NONE;
+    int made;
+    enum error_kind kind = make(&made, error);
 
-    if (made < 0)
-        return error_errno(error, ERROR_SYSTEM, "no memory to hand over");
+    if (kind != ERROR_NONE)
+        return kind;
     for (size_t i = 0; i < count && kind == ERROR_NONE; i++) {
         kind = write_all(made, parts[i], error);
         sum += parts[i].size;
     }
-    if (kind == ERROR_NONE && fcntl(made, F_ADD_SEALS, SEALS) < 0)
-        kind = error_errno(error, ERROR_SYSTEM, "cannot seal memory");
-    if (kind != ERROR_NONE) {
-        close(made);
+    kind = seal(made, kind, error);
+    if (kind != ERROR_NONE)
         return kind;
+    *fd = made;
+    *size_bytes = sum;
+    return ERROR_NONE;
+}
+
+enum error_kind parcel_pack_file(int *fd, uint64_t *size_bytes, int file, uint64_t limit_bytes,
+                                 struct error *error)
+{
+    char piece[PIECE_BYTES];
+    uint64_t sum = 0;
+    ssize_t got;
+    int made;
+    enum error_kind kind = make(&made, error);
+
+    if (kind != ERROR_NONE)
+        return kind;
+    while (kind == ERROR_NONE && (got = pread(file, piece, sizeof piece, (off_t)sum)) != 0) {
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            kind = error_errno(error, ERROR_SYSTEM, "cannot read a file into memory");
+        else if ((uint64_t)got > limit_bytes - sum)
+            kind = error_set(error, ERROR_LIMIT, "a file of more than %llu bytes",
+                             (unsigned long long)limit_bytes);
+        else
+            kind = write_all(made, span_of(piece, (size_t)got), error);
+        sum += got > 0 ? (uint64_t)got : 0;
     }
+    kind = seal(made, kind, error);
+    if (kind != ERROR_NONE)
+        return kind;
     *fd = made;
     *size_bytes = sum;
     return ERROR_NONE;

@@ -25,6 +25,10 @@ struct parcel { // sealed memory, kept for whoever comes
 enum error_kind parcel_pack(int *fd, uint64_t *size_bytes, const struct span *parts, size_t count,
                             struct error *error);
 
+/* The same for all of a file, from its start; ERROR_LIMIT beyond limit_bytes. */
+enum error_kind parcel_pack_file(int *fd, uint64_t *size_bytes, int file, uint64_t limit_bytes,
+                                 struct error *error);
+
 /* Maps what has just that size, and at most limit_bytes; the descriptor stays the caller's and
  * may be closed. ERROR_CORRUPT when it is not sealed or of another size, ERROR_LIMIT beyond the
  * limit. End with parcel_close(), which also takes SPAN_NONE. */

@@ -103,7 +103,8 @@ static enum error_kind read_file(struct rulebook *rulebook, const char *file, st
     } while (got > 0);
     if (got < 0)
         kind = error_set(error, ERROR_CORRUPT, "%s is damaged", file);
-    gzclose(input);
+    if (gzclose(input) == Z_BUF_ERROR && kind == ERROR_NONE)
+        kind = error_set(error, ERROR_CORRUPT, "%s is cut short", file);
     *out = buffer_span(&text->bytes);
     return kind;
 }
@@ -190,6 +191,15 @@ static bool on_include(void *owner, struct span name, struct span *text)
     return read_file(rulebook, path, text, &error) == ERROR_NONE;
 }
 
+/* What a server sends in place of a list that it has no more. */
+static bool is_web_page(struct span text)
+{
+    while (text.size > 0 && (unsigned char)text.at[0] <= ' ')
+        text = span_from(text, 1);
+    return span_starts_nocase(text, SPAN("<!doctype html")) ||
+           span_starts_nocase(text, SPAN("<html"));
+}
+
 enum error_kind rulebook_add_text(struct rulebook *rulebook, struct span text, const char *name,
                                   bool is_trusted, struct list_summary *summary,
                                   struct error *error)
@@ -217,6 +227,8 @@ enum error_kind rulebook_add(struct rulebook *rulebook, const char *file, const 
 
     if (kind != ERROR_NONE)
         return kind;
+    if (is_web_page(text))
+        return error_set(error, ERROR_CORRUPT, "%s is a web page", file);
     rulebook->path = file;
     kind = rulebook_add_text(rulebook, text, name ? name : file, is_trusted, summary, error);
     rulebook->path = NULL;

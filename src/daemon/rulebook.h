@@ -37,7 +37,8 @@ void rulebook_add_suffixes_text(struct rulebook *rulebook, struct span text);
 /* Reads a list. `name` is what explain calls it; NULL: its path. *summary says what became of its
  * lines, what the compiler refused included; its spans live as long as the rulebook. Files that it
  * includes stand beside it or below, named relative to it, and end in ".txt".
- * ERROR_SYSTEM: it cannot be read; ERROR_LIMIT: too long, or too many lists. */
+ * ERROR_SYSTEM: it cannot be read; ERROR_CORRUPT: it is cut short or a web page; ERROR_LIMIT: too
+ * long, or too many lists. */
 enum error_kind rulebook_add(struct rulebook *rulebook, const char *file, const char *name,
                              bool is_trusted, struct list_summary *summary, struct error *error);
 /* The same for a text in memory, which must outlive the rulebook. */

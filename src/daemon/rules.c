@@ -19,13 +19,17 @@
 #include "base/log.h"
 #include "daemon/child.h"
 #include "daemon/installation.h"
+#include "daemon/parcel.h"
 #include "daemon/rulebook.h"
 #include "filter/database.h"
+#include "filter/image.h"
+#include "filter/match.h"
 
 enum {
     LISTS = 256,
     PROBLEM_BYTES = 400,
     KEY_HEX = 32,
+    REPORT_BYTES = 2 * 1024 * 1024,
     UNFILTERED_BYTES = 1024 * 1024,
 };
 
@@ -50,6 +54,8 @@ static const struct {
     { "ublock-unbreak", UBLOCK "ublock/unbreak.min.txt", true },
     { "urlhaus", UBLOCK "thirdparties/urlhaus-filter/urlhaus-filter-online.txt", false },
 };
+
+#define UNFILTERED "unfiltered-hosts"
 
 struct source {
     char name[128];
@@ -122,6 +128,8 @@ static void add_own_rules(struct plan *plan, const struct config *config)
         return;
     }
     count = scandir(directory, &entries, is_rules_file, alphasort);
+    if (count < 0 && (errno != ENOENT || config->rules_dir.size))
+        log_warning("rules of your own: cannot read %s: %s", directory, strerror(errno));
     for (int i = 0; i < count; i++) {
         snprintf(file, sizeof file, "%s/%.255s", directory, entries[i]->d_name);
         add_source(plan, span_text(file), file, true, false);
@@ -136,8 +144,8 @@ static void find_unfiltered(struct plan *plan, const struct config *config)
     if (config->unfiltered_hosts.size)
         snprintf(plan->unfiltered, sizeof plan->unfiltered, "%.*s",
                  SPAN_PRINT(config->unfiltered_hosts));
-    else
-        installation_data_file(plan->unfiltered, sizeof plan->unfiltered, "unfiltered-hosts");
+    else if (!installation_data_file(plan->unfiltered, sizeof plan->unfiltered, UNFILTERED))
+        log_warning("there is no list %s: no host is kept from being filtered by it", UNFILTERED);
 }
 
 enum { LOOK_BYTES = 100 };
@@ -211,10 +219,8 @@ static struct plan *plan_new(const struct config *config)
     struct plan *plan = plan_sources(config);
     struct error error;
 
-    if (installation_state_dir(plan->directory, sizeof plan->directory, config, &error)) {
-        log_error("%s", error.text);
-        plan->directory[0] = '\0';
-    }
+    if (installation_make_state_dir(plan->directory, sizeof plan->directory, config, &error))
+        log_error("%s", error.text); // and the compiler will say what comes of it
     make_key(plan);
     return plan;
 }
@@ -234,7 +240,8 @@ static void add_unfiltered(struct rulebook *rulebook, const struct plan *plan, s
         return;
     file = fopen(plan->unfiltered, "re");
     if (!file) {
-        log_warning("hosts that are never filtered: cannot read %s", plan->unfiltered);
+        log_warning("hosts that are never filtered: cannot read %s: %s", plan->unfiltered,
+                    strerror(errno));
         return;
     }
     text->limit_bytes = UNFILTERED_BYTES;
@@ -252,8 +259,7 @@ static void add_unfiltered(struct rulebook *rulebook, const struct plan *plan, s
             break;
     }
     fclose(file);
-    if (rulebook_add_text(rulebook, buffer_span(text), "hosts that are never filtered", true,
-                          &summary, &error))
+    if (rulebook_add_text(rulebook, buffer_span(text), MATCHER_UNFILTERED, true, &summary, &error))
         log_warning("%s", error.text);
 }
 
@@ -270,6 +276,69 @@ static void report_include(void *report, const char *path)
     char look[LOOK_BYTES];
 
     fprintf(report, INCLUDE_MARK "%s\t%s\n", look_of(path, look), path);
+}
+
+/* The report of the database that is kept; nothing where there is none. */
+static void read_report(const struct plan *plan, struct buffer *out)
+{
+    char path[PATH_MAX], piece[4096];
+    size_t got;
+    FILE *file;
+
+    out->limit_bytes = REPORT_BYTES;
+    snprintf(path, sizeof path, "%s/rules.txt", plan->directory);
+    file = fopen(path, "re");
+    while (file && (got = fread(piece, 1, sizeof piece, file)) > 0)
+        if (!buffer_append(out, span_of(piece, got)))
+            break;
+    if (file)
+        fclose(file);
+}
+
+/* The database that is kept, in sealed memory, so that nothing can be done to it any more. */
+static enum error_kind read_database(int *fd, uint64_t *size_bytes, const struct plan *plan,
+                                     struct error *error)
+{
+    struct database *database;
+    char path[PATH_MAX];
+    struct error why;
+    enum error_kind kind;
+    int file;
+
+    snprintf(path, sizeof path, "%s/rules.db", plan->directory);
+    file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot read %s", path);
+    kind = parcel_pack_file(fd, size_bytes, file, IMAGE_LIMIT, &why);
+    close(file);
+    if (kind == ERROR_NONE) {
+        kind = database_map(&database, *fd, &why);
+        if (kind == ERROR_NONE)
+            database_unref(&database);
+        else
+            close(*fd);
+    }
+    return kind == ERROR_NONE ? kind : error_set(error, kind, "%s: %s", path, why.text);
+}
+
+/* What the last good database was made from. */
+static void read_last_good(const struct plan *plan, struct buffer *out)
+{
+    uint64_t size_bytes;
+    int fd;
+
+    if (read_database(&fd, &size_bytes, plan, NULL) != ERROR_NONE)
+        return;
+    close(fd);
+    read_report(plan, out);
+}
+
+static bool is_in(struct span report, const struct source *source)
+{
+    char line[sizeof source->name + PATH_MAX + 4];
+    int size = snprintf(line, sizeof line, "\n%s\t%s\t", source->name, source->file);
+
+    return span_find(report, span_of(line, (size_t)size)) < report.size;
 }
 
 static bool write_all(int fd, struct span bytes)
@@ -319,73 +388,101 @@ static FILE *open_report(const struct plan *plan, char *beside, size_t size)
     return report;
 }
 
-/* Reads all lists into the rulebook and reports each, and what it includes, if there is a report;
- * returns how many could be read. `unfiltered` must outlive the rulebook. */
-static size_t read_lists(const struct plan *plan, struct rulebook *rulebook, FILE *report,
-                         struct buffer *unfiltered)
+/* How lists are read: for a database that is kept, or only to be asked. */
+struct reading {
+    const struct plan *plan;
+    struct rulebook *rulebook;
+    struct buffer unfiltered; // must outlive the rulebook
+    size_t used;              // lists that could be read
+    FILE *report;             // a line for each of them; NULL: nobody reads it
+    struct buffer last_good;  // the report of the database that is kept, if it is good
+    struct error lost;        // the first list that the last good one has and that cannot be read
+};
+
+static void read_list(struct reading *reading, const struct source *source)
+{
+    struct list_summary summary;
+    struct error error;
+
+    if (rulebook_add(reading->rulebook, source->file, source->name, source->is_trusted, &summary,
+                     &error) == ERROR_NONE) {
+        if (reading->report)
+            report_list(reading->report, source, &summary);
+        reading->used++;
+    } else if (reading->lost.kind == ERROR_NONE &&
+               is_in(buffer_span(&reading->last_good), source)) {
+        error_set(&reading->lost, error.kind, "list %s: %s", source->name, error.text);
+    } else if (!source->is_usual || access(source->file, F_OK) == 0) {
+        log_warning("list %s: %s", source->name, error.text);
+    }
+}
+
+static void read_lists(struct reading *reading)
 {
     struct error error;
-    size_t used = 0;
 
-    if (report)
-        rulebook_on_include(rulebook, report_include, report);
-    if (rulebook_add_suffixes(rulebook, NULL, &error))
+    if (reading->report)
+        rulebook_on_include(reading->rulebook, report_include, reading->report);
+    if (rulebook_add_suffixes(reading->rulebook, NULL, &error))
         log_warning("%s", error.text);
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct source *source = &plan->sources[i];
-        struct list_summary summary;
-
-        if (source->is_usual && access(source->file, R_OK) < 0)
-            continue;
-        if (rulebook_add(rulebook, source->file, source->name, source->is_trusted, &summary,
-                         &error)) {
-            log_warning("list %s: %s", source->name, error.text);
-            continue;
-        }
-        if (report)
-            report_list(report, source, &summary);
-        used++;
-    }
-    add_unfiltered(rulebook, plan, unfiltered);
-    return used;
+    for (size_t i = 0; i < reading->plan->count; i++)
+        read_list(reading, &reading->plan->sources[i]);
+    add_unfiltered(reading->rulebook, reading->plan, &reading->unfiltered);
 }
 
 size_t rules_read(struct rulebook *rulebook, const struct config *config, struct buffer *unfiltered)
 {
     struct plan *plan = plan_sources(config);
-    size_t used = read_lists(plan, rulebook, NULL, unfiltered);
+    struct reading reading = { .plan = plan, .rulebook = rulebook };
 
+    read_lists(&reading);
+    *unfiltered = reading.unfiltered;
     free(plan);
-    return used;
+    return reading.used;
+}
+
+/* The database, and the report to `report`. */
+static enum error_kind make_database(const struct plan *plan, FILE *report, struct error *error)
+{
+    struct reading reading = { .plan = plan,
+                               .rulebook = rulebook_new(NULL, NULL),
+                               .report = report };
+    struct compile_counts counts;
+    struct span image;
+    enum error_kind kind;
+
+    read_last_good(plan, &reading.last_good);
+    read_lists(&reading);
+    if (reading.lost.kind != ERROR_NONE)
+        return error_set(error, reading.lost.kind, "%s", reading.lost.text);
+    if (reading.used == 0)
+        log_warning("no filter list could be read: everything is only relayed");
+    kind = rulebook_compile(reading.rulebook, &image, &counts, error);
+    if (kind == ERROR_NONE)
+        kind = keep_database(plan, image, error);
+    if (kind != ERROR_NONE)
+        return kind;
+    fprintf(report, "# %u hosts, %u other rules\n", counts.plain_hosts, counts.rules);
+    log_notice("%zu lists compiled: %u hosts and %u other rules", reading.used, counts.plain_hosts,
+               counts.rules);
+    return ERROR_NONE; // memory goes with the process
 }
 
 static enum error_kind compile(const struct plan *plan, struct error *error)
 {
-    struct rulebook *rulebook = rulebook_new(NULL, NULL);
-    struct buffer unfiltered = { 0 };
-    struct compile_counts counts;
-    struct span image;
     char beside[PATH_MAX], place[PATH_MAX];
     FILE *report = open_report(plan, beside, sizeof beside);
     enum error_kind kind;
-    size_t used;
 
     if (!report)
         return error_errno(error, ERROR_SYSTEM, "cannot write %s", beside);
-    used = read_lists(plan, rulebook, report, &unfiltered);
-    if (used == 0)
-        log_warning("no filter list could be read: everything is only relayed");
-    kind = rulebook_compile(rulebook, &image, &counts, error);
-    if (kind == ERROR_NONE)
-        kind = keep_database(plan, image, error);
-    fprintf(report, "# %u hosts, %u other rules\n", counts.plain_hosts, counts.rules);
-    if (kind == ERROR_NONE)
-        log_notice("%zu lists compiled: %u hosts and %u other rules", used, counts.plain_hosts,
-                   counts.rules);
+    kind = make_database(plan, report, error);
     snprintf(place, sizeof place, "%s/rules.txt", plan->directory);
     if ((fclose(report) != 0 || kind || rename(beside, place) < 0) && !kind)
         kind = error_errno(error, ERROR_SYSTEM, "cannot keep %s", place);
-    return kind; // memory goes with the process
+    if (kind != ERROR_NONE)
+        unlink(beside);
+    return kind;
 }
 
 static _Noreturn void run_compiler(const struct plan *plan, int report)
@@ -443,28 +540,22 @@ static bool is_kept(const struct plan *plan)
     return is_same;
 }
 
-/* Opens what is in the state directory. False: nothing usable is there. */
-static bool take_database(struct rules *rules, const struct plan *plan)
+/* Opens what is in the state directory. */
+static enum error_kind take_database(struct rules *rules, struct error *error)
 {
-    char path[PATH_MAX];
-    struct stat about;
+    uint64_t size_bytes;
     int fd;
+    enum error_kind kind = read_database(&fd, &size_bytes, rules->plan, error);
 
-    snprintf(path, sizeof path, "%s/rules.db", plan->directory);
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return false;
-    if (fstat(fd, &about) < 0 || !S_ISREG(about.st_mode)) {
-        close(fd);
-        return false;
-    }
+    if (kind != ERROR_NONE)
+        return kind;
     if (rules->fd >= 0)
         close(rules->fd);
     rules->fd = fd;
-    rules->size_bytes = (uint64_t)about.st_size;
-    log_info("rules are in %s, %llu kB", path,
-             (unsigned long long)(rules->size_bytes + 999) / 1000);
-    return true;
+    rules->size_bytes = size_bytes;
+    log_info("rules are in %s/rules.db, %llu kB", rules->plan->directory,
+             (unsigned long long)(size_bytes + 999) / 1000);
+    return ERROR_NONE;
 }
 
 static void start_build(struct rules *rules, struct config *config);
@@ -483,30 +574,42 @@ static void finish(struct rules *rules, bool is_new, const char *problem)
     }
 }
 
-/* `is_made`: just now, so that it is another one even where the key is the same. */
-static void use_new(struct rules *rules, bool is_made, const char *problem)
+/* What was made from just this is in force from now on, if it is whole. */
+static enum error_kind use_kept(struct rules *rules, struct error *error)
 {
-    bool is_new = false;
+    enum error_kind kind = take_database(rules, error);
 
-    if (!problem && (is_made || strcmp(rules->key, rules->plan->key) != 0)) {
-        is_new = take_database(rules, rules->plan);
-        if (is_new)
-            memcpy(rules->key, rules->plan->key, sizeof rules->key);
-        else
-            problem = "the compiled rules cannot be opened";
-    } else if (problem && rules->fd < 0) { // at the start: an older one is better than none
-        is_new = take_database(rules, rules->plan);
-    }
-    finish(rules, is_new, problem);
+    if (kind != ERROR_NONE)
+        return kind;
+    memcpy(rules->key, rules->plan->key, sizeof rules->key);
+    finish(rules, true, NULL);
+    return ERROR_NONE;
 }
+
+/* At the start an older one is better than none. */
+static void do_without_new(struct rules *rules, const char *problem)
+{
+    finish(rules, rules->fd < 0 && take_database(rules, NULL) == ERROR_NONE, problem);
+}
+
+static void start_compiler(struct rules *rules);
 
 static void on_kept(void *owner)
 {
-    use_new(owner, false, NULL);
+    struct rules *rules = owner;
+    struct error error;
+
+    if (strcmp(rules->key, rules->plan->key) == 0) { // it is in force already
+        finish(rules, false, NULL);
+    } else if (use_kept(rules, &error) != ERROR_NONE) {
+        log_warning("the rules are compiled anew: %s", error.text);
+        start_compiler(rules);
+    }
 }
 
 static void on_compiler_ended(struct rules *rules)
 {
+    struct error error;
     int status = 0;
 
     ev_io_stop(rules->loop->ev, &rules->report);
@@ -516,7 +619,8 @@ static void on_compiler_ended(struct rules *rules)
     rules->pid = 0;
     rules->problem[rules->problem_size] = '\0';
     if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
-        use_new(rules, true, NULL);
+        if (use_kept(rules, &error) != ERROR_NONE)
+            do_without_new(rules, error.text);
         return;
     }
     if (WIFSIGNALED(status))
@@ -525,7 +629,7 @@ static void on_compiler_ended(struct rules *rules)
     else if (rules->problem_size == 0)
         snprintf(rules->problem, sizeof rules->problem, "the compiler ended with exit code %d",
                  WEXITSTATUS(status));
-    use_new(rules, false, rules->problem);
+    do_without_new(rules, rules->problem);
 }
 
 static void on_report(struct ev_loop *ev, ev_io *watch, int events)
@@ -554,7 +658,7 @@ static void start_compiler(struct rules *rules)
     int report[2];
 
     if (pipe2(report, O_CLOEXEC) < 0) {
-        use_new(rules, false, "no pipe to the compiler");
+        do_without_new(rules, "no pipe to the compiler");
         return;
     }
     rules->pid = child_fork();
@@ -566,7 +670,7 @@ static void start_compiler(struct rules *rules)
     if (rules->pid < 0) {
         rules->pid = 0;
         close(report[0]);
-        use_new(rules, false, "no process for the compiler");
+        do_without_new(rules, "no process for the compiler");
         return;
     }
     fcntl(report[0], F_SETFL, O_NONBLOCK);

@@ -6,11 +6,12 @@
  * short-lived process with a memory limit reads them and writes the database beside its place in
  * the state directory, then moves it there; nobody else reads a list. What the database was made
  * from is kept beside it, so that nothing is compiled twice. When anything goes wrong the last
- * good database stays.
+ * good database stays; so it does when a list that is in it is gone or damaged. What is in force is
+ * a copy in sealed memory, whatever becomes of the file.
  *
  *     STATE/rules.db     the database
- *     STATE/rules.txt    what it was made from: a key, then a line for each list with its counts
- *                        and one for each file that a list includes
+ *     STATE/rules.txt    what it was made from: a key, then a line for each list with its counts,
+ *                        and one for each file that lists include
  */
 #ifndef DEJUNK_DAEMON_RULES_H
 #define DEJUNK_DAEMON_RULES_H
@@ -47,7 +48,7 @@ void rules_build(struct rules *rules, struct config *config);
 size_t rules_read(struct rulebook *rulebook, const struct config *config,
                   struct buffer *unfiltered);
 
-/* The database's file, read-only; -1: there is none. Borrowed until the next on_built(). */
+/* The database, in sealed memory; -1: there is none. Borrowed until the next on_built(). */
 int rules_fd(const struct rules *rules, uint64_t *size_bytes);
 
 #endif

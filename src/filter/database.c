@@ -367,7 +367,7 @@ enum error_kind database_map(struct database **out, int fd, struct error *error)
         return error_set(error, ERROR_LIMIT, "rule database of %lld bytes",
                          (long long)status.st_size);
     size = (size_t)status.st_size;
-    mapping = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    mapping = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0); // sealed memory takes no other
     if (mapping == MAP_FAILED)
         return error_errno(error, ERROR_SYSTEM, "cannot map the rule database");
     kind = database_open(out, span_of(mapping, size), error);

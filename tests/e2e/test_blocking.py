@@ -1,6 +1,7 @@
 """What rules stop, and how it is answered: by kind of request, with and without Sec-Fetch-*, by lists,
 own rules, host policies and sections for sites and clients; and in Debian's Chromium with the lists of
 Debian's uBlock Origin package."""
+import gzip
 import html
 import os
 import re
@@ -8,7 +9,9 @@ import signal
 import urllib.parse
 
 import pytest
+from admin_house import admin_pid
 from browser import PROGRAM, Browser
+from daemon_house import wait_for_log, workers
 from house import Peer, answering, read_response, reply, wait_for
 
 AD = "ad.doubleclick.net"  # on EasyList, whatever its date
@@ -226,19 +229,70 @@ def test_a_reload_sees_what_a_list_includes(start, origin, tmp_path):
     assert [ask(proxy, url % host).status for host in ("cdn.example", "news.example")] == [403, 403]
 
 
-def test_missing_list_and_damaged_database(start, origin, tmp_path):
-    """A list that cannot be read is a warning; a damaged database is made anew or done without."""
-    more = 'list "gone" { file = "%s" }' % (tmp_path / "gone.txt")
-    proxy = start("||ads.example^\n", more)
+def test_policies_and_directives_pass_over_captive_portal_hosts(start, origin, tmp_path):
+    hosts = write_list(tmp_path, "ads.example\n", "unfiltered")
+    proxy = start("*$removeparam=a\n*$csp=sandbox\n", more="""
+        policy "connect" { default = "reject" }
+        policy "image" { default = "reject" }
+        policy "cookie" { default = "reject" }
+    """, unfiltered_hosts=str(hosts))
+    assert ask(proxy, "http://ok.example:%d/x" % origin.port).status == 403
+    got = ask(proxy, "http://ads.example:%d/x.png?a=1" % origin.port, "Accept: text/html")
+    assert (got.status, got.body) == (200, b"from ads.example:%d" % origin.port)
+    assert got.fields["set-cookie"] == "a=1, b=2" and "content-security-policy" not in got.fields
+    assert origin.requests[-1].target == "/x.png?a=1"
+    assert connect_status(proxy, "x.ads.example:%d" % origin.port).status != 403
+
+
+def test_a_list_that_never_was_there_is_a_warning(start, origin, tmp_path):
+    proxy = start("||ads.example^\n", 'list "gone" { file = "%s" }' % (tmp_path / "gone.txt"))
+    assert ask(proxy, "http://ads.example:%d/x.js" % origin.port).status == 403
+    assert "gone.txt" in proxy.log()
+
+
+@pytest.mark.parametrize("name, lose", [
+    ("gone", lambda path: path.unlink()),
+    ("a directory", lambda path: (path.unlink(), path.mkdir())),
+    ("cut short", lambda path: path.write_bytes(gzip.compress(path.read_bytes() * 1000)[:-20])),
+    ("a web page", lambda path: path.write_text("\n<!DOCTYPE html>\n<title>Not found</title>\n")),
+])
+def test_of_a_list_that_is_lost_the_last_good_one_stays(start, origin, tmp_path, name, lose):
+    proxy = start("||ads.example^\n")
+    script = "http://ads.example:%d/x.js" % origin.port
+    path = tmp_path / "list.txt"
+    lose(path)
+    os.kill(proxy.pid, signal.SIGHUP)
+    wait_for_log(proxy, "the last good rules stay in force: list ours: ")
+    assert ask(proxy, script).status == 403, name
+    proxy.stop()
+    proxy.start()  # nor over a restart
+    assert ask(proxy, script).status == 403, name
+    path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+    path.write_text("||img.example^\n")
+    os.kill(proxy.pid, signal.SIGHUP)
+    wait_for("the new list", lambda: ask(proxy, script).status == 200)
+    assert ask(proxy, "http://img.example:%d/x.js" % origin.port).status == 403, name
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.unlink(),
+    lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(path.read_bytes()[:5000] + b"junk" + path.read_bytes()[5004:]),
+    lambda path: path.write_bytes(path.read_bytes()[:-1]),
+])
+def test_a_damaged_database_is_made_anew(start, origin, damage):
+    proxy = start("||ads.example^\n")
     script = "http://ads.example:%d/x.js" % origin.port
     assert ask(proxy, script).status == 403
-    assert "gone.txt" in proxy.log()
-    database = proxy.directory / "state" / "rules.db"
+    damage(proxy.directory / "state" / "rules.db")
+    for pid in workers(proxy.pid):  # those that come have the rules, too
+        os.kill(pid, signal.SIGKILL)
+    for _ in range(4):
+        assert ask(proxy, script).status == 403
     proxy.stop()
-    database.write_bytes(database.read_bytes()[:-100] + bytes(100))
     proxy.start()
-    assert ask(proxy, script).status in (200, 403)  # relays, and says so
-    assert "rules" in proxy.log()
+    assert "the rules are compiled anew: " in proxy.log()
+    assert ask(proxy, script).status == 403
 
 
 PAGE = """<!doctype html><meta charset=utf-8><title>news</title><p id=article>the article</p>
@@ -345,6 +399,10 @@ def test_go_on_anyway_once_for_this_host(start, origin):
         assert ask(proxy, form["url"], "Accept: text/html").status == 200
     assert ask(proxy, "http://img.example:%d/" % origin.port, "Accept: text/html").status == 403
     assert post_form(proxy, form).status == 403  # it is good once
+    old = admin_pid(proxy)
+    os.kill(old, signal.SIGKILL)
+    wait_for("another admin", lambda: admin_pid(proxy) not in (None, old))
+    assert wait_for("answer", lambda: post_form(proxy, form).body).startswith(b"This way on was taken")
 
 
 @pytest.mark.skipif(not PROGRAM, reason="no chromium here")

@@ -33,6 +33,33 @@ static void parts_come_out_joined(void **state)
     close(fd);
 }
 
+static void files_are_packed_whole(void **state)
+{
+    enum { MANY = 200 * 1000 };
+    static char many[MANY + 1];
+    static const size_t sizes[] = { 0, 1, 65536, 65537, MANY };
+
+    (void)state;
+    memset(many, 'x', sizeof many);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int file = memfd_create("test", 0), fd = -1;
+        struct span got;
+        uint64_t size = 0;
+
+        assert_int_equal(write(file, many, sizes[i]), sizes[i]);
+        assert_int_equal(parcel_pack_file(&fd, &size, file, sizes[i], NULL), ERROR_NONE);
+        assert_int_equal(ftruncate(file, 0), 0); // what becomes of it later is nothing to us
+        assert_int_equal(parcel_open(&got, fd, sizes[i], sizes[i], NULL), ERROR_NONE);
+        assert_true(span_equal(got, span_of(many, sizes[i])));
+        parcel_close(&got);
+        close(fd);
+        assert_int_equal(pwrite(file, many, sizes[i] + 1, 0), sizes[i] + 1);
+        assert_int_equal(parcel_pack_file(&fd, &size, file, sizes[i], NULL), ERROR_LIMIT);
+        close(file);
+    }
+    assert_int_equal(parcel_pack_file(&(int){ -1 }, &(uint64_t){ 0 }, -1, 1, NULL), ERROR_SYSTEM);
+}
+
 static void nothing_is_a_parcel_too(void **state)
 {
     struct span got;
@@ -171,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_come_out_joined),
+        cmocka_unit_test(files_are_packed_whole),
         cmocka_unit_test(nothing_is_a_parcel_too),
         cmocka_unit_test(equal_ones_hold_the_same_bytes),
         cmocka_unit_test(what_is_not_sealed_is_not_opened),
