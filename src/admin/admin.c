@@ -25,7 +25,6 @@ enum {
     CONTROL_AGAIN_MS = 5000,
     WORKERS_PATIENCE_MS = 3000, // for all of them to have new passes
     FOLLOWED_AT_ONCE = 64,
-    VISITS = 4096,              // used tokens that are remembered
     FOLLOWED_BYTES = 20 * 1024, // one packet, which is one line
 };
 
@@ -34,10 +33,6 @@ struct pending { // a caller that waits for a reload to end, or for workers to h
     uint64_t number;
     bool is_reload;
     char text[400]; // the answer, when it is no reload
-};
-
-struct visit { // a token's number that was used
-    uint64_t number, until_ms;
 };
 
 struct admin {
@@ -54,8 +49,6 @@ struct admin {
     struct learner *learner;
     unsigned char visit_secret[VISIT_SECRET_BYTES];
     bool has_visit_secret;
-    struct visit visits[VISITS]; // a ring
-    size_t next_visit;
     struct arena answer_arena; // what an answer points to until it is written
     struct overview_state state;
     struct pending pending[CONTROL_CALLERS];
@@ -101,14 +94,17 @@ static enum error_kind publish(struct admin *admin, bool is_kept, struct error *
     struct buffer text = { .limit_bytes = PASSBOOK_TEXT_BYTES };
     enum error_kind kind = ERROR_NONE;
     char path[PATH_MAX];
+    struct error why;
 
     is_kept |= admin->state.is_succeeded; // the file is somebody else's now
     if (!passbook_write(admin->book, &text))
         abort(); // the limit is that of a full book
     if (!is_kept && !book_path(admin, path))
-        kind = error_set(error, ERROR_LIMIT, "in force, but not kept: no state directory");
+        kind = error_set(&why, ERROR_LIMIT, "no state directory");
     else if (!is_kept)
-        kind = keep_write(path, buffer_span(&text), error);
+        kind = keep_write(path, buffer_span(&text), &why);
+    if (kind != ERROR_NONE)
+        error_set(error, kind, "in force, but not kept: %s", why.text);
     admin->seams.push_passes(admin->seams.owner, ++admin->number, buffer_span(&text));
     buffer_release(&text);
     set_expiry(admin);
@@ -125,7 +121,7 @@ static void on_expiry(void *owner)
         return;
     }
     if (publish(admin, false, &error) != ERROR_NONE)
-        log_error("%s", error.text);
+        log_error("passes are %s", error.text);
 }
 
 static void read_book(struct admin *admin)
@@ -140,11 +136,8 @@ static void read_book(struct admin *admin)
     kind = keep_read(path, &text, &error);
     if (kind == ERROR_NONE && text.size > 0)
         kind = passbook_read(admin->book, buffer_span(&text), &error);
-    if (kind == ERROR_SYSTEM)
-        log_error("passes given before are not in force: %s", error.text);
-    else if (kind != ERROR_NONE)
-        log_warning("%s is damaged (%s) and %s; passes given before are not in force", path,
-                    error.text, keep_put_aside(path) ? "put aside" : "cannot be put aside");
+    if (kind != ERROR_NONE)
+        keep_put_aside(path, &error, "passes given before are not in force");
     buffer_release(&text);
     passbook_expire(admin->book, clock_ms());
     publish(admin, true, NULL);
@@ -273,7 +266,6 @@ static void let_in(struct admin *admin, const struct web_request *request,
     struct span token, host, url;
     struct error error;
     uint64_t number, now_ms = clock_ms();
-    bool is_used = false;
 
     arena_init(&arena, WEB_ARENA_BYTES);
     token = web_form_value(&arena, request->form, SPAN("token"));
@@ -289,19 +281,15 @@ static void let_in(struct admin *admin, const struct web_request *request,
         arena_done(&arena);
         return;
     }
-    for (size_t i = 0; i < VISITS; i++)
-        is_used |= admin->visits[i].number == number && admin->visits[i].until_ms > now_ms;
     passbook_expire(admin->book, now_ms);
-    if (is_used) {
+    if (!passbook_use_token(admin->book, number, now_ms + VISIT_GOOD_MS)) {
         buffer_append(&answer->body, SPAN("This way on was taken before. Go back and load the page "
                                           "again.\n"));
-    } else if (passbook_give(admin->book, host, request->client, now_ms + VISIT_GOOD_MS, &error) ||
-               publish(admin, false, &error)) {
+    } else if (passbook_give(admin->book, host, request->client, now_ms + VISIT_GOOD_MS, &error)) {
         buffer_printf(&answer->body, "%s\n", error.text);
     } else {
-        struct visit *visit = &admin->visits[admin->next_visit++ % VISITS];
-        visit->number = number;
-        visit->until_ms = now_ms + VISIT_GOOD_MS;
+        if (publish(admin, false, &error) != ERROR_NONE)
+            log_error("a pass is %s", error.text);
         log_notice("%.*s goes on to %.*s for 10 minutes", SPAN_PRINT(request->client),
                    SPAN_PRINT(host));
         answer->status = 303;

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 enum { READ_BYTES = 16 * 1024 };
 
 static bool write_all(int fd, struct span text)
@@ -91,10 +93,12 @@ enum error_kind keep_read(const char *path, struct buffer *out, struct error *er
     return kind;
 }
 
-bool keep_put_aside(const char *path)
+void keep_put_aside(const char *path, const struct error *why, const char *lost)
 {
     char aside[PATH_MAX];
     int size = snprintf(aside, sizeof aside, "%s" KEEP_ASIDE, path);
+    bool is_aside = size > 0 && (size_t)size < sizeof aside && rename(path, aside) == 0;
 
-    return size > 0 && (size_t)size < sizeof aside && rename(path, aside) == 0;
+    log_warning("%s is damaged (%s) and %s; %s", path, why->text,
+                is_aside ? "put aside" : "cannot be put aside", lost);
 }

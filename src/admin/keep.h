@@ -18,7 +18,8 @@ enum error_kind keep_write(const char *path, struct span text, struct error *err
 /* Appends to `out`, whose limit is the file's. A file that is not there is an empty text.
  * ERROR_LIMIT, ERROR_SYSTEM. */
 enum error_kind keep_read(const char *path, struct buffer *out, struct error *error);
-/* Moves it to PATH.damaged, in place of an earlier one. False when that fails. */
-bool keep_put_aside(const char *path);
+/* For one that cannot be read or used, so that the next text is not written over it: moves it to
+ * PATH.damaged, in place of an earlier one, and logs that, why, and what is `lost` by it. */
+void keep_put_aside(const char *path, const struct error *why, const char *lost);
 
 #endif

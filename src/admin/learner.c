@@ -67,15 +67,17 @@ static void on_next_push(void *owner)
 static enum error_kind keep(struct learner *learner, struct error *error)
 {
     struct buffer text;
+    struct error why;
     enum error_kind kind;
 
     learner->is_unwritten = false;
     if (learner->path[0] == '\0')
         return error_set(error, ERROR_LIMIT, "in force, but not kept: no state directory");
     text = text_of(learner);
-    kind = keep_write(learner->path, buffer_span(&text), error);
+    kind = keep_write(learner->path, buffer_span(&text), &why);
     buffer_release(&text);
-    return kind;
+    return kind == ERROR_NONE ? kind
+                              : error_set(error, kind, "in force, but not kept: %s", why.text);
 }
 
 static void flush(struct learner *learner)
@@ -124,12 +126,8 @@ void learner_read_again(struct learner *learner)
         kind = keep_read(learner->path, &text, &error);
     if (kind == ERROR_NONE && text.size > 0)
         kind = learned_read(learner->learned, buffer_span(&text), &error);
-    if (kind == ERROR_SYSTEM)
-        log_error("what was learned before is not in force: %s", error.text);
-    else if (kind != ERROR_NONE)
-        log_warning("%s is damaged (%s) and %s; what was learned before is not in force",
-                    learner->path, error.text,
-                    keep_put_aside(learner->path) ? "put aside" : "cannot be put aside");
+    if (kind != ERROR_NONE)
+        keep_put_aside(learner->path, &error, "what was learned before is not in force");
     buffer_release(&text);
     learned_expire(learner->learned, clock_ms());
     push(learner);

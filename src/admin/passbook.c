@@ -7,23 +7,32 @@
 #include "io/address.h"
 
 #define FIRST_LINE "dejunk passes 1"
+#define USED "used: " // no host has a colon
 
 struct entry {
     char host[PASSBOOK_HOST_BYTES + 1];
     char client[PASSBOOK_CLIENT_BYTES + 1];
 };
 
+struct token { // that was used
+    uint64_t number, until_ms;
+};
+
 struct passbook {
     struct entry *entries;
     struct proxy_pass *view; // of each entry, in the same order
     size_t count, capacity;
+    struct token *tokens; // in the order of their use
+    size_t token_count;
 };
 
 struct passbook *passbook_new(void)
 {
     struct passbook *book = calloc(1, sizeof *book);
 
-    if (!book)
+    if (book)
+        book->tokens = calloc(PASSBOOK_TOKENS, sizeof *book->tokens);
+    if (!book || !book->tokens)
         abort(); // out of memory
     return book;
 }
@@ -34,6 +43,7 @@ void passbook_free(struct passbook **book)
         return;
     free((*book)->entries);
     free((*book)->view);
+    free((*book)->tokens);
     free(*book);
     *book = NULL;
 }
@@ -174,10 +184,39 @@ bool passbook_take_back(struct passbook *book, struct span host, struct span cli
     return true;
 }
 
+static bool has_token(const struct passbook *book, uint64_t number)
+{
+    for (size_t i = 0; i < book->token_count; i++)
+        if (book->tokens[i].number == number)
+            return true;
+    return false;
+}
+
+bool passbook_use_token(struct passbook *book, uint64_t number, uint64_t until_ms)
+{
+    if (has_token(book, number))
+        return false;
+    if (book->token_count == PASSBOOK_TOKENS)
+        memmove(book->tokens, book->tokens + 1, --book->token_count * sizeof *book->tokens);
+    book->tokens[book->token_count++] = (struct token){ number, until_ms };
+    return true;
+}
+
+static void expire_tokens(struct passbook *book, uint64_t now_ms)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < book->token_count; i++)
+        if (book->tokens[i].until_ms > now_ms)
+            book->tokens[left++] = book->tokens[i];
+    book->token_count = left;
+}
+
 bool passbook_expire(struct passbook *book, uint64_t now_ms)
 {
     size_t before = book->count;
 
+    expire_tokens(book, now_ms);
     for (size_t i = book->count; i > 0; i--)
         if (book->view[i - 1].until_ms <= now_ms)
             remove_at(book, i - 1);
@@ -211,7 +250,10 @@ bool passbook_write(const struct passbook *book, struct buffer *out)
         else
             is_whole = is_whole && buffer_printf(out, "%" PRIu64 "\n", book->view[i].until_ms);
     }
-    is_whole = is_whole && buffer_printf(out, "end %zu\n", book->count);
+    for (size_t i = 0; i < book->token_count && is_whole; i++)
+        is_whole = buffer_printf(out, USED "%" PRIu64 " %" PRIu64 "\n", book->tokens[i].number,
+                                 book->tokens[i].until_ms);
+    is_whole = is_whole && buffer_printf(out, "end %zu\n", book->count + book->token_count);
     if (!is_whole)
         out->size = from;
     return is_whole;
@@ -249,6 +291,20 @@ static enum error_kind read_pass(struct passbook *book, struct span line, struct
     return kind;
 }
 
+static enum error_kind read_token(struct passbook *book, struct span line, struct error *error)
+{
+    uint64_t number, until_ms;
+    struct span first;
+
+    if (book->token_count == PASSBOOK_TOKENS)
+        return error_set(error, ERROR_LIMIT, "more than %d used tokens", PASSBOOK_TOKENS);
+    if (!cut(&line, ' ', &first) || !span_to_u64(first, &number) || !span_to_u64(line, &until_ms))
+        return error_set(error, ERROR_SYNTAX, "a used token without number or time");
+    if (!passbook_use_token(book, number, until_ms))
+        return error_set(error, ERROR_SYNTAX, "a token that was used twice");
+    return ERROR_NONE;
+}
+
 static enum error_kind read_all(struct passbook *book, struct span text, struct error *error)
 {
     struct span line;
@@ -262,11 +318,14 @@ static enum error_kind read_all(struct passbook *book, struct span text, struct 
         enum error_kind kind;
 
         if (span_starts(line, SPAN("end "))) {
-            if (!span_to_u64(span_from(line, 4), &count) || count != book->count || text.size > 0)
+            if (!span_to_u64(span_from(line, 4), &count) ||
+                count != book->count + book->token_count || text.size > 0)
                 break;
             return ERROR_NONE;
         }
-        kind = read_pass(book, line, error);
+        kind = span_starts(line, SPAN(USED))
+                   ? read_token(book, span_from(line, strlen(USED)), error)
+                   : read_pass(book, line, error);
         if (kind != ERROR_NONE)
             return kind;
     }

@@ -44,7 +44,7 @@ const struct command command_pause = {
     .help = "filter nothing for a while",
     .arguments = "[TIME|off]",
     .about = "Without a time for 10 minutes. The pause ends by itself, or by `dejunk pause off`;\n"
-             "it is kept when the service is restarted. Host policies stay in force.",
+             "it is kept when the service is restarted. Host policies pause, too.",
     .options = rows,
     .run = run,
 };

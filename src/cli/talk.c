@@ -95,7 +95,7 @@ static bool find_socket(struct talk *talk, char *path, size_t size)
 /* What came of one try. A service that is being replaced is there again in a moment. */
 enum outcome { ANSWERED, GONE, HOPELESS };
 
-static enum outcome connect_to(const char *path, int *out)
+static enum outcome connect_to(const char *path, bool was_there, int *out)
 {
     struct sockaddr_un name = { .sun_family = AF_UNIX };
     int fd, code;
@@ -113,7 +113,7 @@ static enum outcome connect_to(const char *path, int *out)
     code = errno;
     if (fd >= 0)
         close(fd);
-    if (code == ECONNREFUSED || code == EAGAIN)
+    if (code == ECONNREFUSED || code == EAGAIN || (code == ENOENT && was_there))
         return GONE;
     if (code == ENOENT)
         say_error("no dejunk is running here: nobody listens at %s", path);
@@ -200,10 +200,11 @@ static enum outcome show_answer(int fd, int refused, int *exit_code)
     return ANSWERED;
 }
 
-static enum outcome try_once(const char *path, const char *line, int refused, int *exit_code)
+static enum outcome try_once(const char *path, bool was_there, const char *line, int refused,
+                             int *exit_code)
 {
     int fd = -1;
-    enum outcome outcome = connect_to(path, &fd);
+    enum outcome outcome = connect_to(path, was_there, &fd);
 
     if (outcome == ANSWERED)
         outcome = send_line(fd, line);
@@ -227,7 +228,7 @@ int talk_show(struct talk *talk, const char *line, int refused)
     for (int i = 0; i < TRIES; i++) {
         if (i > 0)
             nanosleep(&wait, NULL);
-        if (try_once(path, line, refused, &exit_code) != GONE)
+        if (try_once(path, i > 0, line, refused, &exit_code) != GONE)
             return exit_code;
     }
     say_error("no dejunk is running here: nobody answers at %s", path);

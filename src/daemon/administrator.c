@@ -34,7 +34,8 @@ struct administrator {
     int channel;
     ev_io incoming;
     struct local locals[LOCALS];
-    char control_path[PATH_MAX]; // empty: there is none
+    char state_dir[PATH_MAX];    // empty: there is none
+    char control_path[PATH_MAX]; // the same
     bool is_jailed;
     int exit_code;
 };
@@ -173,13 +174,17 @@ static void end_now(struct administrator *it, int exit_code)
     loop_stop(it->loop);
 }
 
-/* The control socket is somewhere else from now on, where this process may not go. */
+/* State or control socket are somewhere else from now on, where this process may not go. */
 static bool has_moved(const struct administrator *it, const struct config *config)
 {
     char path[PATH_MAX];
+    struct error error;
 
-    return it->is_jailed && admin_control_path(path, sizeof path, config) &&
-           strcmp(path, it->control_path) != 0;
+    if (it->is_jailed && admin_control_path(path, sizeof path, config) &&
+        strcmp(path, it->control_path) != 0)
+        return true;
+    return installation_state_dir(path, sizeof path, config, &error) == ERROR_NONE &&
+           strcmp(path, it->state_dir) != 0;
 }
 
 static void configure(struct administrator *it, const struct message *message)
@@ -203,7 +208,7 @@ static void configure(struct administrator *it, const struct message *message)
     config_unref(&config);
     tell_master(it, &reply);
     if (is_elsewhere) {
-        log_notice("begins anew, for another runtime_dir");
+        log_notice("begins anew, for another state_dir or runtime_dir");
         end_now(it, EX_OK);
     }
 }
@@ -307,8 +312,8 @@ static void serve(struct administrator *it)
 }
 
 /* Its files, its socket, and what the kernel tells of processes; the rest is behind walls. */
-static enum error_kind enter_jail(struct administrator *it, const char *state_dir,
-                                  const struct config *config, struct error *error)
+static enum error_kind enter_jail(struct administrator *it, const struct config *config,
+                                  struct error *error)
 {
     char runtime_dir[PATH_MAX] = "";
     struct jail_place places[3];
@@ -316,8 +321,8 @@ static enum error_kind enter_jail(struct administrator *it, const char *state_di
     char *slash;
 
     places[count++] = (struct jail_place){ "/proc", JAIL_READ };
-    if (state_dir[0] != '\0')
-        places[count++] = (struct jail_place){ state_dir, JAIL_KEEP };
+    if (it->state_dir[0] != '\0')
+        places[count++] = (struct jail_place){ it->state_dir, JAIL_KEEP };
     if (!admin_control_path(it->control_path, sizeof it->control_path, config))
         it->control_path[0] = '\0';
     memcpy(runtime_dir, it->control_path, sizeof runtime_dir);
@@ -334,10 +339,9 @@ static enum error_kind enter_jail(struct administrator *it, const char *state_di
 int administrator_run(const struct crew_start *start)
 {
     struct administrator it = { .begin = start->begin, .channel = start->channel };
-    char state_dir[PATH_MAX];
     struct admin_setup setup = {
         .config = start->begin->config,
-        .state_dir = state_dir,
+        .state_dir = it.state_dir,
         .master = getppid(),
         .visit_secret = start->begin->visit_secret,
         .seams = { reload, push_passes, push_learned, follow, read_counters, read_hosts, &it },
@@ -348,15 +352,16 @@ int administrator_run(const struct crew_start *start)
     child_keep_only(&start->channel, 1);
     for (size_t i = 0; i < LOCALS; i++)
         it.locals[i].fd = -1;
-    if (installation_state_dir(state_dir, sizeof state_dir, setup.config, &error) != ERROR_NONE) {
+    if (installation_state_dir(it.state_dir, sizeof it.state_dir, setup.config, &error) !=
+        ERROR_NONE) {
         log_warning("passes will not outlive this process: %s", error.text);
-        state_dir[0] = '\0';
+        it.state_dir[0] = '\0';
     }
     if (loop_new(&it.loop, &error) != ERROR_NONE) {
         log_error("%s", error.text);
         return EX_OSERR;
     }
-    if (jail_is_wanted() && enter_jail(&it, state_dir, setup.config, &error) != ERROR_NONE) {
+    if (jail_is_wanted() && enter_jail(&it, setup.config, &error) != ERROR_NONE) {
         log_error("%s", error.text);
         return EX_OSERR;
     }

@@ -14,38 +14,18 @@ enum { RANDOM_BYTES = 8, HEX_BYTES = 2 * RANDOM_BYTES };
 
 #define PREFIX "dejunk-"
 
-static enum error_kind put(char *to, size_t size, struct error *error, const char *first,
-                           const char *second)
-{
-    int wanted = snprintf(to, size, "%s%s", first, second);
-
-    if (wanted < 0 || (size_t)wanted >= size)
-        return error_set(error, ERROR_LIMIT, "the path of the state directory is too long");
-    return ERROR_NONE;
-}
-
 enum error_kind installation_state_dir(char *to, size_t size, const struct config *config,
                                        struct error *error)
 {
-    const char *systemd = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-
-    if (config->state_dir.size > 0) {
-        if (config->state_dir.size >= size)
-            return error_set(error, ERROR_LIMIT, "the path of the state directory is too long");
-        memcpy(to, config->state_dir.at, config->state_dir.size);
-        to[config->state_dir.size] = '\0';
+    if (config->state_dir.size == 0 && config_default_dir(CONFIG_STATE_DIR, to, size))
         return ERROR_NONE;
-    }
-    if (systemd && systemd[0] == '/')
-        return put(to, size, error, systemd, "");
-    if (geteuid() == 0)
-        return put(to, size, error, "/var/lib", "/dejunk");
-    if (xdg && xdg[0] == '/')
-        return put(to, size, error, xdg, "/dejunk");
-    if (home && home[0] == '/')
-        return put(to, size, error, home, "/.local/state/dejunk");
-    return error_set(error, ERROR_SYSTEM, "no state directory: neither state_dir nor HOME is set");
+    if (config->state_dir.size == 0)
+        return error_set(error, ERROR_SYSTEM, "no state directory is known (state_dir)");
+    if (config->state_dir.size >= size)
+        return error_set(error, ERROR_LIMIT, "the path of the state directory is too long");
+    memcpy(to, config->state_dir.at, config->state_dir.size);
+    to[config->state_dir.size] = '\0';
+    return ERROR_NONE;
 }
 
 /* The directory and those above it. */
@@ -66,6 +46,16 @@ static bool make_directory(const char *path)
         part[i] = path[i];
     }
     return true;
+}
+
+enum error_kind installation_make_state_dir(char *to, size_t size, const struct config *config,
+                                            struct error *error)
+{
+    enum error_kind kind = installation_state_dir(to, size, config, error);
+
+    if (kind == ERROR_NONE && !make_directory(to))
+        kind = error_errno(error, ERROR_SYSTEM, "no state directory at %s", to);
+    return kind;
 }
 
 static bool is_pseudonym(const char *text)

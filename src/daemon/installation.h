@@ -15,10 +15,13 @@
 
 enum { INSTALLATION_PSEUDONYM_BYTES = 32, INSTALLATION_SECRET_BYTES = 32 };
 
-/* The config's state_dir, else STATE_DIRECTORY (systemd), /var/lib/dejunk for root,
- * $XDG_STATE_HOME/dejunk or ~/.local/state/dejunk. ERROR_LIMIT when longer than `size`. */
+/* The config's state_dir, else the usual one (config_default_dir()). ERROR_LIMIT, ERROR_SYSTEM. */
 enum error_kind installation_state_dir(char *to, size_t size, const struct config *config,
                                        struct error *error);
+
+/* The same, made (mode 0700) where it is not there. */
+enum error_kind installation_make_state_dir(char *to, size_t size, const struct config *config,
+                                            struct error *error);
 
 /* Reads it, or makes and keeps it (and the directory, mode 0700). When it cannot be kept: a new
  * one, and ERROR_SYSTEM; the caller may go on with it. */

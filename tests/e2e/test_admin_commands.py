@@ -183,6 +183,30 @@ def test_passes_outlive_everything(filtering):
     assert fetches(proxy, origin, "ads.test", 4) == [200] * 4
 
 
+def test_state_is_kept_where_the_config_says_now(filtering, tmp_path):
+    proxy, origin = filtering
+    elsewhere = tmp_path / "not" / "there yet"
+    proxy.options["state_dir"] = str(elsewhere)
+    proxy.write_config()
+    assert command(proxy, "reload")[0] == 0
+    wait_for("admin", lambda: command(proxy, "allow", "ads.test")[0] == 0 and
+             (elsewhere / "passes").exists())
+    assert fetches(proxy, origin, "ads.test", 4) == [200] * 4
+    assert (elsewhere / "rules.db").exists()
+    assert status(proxy)["lists"][0]["name"] == "ours"
+
+
+def test_what_cannot_be_kept_is_in_force_and_said(filtering):
+    proxy, origin = filtering
+    state = pathlib.Path(proxy.options["state_dir"])
+    (state / "passes").mkdir()
+    code, out, err = command(proxy, "allow", "ads.test")
+    assert (code, out) == (65, "") and err.startswith("dejunk: in force, but not kept: cannot keep ")
+    assert fetches(proxy, origin, "ads.test", 4) == [200] * 4
+    (state / "passes").rmdir()
+    assert command(proxy, "allow", "ads.test")[0] == 0
+
+
 def test_a_damaged_book_is_put_aside(filtering):
     proxy, origin = filtering
     assert command(proxy, "allow", "ads.test")[0] == 0

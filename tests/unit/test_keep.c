@@ -97,20 +97,20 @@ static void what_is_not_there_is_empty(void **state)
     assert_int_equal(keep_read(directory, &got, &error), ERROR_SYSTEM); // no file
     snprintf(elsewhere, sizeof elsewhere, "%.200s/no/where", directory);
     assert_int_equal(keep_write(elsewhere, SPAN("x"), &error), ERROR_SYSTEM);
-    assert_false(keep_put_aside(elsewhere));
 }
 
 static void damaged_files_go_aside(void **state)
 {
     struct buffer got = { .limit_bytes = 100 };
     char aside[PATH_MAX + 16];
+    const struct error why = { .text = "it was made so" };
     struct error error;
 
     (void)state;
     snprintf(aside, sizeof aside, "%s" KEEP_ASIDE, path);
     for (int i = 0; i < 2; i++) { // the second in place of the first
         assert_int_equal(keep_write(path, SPAN("bad"), &error), ERROR_NONE);
-        assert_true(keep_put_aside(path));
+        keep_put_aside(path, &why, "and all that was in it is lost");
         assert_int_equal(access(path, F_OK), -1);
     }
     assert_int_equal(keep_read(aside, &got, &error), ERROR_NONE);

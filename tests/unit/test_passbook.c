@@ -102,6 +102,14 @@ static void texts_are_read_whole_or_not_at_all(void **state)
         { "no host", HEAD " * 7\nend 1\n", false },
         { "a bad host", HEAD "a/b * 7\nend 1\n", false },
         { "a bad client", HEAD "a ann 7\nend 1\n", false },
+        { "a used token", HEAD "a * 7\nused: 18446744073709551615 9\nend 2\n", true },
+        { "only used ones", HEAD "used: 0 9\nused: 1 8\nend 2\n", true },
+        { "used twice", HEAD "used: 1 9\nused: 1 9\nend 2\n", false },
+        { "one that is not counted", HEAD "used: 1 9\nend 0\n", false },
+        { "a used token without a time", HEAD "used: 1\nend 1\n", false },
+        { "a used token without a number", HEAD "used:  9\nend 1\n", false },
+        { "a used token with more", HEAD "used: 1 9 9\nend 1\n", false },
+        { "a host of that name", HEAD "used 10.0.0.1 9\nend 1\n", true },
         { "CRLF", "dejunk passes 1\r\nend 0\r\n", false },
     };
 
@@ -138,6 +146,8 @@ static void the_book_has_a_limit(void **state)
                                        UINT64_MAX - 1, &error),
                          ERROR_NONE);
     }
+    for (uint64_t i = 0; i < PASSBOOK_TOKENS; i++)
+        assert_true(passbook_use_token(book, UINT64_MAX - i, UINT64_MAX - 1));
     assert_int_equal(passbook_give(book, SPAN("more"), SPAN(""), 1, &error), ERROR_LIMIT);
     assert_int_equal(passbook_give(book, span_text(name),
                                    SPAN("1111:1111:1111:1111:1111:1111:1111:1111"), 1, &error),
@@ -191,6 +201,46 @@ static void passes_end(void **state)
     passbook_free(&book);
 }
 
+static void tokens_are_good_once(void **state)
+{
+    struct passbook *book = passbook_new();
+
+    (void)state;
+    assert_true(passbook_use_token(book, 7, 10));
+    assert_false(passbook_use_token(book, 7, 20));
+    assert_true(passbook_use_token(book, 8, 30));
+    assert_false(passbook_expire(book, 9));
+    assert_false(passbook_use_token(book, 7, 20));
+    assert_false(passbook_expire(book, 10)); // no pass
+    assert_true(passbook_use_token(book, 7, 20));
+    assert_false(passbook_use_token(book, 8, 40));
+    assert_true(passbook_next_end_ms(book) == PROXY_PASS_FOR_GOOD);
+    passbook_free(&book);
+}
+
+static void tokens_have_a_limit(void **state)
+{
+    struct passbook *book = passbook_new(), *copy = passbook_new();
+    struct buffer text = { .limit_bytes = PASSBOOK_TEXT_BYTES };
+    struct error error;
+    struct span all;
+
+    (void)state;
+    for (uint64_t i = 0; i <= PASSBOOK_TOKENS; i++)
+        assert_true(passbook_use_token(book, UINT64_MAX - i, UINT64_MAX - 1));
+    assert_true(passbook_write(book, &text));
+    all = buffer_span(&text);
+    assert_int_equal(passbook_read(copy, all, &error), ERROR_NONE);
+    assert_false(passbook_use_token(copy, UINT64_MAX - 1, 1));
+    assert_true(passbook_use_token(copy, UINT64_MAX, 1)); // the oldest went for the last
+    text.size -= strlen("end 4096\n");
+    assert_true(buffer_append(&text, SPAN("used: 1 1\nend 4097\n")));
+    assert_int_equal(passbook_read(copy, buffer_span(&text), &error), ERROR_LIMIT);
+    buffer_release(&text);
+    passbook_free(&copy);
+    passbook_free(&book);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +249,8 @@ int main(void)
         cmocka_unit_test(the_book_has_a_limit),
         cmocka_unit_test(a_text_beyond_the_limit_is_refused),
         cmocka_unit_test(passes_end),
+        cmocka_unit_test(tokens_are_good_once),
+        cmocka_unit_test(tokens_have_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
