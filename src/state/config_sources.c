@@ -74,6 +74,36 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+static bool has_drop_ins(const char *path)
+{
+    char name[PATH_MAX + 8];
+    struct dirent **entries = NULL;
+    int count;
+
+    snprintf(name, sizeof name, "%s.d", path);
+    count = scandir(name, &entries, is_drop_in, NULL);
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
+    free(entries);
+    return count > 0;
+}
+
+/* One that is not there is empty where drop-ins say it all. */
+static enum error_kind read_main(struct config_sources *sources, const char *path,
+                                 struct error *error)
+{
+    struct config_source *source = &sources->items[sources->count];
+
+    if (access(path, F_OK) == 0 || errno != ENOENT || !has_drop_ins(path))
+        return read_file(sources, path, error);
+    *source =
+        (struct config_source){ arena_copy(&sources->arena, span_text(path)), span_of("", 0) };
+    if (!source->name.at)
+        return too_large(path, error);
+    sources->count++;
+    return ERROR_NONE;
+}
+
 static enum error_kind read_drop_ins(struct config_sources *sources, const char *path,
                                      struct error *error)
 {
@@ -166,7 +196,7 @@ enum error_kind config_sources_read(struct config_sources *out, const char *path
     if (path && strlen(path) >= PATH_MAX)
         kind = error_set(error, ERROR_CONFIG, "the name of the config file is too long");
     if (!kind && path)
-        kind = read_file(&sources, path, error);
+        kind = read_main(&sources, path, error);
     if (!kind && path)
         kind = read_drop_ins(&sources, path, error);
     if (!kind && setting_count > 0)
@@ -220,7 +250,7 @@ bool config_default_path(char *to, size_t size)
                         ? put(to, size, "/etc/dejunk/proxy.conf")
                         : join_xdg(to, size, "XDG_CONFIG_HOME", ".config", "dejunk/proxy.conf");
 
-    return is_named && access(to, F_OK) == 0;
+    return is_named && (access(to, F_OK) == 0 || has_drop_ins(to));
 }
 
 bool config_default_dir(enum config_dir which, char *to, size_t size)

@@ -29,15 +29,17 @@ struct config_sources {
 
 /* Reads `path`, then every *.conf in the directory PATH.d (/etc/dejunk/proxy.conf.d) in the order
  * of their bytes, then `settings` ("key=value", from -D) as one source with a line for each.
- * path NULL: no file, the defaults. ERROR_CONFIG when a file cannot be read, is too large or there
- * are too many. Nothing is to be freed then. */
+ * path NULL: no file, the defaults; a main file that is not there is empty where there are
+ * drop-ins. ERROR_CONFIG when a file cannot be read, is too large or there are too many. Nothing is
+ * to be freed then. */
 enum error_kind config_sources_read(struct config_sources *out, const char *path,
                                     const char *const *settings, size_t setting_count,
                                     struct error *error);
 void config_sources_done(struct config_sources *sources);
 
 /* "/etc/dejunk/proxy.conf" for root, "$XDG_CONFIG_HOME/dejunk/proxy.conf" else, into `to`;
- * false when that file does not exist (`to` still has its name, or "" when there is no home). */
+ * false when neither that file nor a drop-in exists (`to` still has its name, or "" when there is
+ * no home). */
 bool config_default_path(char *to, size_t size);
 
 enum config_dir { CONFIG_STATE_DIR, CONFIG_RUNTIME_DIR, CONFIG_RULES_DIR };

@@ -105,6 +105,9 @@ static void reads_in_order(void **state)
            "main.conf=main;main.conf.d/10-x.conf=ten;main.conf.d/B.conf=;main.conf.d/a.conf=a;"
            "main.conf.d/b.conf=b;-D=via=\"no\"\nx={\"a\"}\n;");
     expect("other.conf", NULL, 0, "other.conf=other;");
+    mkdir(in_top("alone.conf.d"), 0700);
+    put_text("alone.conf.d/a.conf", "a");
+    expect("alone.conf", NULL, 0, "alone.conf=;alone.conf.d/a.conf=a;");
     expect(NULL, NULL, 0, "");
     expect(NULL, settings, 1, "-D=via=\"no\"\n;");
 }
@@ -198,6 +201,8 @@ static void tells_what_cannot_be_read(void **state)
     put_text("file.conf", "");
     put_text("file.conf.d", "");
     expect("file.conf", NULL, 0, "file.conf.d: cannot read the directory: Not a directory");
+    mkdir(in_top("only.conf.d"), 0700);
+    expect("only.conf", NULL, 0, "only.conf: cannot open it: No such file or directory");
     put_text("link.conf", "");
     mkdir(in_top("link.conf.d"), 0700);
     assert_int_equal(symlink("nowhere", in_top("link.conf.d/x.conf")), 0);
@@ -210,6 +215,11 @@ static void knows_the_usual_places(void **state)
     char to[PATH_MAX], want[PATH_MAX + 32];
 
     (void)state;
+    assert_int_equal(chmod(top, 0755), 0);
+    mkdir(in_top("alone"), 0755);
+    mkdir(in_top("alone/dejunk"), 0755);
+    mkdir(in_top("alone/dejunk/proxy.conf.d"), 0755);
+    put_text("alone/dejunk/proxy.conf.d/one.conf", "");
     setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two", 1);
     assert_true(config_default_dir(CONFIG_STATE_DIR, to, sizeof to));
     assert_string_equal(to, "/var/lib/one");
@@ -228,6 +238,10 @@ static void knows_the_usual_places(void **state)
     setenv("XDG_CONFIG_HOME", "relative", 1);
     assert_false(config_default_path(to, sizeof to));
     snprintf(want, sizeof want, "%s/.config/dejunk/proxy.conf", top);
+    assert_string_equal(to, want);
+    setenv("XDG_CONFIG_HOME", in_top("alone"), 1); // where there is but a drop-in
+    assert_true(config_default_path(to, sizeof to));
+    snprintf(want, sizeof want, "%s/alone/dejunk/proxy.conf", top);
     assert_string_equal(to, want);
     setenv("XDG_CONFIG_HOME", "/x", 1);
     assert_true(config_default_dir(CONFIG_RULES_DIR, to, sizeof to));
