@@ -156,6 +156,21 @@ def test_a_passed_socket_is_the_only_one_and_stays(start_service, passed_socket,
     waiting.close()
 
 
+def test_a_killed_master_is_started_anew_and_no_connection_refused(start_service, passed_socket,
+                                                                   origin):
+    """The manager has the socket, and starts what ended by a signal (Restart=on-failure)."""
+    assert "\nRestart=on-failure\n" in (TOP / "conf/dejunk.service").read_text()
+    service = start_service(sockets=[passed_socket], workers=2)
+    proxy = service.proxy
+    service.wait_for("READY=1")
+    with Load(proxy, origin.url + "/") as load:
+        proxy.process.kill()
+        proxy.process.wait()
+        service.start()
+        load.more()
+    assert len(load.failed()) <= len(load.threads)  # what was under way, and nothing after
+
+
 def test_two_passed_sockets(start_service, passed_socket, origin):
     with socket.create_server(("127.0.0.1", 0)) as other:
         service = start_service(sockets=[passed_socket, other])
