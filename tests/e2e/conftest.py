@@ -1,13 +1,15 @@
-"""Fixtures: start_proxy, start_nginx, start_origin, start_names, fetch. What they start ends with
-the test, the proxy in order: its exit code is 0 and its log has no report of a sanitizer."""
+"""Fixtures: start_proxy, start_nginx, start_origin, start_names, fetch, in_own_network. What they
+start ends with the test, the proxy in order: its exit code is 0 and its log has no report of a
+sanitizer."""
 import os
+import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fetch_house import Fetch  # noqa: E402
-from house import REPORT, NameServer, Nginx, Origin, Proxy  # noqa: E402
+from house import REPORT, TOP, NameServer, Nginx, Origin, Proxy  # noqa: E402
 
 
 def stop_in_order(proxy):
@@ -73,3 +75,21 @@ def start_names():
 @pytest.fixture
 def fetch(tmp_path):
     return Fetch(tmp_path)
+
+
+@pytest.fixture
+def in_own_network():
+    """Runs a script of this directory in a network namespace of its own. Where there are none, or
+    the script says by 77 that it cannot have its network, the test is skipped."""
+    def run(script, *arguments):
+        try:
+            done = subprocess.run(["unshare", "-rn", sys.executable, str(TOP / "tests/e2e" / script),
+                                   *map(str, arguments)], cwd=TOP, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+                                  text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("no unshare here")
+        if done.returncode == 77 or done.stdout.startswith("unshare:"):
+            pytest.skip("no such network here: " + done.stdout)
+        assert done.returncode == 0, done.stdout
+    return run

@@ -98,6 +98,11 @@ def test_hostile_servers_get_nowhere(start_origin, fetch):
     assert names["disposition"] == b"here"
 
 
+def test_no_redirect_leads_inside(in_own_network, tmp_path):
+    """With addresses that are public for once, see netns_fetch.py."""
+    in_own_network("netns_fetch.py", tmp_path)
+
+
 PAGE = b"<p>A page that has some length.</p>\n" * 2000
 
 

@@ -2,13 +2,10 @@
 that change, addresses raced."""
 import os
 import queue
-import shutil
-import subprocess
-import sys
 import threading
 
 import pytest
-from house import TOP, Peer, answering, ask, read_request, read_response, reply, wait_for
+from house import Peer, answering, ask, read_request, read_response, reply, wait_for
 
 
 class SlowOrigin:
@@ -196,19 +193,6 @@ def test_a_dot_at_the_end_keeps_search_domains_away(start_proxy, start_origin, s
 
 # ---- addresses raced ------------------------------------------------------------------------------
 
-def can_have_a_network_of_its_own():
-    return shutil.which("unshare") and subprocess.run(
-        ["unshare", "-rn", "true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not can_have_a_network_of_its_own(), reason="no network namespaces here")
-def test_addresses_are_raced(tmp_path, start_proxy):
-    """In a network of its own, see race.py: hosts of one kind of address only, and half-dead ones."""
-    script = TOP / "tests/e2e/race.py"
-    done = subprocess.run(["unshare", "-rn", sys.executable, str(script), str(tmp_path)], cwd=TOP,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=120, text=True, check=False)
-    if done.returncode == 77:
-        pytest.skip("no such network here: " + done.stdout)
-    assert done.returncode == 0, done.stdout
+def test_addresses_are_raced(in_own_network, tmp_path):
+    """See race.py: hosts of one kind of address only, and half-dead ones."""
+    in_own_network("race.py", tmp_path)

@@ -284,30 +284,26 @@ static void use_limits(size_t at_once, size_t per_host)
                     &(struct fetch_trust){ .roots = no_roots });
 }
 
-static int set_up(void **state)
+static int set_up_with(const char *limits)
 {
     static const struct acceptor_events events = { on_accepted, on_exhausted };
     struct proxy_setup setup = { .metrics = &scene.metrics,
                                  .resolv_conf = SPAN(""),
                                  .hosts = SPAN("127.0.0.1 public.test\n"),
                                  .via_pseudonym = SPAN("test") };
+    char config[300];
     struct address local;
     socklen_t size = sizeof local;
     struct error error;
 
-    (void)state;
     memset(&scene, 0, sizeof scene);
     memset(subjects, 0, sizeof subjects);
     for (size_t i = 0; i < CONNECTIONS; i++)
         connections[i].fd = -1;
     assert_int_equal(loop_new(&scene.loop, &error), ERROR_NONE);
     setup.loop = scene.loop;
-    assert_int_equal(config_of(&setup.config,
-                               "allow_destinations = {\"0.0.0.0/0\", \"::/0\"}\n"
-                               "response_header_timeout = \"300ms\"\n"
-                               "idle_body_timeout = \"300ms\"\n",
-                               &error),
-                     ERROR_NONE);
+    snprintf(config, sizeof config, "allow_destinations = {\"0.0.0.0/0\", \"::/0\"}\n%s", limits);
+    assert_int_equal(config_of(&setup.config, config, &error), ERROR_NONE);
     assert_int_equal(proxy_new(&scene.proxy, &setup, &error), ERROR_NONE);
     config_unref(&setup.config);
     assert_true(address_parse(&local, SPAN("127.0.0.1"), 0));
@@ -320,6 +316,18 @@ static int set_up(void **state)
     loop_timer_init(&scene.limit, scene.loop, on_limit, NULL);
     use_limits(2, 0);
     return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return set_up_with("");
+}
+
+static int set_up_impatient(void **state)
+{
+    (void)state;
+    return set_up_with("response_header_timeout = 100ms\nidle_body_timeout = 100ms\n");
 }
 
 static int tear_down(void **state)
@@ -538,14 +546,11 @@ static const struct {
     { "/interim", 0, FETCH_DONE },
     { "/loop", 0, FETCH_TOO_MANY_REDIRECTS },
     { "/file", 0, FETCH_REDIRECT_REFUSED },
-    { "/silent", 0, FETCH_TIMED_OUT },
-    { "/stall", 0, FETCH_TIMED_OUT },
     { "/long", 10, FETCH_TOO_LARGE },
     { "/long", 11, FETCH_DONE },
     { "/until", 2, FETCH_TOO_LARGE },
     { "/until", 3, FETCH_DONE },
     { "/head-limit", 0, FETCH_BAD_ANSWER },
-    { "http://127.0.0.1:1/", 0, FETCH_REFUSED },
     { "http://nobody.invalid/", 0, FETCH_NO_HOST },
     { "ftp://127.0.0.1/", 0, FETCH_BAD_URL },
     { "https://127.0.0.1/", 0, FETCH_FAILED }, // no roots
@@ -568,6 +573,37 @@ static void each_end_is_told(void **state)
     }
 }
 
+static void nobody_listens(void **state)
+{
+    struct address local;
+    socklen_t size = sizeof local;
+    int held = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char url[100];
+
+    (void)state;
+    assert_true(address_parse(&local, SPAN("127.0.0.1"), 0));
+    assert_int_equal(bind(held, &local.any, address_size(&local)), 0);
+    assert_int_equal(getsockname(held, &local.any, &size), 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", address_port(&local));
+    begin('a', url);
+    run();
+    assert_int_equal(subjects[0].end, FETCH_REFUSED);
+    close(held);
+}
+
+static void silence_has_a_limit(void **state)
+{
+    static const char *const targets[] = { "/silent", "/stall" };
+
+    (void)state;
+    scene.answer = answer_badly;
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        begin('a', targets[i]);
+        run();
+        assert_int_equal(subjects[0].end, FETCH_TIMED_OUT);
+    }
+}
+
 static void redirects_have_a_limit(void **state)
 {
     (void)state;
@@ -583,16 +619,27 @@ static void redirects_have_a_limit(void **state)
 
 static void a_kept_connection_that_died_is_replaced(void **state)
 {
+    static const struct fetch_order orders[] = {
+        { .can_restart = true },
+        // Never sent a second time: a connection that has ended is not even tried.
+        { .method = { "POST", 4 }, .body = { "x", 1 } },
+    };
+
     (void)state;
     scene.answer = answer_walk;
-    begin('a', "/quick");
-    run();
-    for (size_t i = 0; i < CONNECTIONS; i++) // between the two, unseen
-        if (connections[i].fd >= 0)
-            hang_up(&connections[i]);
-    begin('b', "/quick");
-    run();
-    assert_int_equal(subjects[1].end, FETCH_DONE);
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        begin('a', "/quick");
+        run();
+        for (size_t k = 0; k < CONNECTIONS; k++) // between the two, unseen
+            if (connections[k].fd >= 0)
+                hang_up(&connections[k]);
+        begin_with('b', "/quick", orders[i]);
+        run();
+        if (subjects[1].end != FETCH_DONE)
+            fail_msg("row %zu: %s", i, scene.trace);
+        scene.trace[0] = '\0';
+    }
+    assert_int_equal(scene.asked, 4);
 }
 
 int main(void)
@@ -605,6 +652,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(cancelled_at_any_moment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(paused_and_resumed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_end_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_listens, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(silence_has_a_limit, set_up_impatient, tear_down),
         cmocka_unit_test_setup_teardown(redirects_have_a_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_kept_connection_that_died_is_replaced, set_up, tear_down),
     };
