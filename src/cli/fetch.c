@@ -33,6 +33,7 @@ enum {
     TIMEOUT_MS = 60 * 1000,
     DATA_BYTES = 256 * 1024 * 1024,
     DESCRIPTORS = 64, // beside those of transfers
+    READ_BYTES = 64 * 1024,
 };
 
 enum long_option { // those without a letter
@@ -153,11 +154,33 @@ static bool take_field(struct fetch_command *c, const char *value)
     return true;
 }
 
+/* What is in a file, to its end. False: errno says why, or is 0: it is longer than the buffer may
+ * be. */
+static bool read_all(struct buffer *to, int fd)
+{
+    ssize_t got;
+    char more;
+
+    errno = 0;
+    do {
+        size_t room = to->limit_bytes - to->size;
+
+        if (room > READ_BYTES)
+            room = READ_BYTES;
+        if (room == 0)
+            return read(fd, &more, 1) == 0;
+        if (!buffer_reserve(to, room))
+            return false;
+        got = read(fd, to->at + to->size, room);
+        to->size += got > 0 ? (size_t)got : 0;
+    } while (got > 0);
+    return got == 0;
+}
+
 static bool take_data(struct fetch_command *c, const char *value)
 {
     struct buffer *data = &c->data;
     int fd;
-    ssize_t got = 0;
 
     buffer_release(data);
     data->limit_bytes = DATA_BYTES;
@@ -165,12 +188,8 @@ static bool take_data(struct fetch_command *c, const char *value)
         buffer_append(data, span_text(value));
     } else {
         fd = strcmp(value, "@-") == 0 ? STDIN_FILENO : open(value + 1, O_RDONLY | O_CLOEXEC);
-        while (fd >= 0 && buffer_reserve(data, 65536) &&
-               (got = read(fd, data->at + data->size, 65536)) > 0)
-            data->size += (size_t)got;
-        if (fd < 0 || got != 0)
-            return complain(fd < 0 || got < 0 ? "fetch: cannot read %s" : "fetch: %s is too long",
-                            value + 1);
+        if (fd < 0 || !read_all(data, fd))
+            return complain(errno ? "fetch: cannot read %s" : "fetch: %s is too long", value + 1);
         if (fd != STDIN_FILENO)
             close(fd);
     }
@@ -395,17 +414,15 @@ enum { CA_BYTES = VERIFY_ROOTS_BYTES };
 static enum error_kind read_authorities(struct buffer *pem, const char *path, struct error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = 0;
+    enum error_kind kind = ERROR_NONE;
 
     pem->limit_bytes = CA_BYTES;
-    if (fd < 0)
-        return error_errno(error, ERROR_SYSTEM, "cannot read %s", path);
-    while (buffer_reserve(pem, 65536) && (got = read(fd, pem->at + pem->size, 65536)) > 0)
-        pem->size += (size_t)got;
-    close(fd);
-    if (got < 0)
-        return error_errno(error, ERROR_SYSTEM, "cannot read %s", path);
-    return got ? error_set(error, ERROR_LIMIT, "%s is too long", path) : ERROR_NONE;
+    if (fd < 0 || !read_all(pem, fd))
+        kind = errno ? error_errno(error, ERROR_SYSTEM, "cannot read %s", path)
+                     : error_set(error, ERROR_LIMIT, "%s is too long", path);
+    if (fd >= 0)
+        close(fd);
+    return kind;
 }
 
 /* A dejunk on the way may look into https with the authority of this installation. */

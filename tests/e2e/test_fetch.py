@@ -188,11 +188,32 @@ def test_every_end_has_its_name(start_origin, fetch, tmp_path):
 def test_nothing_and_nonsense_are_usage(fetch):
     for arguments in ([], ["-c", "0", "http://x/"], ["-c", "x", "http://x/"], ["--nonsense"],
                       ["--body", "--null", "http://x/"], ["--max-size", "many", "http://x/"],
-                      ["--rate", "1001G", "--null", "http://x/"],
                       ["-H", "no header", "http://x/"], ["-H", "A: b\nC: d", "http://x/"],
                       ["--continue", "--null", "http://x/"], ["-X", "GET /", "http://x/"]):
         done = fetch(*arguments)
         assert done.returncode == 64 and done.stderr and not done.stdout, arguments
+
+
+@pytest.mark.parametrize("most", [
+    ["-c", "10000"], ["--per-host", "10000"], ["--max-redirects", "1000"], ["--retries", "100"],
+    ["--rate", "1000G"], ["-H", "A: b"] * 100, ["-i", "/dev/null"] * 100, ["--data", "@most"],
+], ids=lambda most: most[0])
+def test_options_at_their_limits(fetch, most):
+    """What is most is taken, and one more is usage. Nothing is asked for: there is no such scheme."""
+    if most[0] == "--data":
+        with open(fetch.directory / "most", "wb") as file:
+            file.truncate(256 * 1024 * 1024)
+    assert fetch(*most, "--null", "x://x/").returncode == 1
+    if len(most) > 2:
+        most = most + most[:2]
+    elif most[0] == "--data":
+        with open(fetch.directory / "most", "ab") as file:
+            file.write(b"x")
+    else:
+        unit = most[1].lstrip("0123456789")
+        most = [most[0], str(int(most[1].rstrip("G")) + 1) + unit]
+    done = fetch(*most, "--null", "x://x/")
+    assert done.returncode == 64 and done.stderr and not done.stdout
 
 
 # ---- bodies ---------------------------------------------------------------------------------------

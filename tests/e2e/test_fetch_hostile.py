@@ -187,6 +187,21 @@ def test_faults_end_as_they_should(start_origin, fetch):
     assert files[str(names.index("bytes behind the body"))] == b"hello"
 
 
+def test_a_body_that_swells_has_a_limit(start_origin, fetch):
+    """64 MB, where it is more than two hundred times what came."""
+    most = 64 * 1024 * 1024
+    sizes = {"/most": most, "/more": most + 1, "/dense": most + 1}
+    bodies = {}
+    for path, size in sizes.items():
+        noise = os.urandom(size // 150) if path == "/dense" else b""
+        bodies[path] = coded("gzip", gzip.compress(noise + b"\0" * (size - len(noise)), 1))
+    origin = start_origin(answering(lambda request: bodies[request.target]))
+    urls = [origin.url + path for path in sizes]
+    done = fetch.json("--null", *urls)
+    assert [done.end(url) for url in urls] == ["done", "too large", "done"]
+    assert done.ends[urls[0]]["bytes"] == most and done.ends[urls[2]]["bytes"] == most + 1
+
+
 def test_large_windows_stand_in_nobodys_way(start_origin, fetch):
     """Twelve bodies at once, each with the largest window that zstd may have on the web."""
     count = 12

@@ -36,7 +36,7 @@ static struct scene {
     uint16_t port;
     struct loop_timer limit;
     char trace[20000];
-    size_t asked; // requests that came
+    size_t accepted, asked; // connections and requests that came
     const char *(*answer)(const char *target, bool *holds, bool *closes);
     size_t left; // fetches that have not ended
 } scene;
@@ -46,10 +46,13 @@ static struct subject {
     char name;
     const char *cancel_at; // an event's name
     bool pauses;           // at the first body bytes
+    struct subject *at_end_cancels;
+    char at_end_begins;
     uint64_t bytes;
     enum fetch_end end;
 } subjects[FETCHES];
 
+static struct subject *begin(char name, const char *path);
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *format, ...)
 {
@@ -122,6 +125,7 @@ static void on_accepted(void *owner, int fd, const struct address *peer)
         struct connection *connection = &connections[i];
         if (connection->fd >= 0)
             continue;
+        scene.accepted++;
         *connection = (struct connection){ .fd = fd };
         ev_io_init(&connection->watch, on_request, fd, EV_READ);
         connection->watch.data = connection;
@@ -209,6 +213,12 @@ static void on_done(void *owner, const struct fetch_result *result)
     subject->end = result->end;
     note("%c:%s ", subject->name, fetch_end_name(result->end));
     assert_true(scene.left > 0);
+    if (subject->at_end_cancels) {
+        fetch_cancel(&subject->at_end_cancels->fetch);
+        scene.left--;
+    }
+    if (subject->at_end_begins)
+        begin(subject->at_end_begins, "/quick");
     if (--scene.left == 0)
         loop_stop(scene.loop);
 }
@@ -471,6 +481,20 @@ static void cancelled_at_any_moment(void **state)
     scene.left = 0;
 }
 
+/* In the event that one ends the owner may cancel another, and begin one. */
+static void others_from_inside_an_end(void **state)
+{
+    (void)state;
+    scene.answer = answer_walk;
+    subjects[0].at_end_cancels = begin('b', "/held");
+    subjects[0].at_end_begins = 'c';
+    begin('a', "/quick");
+    run();
+    assert_non_null(strstr(scene.trace, "a:done "));
+    assert_non_null(strstr(scene.trace, "c:200 c:body c:done "));
+    assert_null(strstr(strstr(scene.trace, "a:done "), "b:"));
+}
+
 static void paused_and_resumed(void **state)
 {
     struct subject *subject;
@@ -573,6 +597,57 @@ static void each_end_is_told(void **state)
     }
 }
 
+static char answer_text[FETCH_DRAIN_BYTES + 2 * LOOP_SCRATCH_BYTES + 300];
+
+static const char *answer_made(const char *target, bool *holds, bool *closes)
+{
+    (void)holds;
+    (void)closes;
+    return strcmp(target, "/made") == 0 ? answer_text
+                                        : "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+}
+
+/* What comes with a redirect is read to its end, to keep the connection, where it is not too long.
+ */
+static void what_nobody_wants_has_a_limit(void **state)
+{
+    (void)state;
+    scene.answer = answer_made;
+    for (size_t over = 0; over < 2; over++) {
+        size_t before = scene.accepted, head;
+        // One read may bring more than what is left to the limit.
+        size_t size = FETCH_DRAIN_BYTES + over * 2 * LOOP_SCRATCH_BYTES;
+
+        use_limits(1, 0);
+        head = (size_t)snprintf(answer_text, sizeof answer_text,
+                                "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: %zu\r\n\r\n",
+                                size);
+        memset(answer_text + head, 'x', size);
+        answer_text[head + size] = '\0';
+        begin('a', "/made");
+        run();
+        assert_int_equal(subjects[0].end, FETCH_DONE);
+        // The second round has the connection that the first one kept.
+        assert_int_equal(scene.accepted - before, 1);
+    }
+}
+
+static void patience_has_a_limit(void **state)
+{
+    (void)state;
+    scene.answer = answer_made;
+    for (unsigned over = 0; over < 2; over++) {
+        snprintf(answer_text, sizeof answer_text,
+                 "HTTP/1.1 503 Busy\r\nRetry-After: %u\r\nContent-Length: 0\r\n\r\n",
+                 FETCH_RETRY_AFTER_S + over);
+        begin_with('a', "/made", (struct fetch_order){ .retries = 1 })->cancel_at = "again";
+        run();
+        assert_string_equal(scene.trace, over ? "a:started </made a:503 a:done "
+                                              : "a:started </made a:again a:cancelled ");
+        scene.trace[0] = '\0';
+    }
+}
+
 static void nobody_listens(void **state)
 {
     struct address local;
@@ -652,6 +727,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(cancelled_at_any_moment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(paused_and_resumed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_end_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_nobody_wants_has_a_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(patience_has_a_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(others_from_inside_an_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_listens, set_up, tear_down),
         cmocka_unit_test_setup_teardown(silence_has_a_limit, set_up_impatient, tear_down),
         cmocka_unit_test_setup_teardown(redirects_have_a_limit, set_up, tear_down),
