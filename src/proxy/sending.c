@@ -206,6 +206,7 @@ static void on_outgoing_ready(void *owner, struct outgoing *outgoing)
     struct session *session = x->session;
 
     hold(x, outgoing);
+    x->judgement.is_stopped = false; // what was said of another address that was tried beside it
     if (x->request.method != METHOD_CONNECT && outgoing->early.size) {
         struct error error;
         exchange_let_body_go(x);

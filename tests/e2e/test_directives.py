@@ -1,6 +1,10 @@
 """What rules change in requests and responses that go on: one test for each option, through the proxy."""
+import json
+import pathlib
+import socket
+
 import pytest
-from house import answering, reply
+from house import Peer, answering, read_request, read_response, reply, wait_for
 from test_blocking import HOSTS, ask, write_list
 
 
@@ -157,6 +161,36 @@ def test_conditions_of_requests(start, origin):
     assert stopped("ads.example", "/ip/")
     assert not stopped("ads.example", "/other/")
     assert stopped("ads.example", "/ip/")  # on a kept connection as well
+
+
+def is_connecting_to(port):
+    """Somebody waits in SYN-SENT for this port."""
+    lines = pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()
+    return any(words[2].endswith(":%04X" % port) and words[3] == "02" for words in map(str.split, lines))
+
+
+def test_an_address_that_was_tried_too_says_nothing_of_the_one_that_serves(
+        start, start_names, tmp_path):
+    """The first answers late; the second, which a rule stops, was its rival meanwhile."""
+    names = start_names({"two.example": ["127.0.0.1", "127.0.0.2"]})
+    resolv_conf = write_list(tmp_path, "nameserver %s\n" % names.at, "resolv.conf")
+    log, empty = tmp_path / "access.log", write_list(tmp_path, "", "no-hosts")
+    proxy = start("||two.example^$ipaddress=127.0.0.2\n", hosts_file=str(empty), access_log="json",
+                  resolv_conf=str(resolv_conf), access_log_file=str(log))
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as late, \
+            socket.create_connection(late.getsockname()):  # takes the only place in its line
+        browser = Peer(proxy.connect())
+        browser.send(b"GET http://two.example:%d/ HTTP/1.1\r\nHost: x\r\n\r\n" % late.getsockname()[1])
+        wait_for("SYN", lambda: is_connecting_to(late.getsockname()[1]))
+        late.accept()[0].close()  # it comes again after a second, the next address after 250 ms
+        origin = Peer(late.accept()[0])
+        assert read_request(origin).target == "/"
+        origin.send(reply(b"nothing\n", "404 Not Found"))
+        assert read_response(browser).status == 404
+        browser.close()
+        origin.close()
+    line = wait_for("line", lambda: log.exists() and log.read_text())
+    assert json.loads(line)["rule"] is None
 
 
 def test_cname_is_asked_of_the_rules(start, origin, start_names, tmp_path):
