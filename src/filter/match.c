@@ -33,6 +33,7 @@ struct matcher {
     struct expressions *expressions; // those of conditions
     uint16_t *tried;                 // for each EXTRA_ONCE: the question in which it failed
     uint16_t question;               // never 0
+    bool is_waiting;                 // a condition could not be asked for want of an answer
     bool is_wide;                    // the machine has what ask_wide() is compiled for
     struct url_parsers parsers;
     struct url_text url_room;
@@ -194,8 +195,10 @@ static bool text_holds(struct ask *ask, const uint32_t *record, enum image_extra
     case EXTRA_CLIENT:
         return condition_address(expressions, text, request->client, request->client_name);
     case EXTRA_ADDRESS:
+        ask->matcher->is_waiting |= request->address.size == 0;
         return condition_address(expressions, text, request->address, SPAN_NONE);
     case EXTRA_HEADER:
+        ask->matcher->is_waiting |= !request->response_field;
         return condition_field(expressions, text, request->response_field, request->field_owner);
     default:
         return condition_field(expressions, text, request->request_field, request->field_owner);
@@ -230,8 +233,8 @@ static bool conditions_hold(struct ask *ask, const uint32_t *record)
     if (parts & EXTRA_DENYALLOW &&
         host_in_set(view, image_part(record, EXTRA_DENYALLOW), &ask->host, regex_hits, ask))
         return false;
-    return text_holds(ask, record, EXTRA_CLIENT) && text_holds(ask, record, EXTRA_ADDRESS) &&
-           text_holds(ask, record, EXTRA_HEADER) && text_holds(ask, record, EXTRA_REQUEST_HEADER);
+    return text_holds(ask, record, EXTRA_CLIENT) && text_holds(ask, record, EXTRA_REQUEST_HEADER) &&
+           text_holds(ask, record, EXTRA_ADDRESS) && text_holds(ask, record, EXTRA_HEADER);
 }
 
 enum {
@@ -793,9 +796,17 @@ static bool gather_after(struct ask *ask, const struct hit *hit, void *to)
     return false;
 }
 
-static bool gather_late_exception(struct ask *ask, const struct hit *hit, void *to)
+/* BOOK_LATE does not keep what stops requests apart from what comes after that. */
+static bool gather_late_after(struct ask *ask, const struct hit *hit, void *to)
 {
-    return hit->flags & RULE_EXCEPTION ? gather_after(ask, hit, to) : false;
+    bool is_after = hit->flags & RULE_EXCEPTION || IMAGE_MODIFIER(hit->flags) != MODIFIER_NONE;
+
+    return is_after ? gather_after(ask, hit, to) : false;
+}
+
+static bool late_found(struct ask *ask, const struct hit *hit, void *to)
+{
+    return IMAGE_MODIFIER(hit->flags) != MODIFIER_REDIRECT_RULE && first_found(ask, hit, to);
 }
 
 /* The value of a rule's modifier; empty where there is none. */
@@ -880,14 +891,14 @@ static void settle(struct ask *ask, rule_number rule, bool is_important, struct 
     walk(ask, after_bits(ask), gather_after, &after);
     if (ask->is_late) {
         gather(ask, BOOK_LATE);
-        walk(ask, TYPE_BIT(ask->request->type), gather_late_exception, &after);
+        walk(ask, TYPE_BIT(ask->request->type), gather_late_after, &after);
     }
     if (after.exception.number && (!is_important || after.exception.flags & RULE_IMPORTANT)) {
         struct found important = { .needs = RULE_IMPORTANT, .excludes = RULE_EXCEPTION };
 
         if (!(after.exception.flags & RULE_IMPORTANT))
-            walk(ask, ask->is_late ? TYPE_BIT(ask->request->type) : block_bits(ask), first_found,
-                 &important);
+            walk(ask, ask->is_late ? TYPE_BIT(ask->request->type) : block_bits(ask),
+                 ask->is_late ? late_found : first_found, &important);
         if (!important.hit.number) {
             verdict->overridden = verdict->rule;
             verdict->rule = after.exception.number;
@@ -1028,7 +1039,7 @@ static void ask_late(struct matcher *matcher, const struct request *request,
         return;
     ask.is_late = true;
     gather(&ask, BOOK_LATE);
-    if (!walk(&ask, TYPE_BIT(request->type), first_found, &block))
+    if (!walk(&ask, TYPE_BIT(request->type), late_found, &block))
         return;
     gather(&ask, BOOK_MAIN);
     settle(&ask, block.hit.number, block.hit.flags & RULE_IMPORTANT, verdict);
@@ -1146,9 +1157,21 @@ static bool is_lifted(const struct image_view *view, const struct gathered *gath
 static bool is_said(const struct directive *items, size_t count, const struct directive *again)
 {
     for (size_t i = 0; i < count; i++)
-        if (items[i].kind == again->kind && span_equal(items[i].value, again->value))
+        if (items[i].kind == again->kind && items[i].is_exception == again->is_exception &&
+            span_equal(items[i].value, again->value))
             return true;
     return false;
+}
+
+/* Behind the others, unless it says the same as one of them; returns how many there are then. */
+static size_t add_directive(const struct image_view *view, const struct hit *hit,
+                            struct directive *out, size_t count)
+{
+    out[count] = (struct directive){ .kind = (enum directive_kind)IMAGE_MODIFIER(hit->flags),
+                                     .is_exception = hit->flags & RULE_EXCEPTION,
+                                     .rule = hit->number,
+                                     .value = value_of(view, hit) };
+    return count + !is_said(out, count, &out[count]);
 }
 
 size_t matcher_directives(struct matcher *matcher, const struct request *request, uint32_t wanted,
@@ -1160,22 +1183,25 @@ size_t matcher_directives(struct matcher *matcher, const struct request *request
 
     gathered.rule_count = gathered.exception_count = 0;
     gathered.wanted = wanted;
+    matcher->is_waiting = false;
     if (!begin(&ask, matcher, request))
         return 0;
     gather(&ask, BOOK_MODIFY);
     walk(&ask, TYPE_BIT(request->type), gather_directive, &gathered);
     if (gathered.rule_count > 1)
         qsort(gathered.rules, gathered.rule_count, sizeof gathered.rules[0], compare_hits);
-    for (size_t i = 0; i < gathered.rule_count && count < limit; i++) {
-        const struct hit *hit = &gathered.rules[i];
-        if (is_lifted(ask.view, &gathered, hit))
-            continue;
-        out[count] = (struct directive){ .kind = (enum directive_kind)IMAGE_MODIFIER(hit->flags),
-                                         .rule = hit->number,
-                                         .value = value_of(ask.view, hit) };
-        count += !is_said(out, count, &out[count]);
-    }
+    for (size_t i = 0; i < gathered.rule_count && count < limit; i++)
+        if (!is_lifted(ask.view, &gathered, &gathered.rules[i]))
+            count = add_directive(ask.view, &gathered.rules[i], out, count);
+    for (size_t i = 0; i < gathered.exception_count && count > 0 && count < limit; i++)
+        if (IMAGE_MODIFIER(gathered.exceptions[i].flags) == MODIFIER_COOKIE)
+            count = add_directive(ask.view, &gathered.exceptions[i], out, count);
     return count;
+}
+
+bool matcher_directives_wait(const struct matcher *matcher)
+{
+    return matcher->is_waiting;
 }
 
 /* ---- pages ---- */

@@ -115,6 +115,7 @@ void matcher_response(struct matcher *matcher, const struct request *request,
 
 struct directive {
     enum directive_kind kind;
+    bool is_exception; // DIRECTIVE_COOKIE: the cookies that it names stay as they are
     rule_number rule;
     struct span value; // points into the database
 };
@@ -123,6 +124,10 @@ struct directive {
  * request, exceptions taken off, in the order of their lists; returns how many. */
 size_t matcher_directives(struct matcher *matcher, const struct request *request, uint32_t wanted,
                           struct directive *out, size_t limit);
+
+/* Of the last matcher_directives(): could there be more when the server's address or the response's
+ * fields are known, which the request did not tell? */
+bool matcher_directives_wait(const struct matcher *matcher);
 
 /* Bits of enum page_flag: what exceptions say about a page as a whole; asked with the page's URL
  * and TYPE_DOCUMENT, or TYPE_SUBDOCUMENT with its parent as source. */

@@ -944,6 +944,27 @@ static bool removal_needs_trust(struct span value)
     return false;
 }
 
+/* Is it asked of the answer, yet meant for the request, which has gone out by then? */
+static bool comes_too_late(const struct rule *rule)
+{
+    if (rule->is_exception || (!rule->header.at && !rule->address.at))
+        return false;
+    return rule->modifier == MODIFIER_REMOVEPARAM || rule->modifier == MODIFIER_URLSKIP ||
+           rule->modifier == MODIFIER_URITRANSFORM ||
+           (rule->modifier == MODIFIER_REMOVEHEADER &&
+            span_starts_nocase(rule->value, SPAN("request:")));
+}
+
+static bool has_negated(struct span list)
+{
+    struct span name;
+    bool is_negated = false;
+
+    while (!is_negated && rule_next_name(&list, &name, &is_negated))
+        ;
+    return is_negated;
+}
+
 static void parse_network(struct rule *rule, struct span line)
 {
     struct wanted wanted = { 0 };
@@ -979,6 +1000,10 @@ static void parse_network(struct rule *rule, struct span line)
         rule->modifier != MODIFIER_REMOVEPARAM && rule->modifier != MODIFIER_COOKIE &&
         rule->modifier != MODIFIER_INLINE_SCRIPT && rule->modifier != MODIFIER_INLINE_FONT)
         bad(rule, REASON_VALUE);
+    if (has_negated(rule->denyallow))
+        bad(rule, REASON_VALUE);
+    if ((rule->is_cname && !rule->is_exception) || comes_too_late(rule))
+        bad(rule, REASON_CONFLICT);
     if (rule->modifier == MODIFIER_REMOVEHEADER && removal_needs_trust(rule->value))
         rule->needs_trust = true;
     if ((rule->party & RULE_FIRST && rule->party & RULE_THIRD) ||

@@ -272,6 +272,8 @@ void exchange_put_last_chunk(struct outbox *outbox, const struct message *messag
 
 struct case_file exchange_case(struct exchange *x)
 {
+    bool is_answered = x->status || x->got_response;
+    const struct outgoing *outgoing = is_answered ? x->outgoing : NULL;
     struct span url = x->request.target;
 
     if (x->request.target_form != TARGET_ABSOLUTE)
@@ -283,7 +285,9 @@ struct case_file exchange_case(struct exchange *x)
                                .url = url,
                                .client = &x->session->peer,
                                .user = x->user,
-                               .response = x->status || x->got_response ? &x->response : NULL };
+                               .response = is_answered ? &x->response : NULL,
+                               .server = outgoing && !outgoing->origin->parent ? &outgoing->address
+                                                                               : NULL };
 }
 
 /* ---- the request ---- */

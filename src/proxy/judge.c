@@ -160,16 +160,26 @@ static struct span response_field(void *owner, struct span name, unsigned number
     return value_of(((const struct case_file *)owner)->response, name, number);
 }
 
+struct address_texts {
+    char client[ADDRESS_TEXT_BYTES], server[ADDRESS_TEXT_BYTES];
+};
+
+/* `texts` must live as long as the question. */
 static struct request question_of(const struct case_file *file, const struct judgement *judgement,
-                                  enum kind_party party, const char *client_text)
+                                  struct address_texts *texts)
 {
+    struct span server = SPAN_NONE;
+
+    if (file->server)
+        server = span_text(address_text(file->server, texts->server));
     return (struct request){
         .url = file->url,
         .source = judgement->source,
         .type = judgement->type,
-        .party = party_of(party),
+        .party = party_of(judgement->party),
         .method = file->request->method_name,
-        .client = span_text(client_text),
+        .client = span_text(address_text(file->client, texts->client)),
+        .address = server,
         .client_name = file->user,
         .request_field = request_field,
         .response_field = file->response ? response_field : NULL,
@@ -183,11 +193,10 @@ static bool page_is_exempt(struct judge *judge, const struct judgement *judgemen
     return matcher_page_exempts(judge->matcher, judgement->source, judgement->verdict.rule);
 }
 
-static void ask_rules(struct judge *judge, const struct case_file *file, enum kind_party party,
-                      struct judgement *out)
+static void ask_rules(struct judge *judge, const struct case_file *file, struct judgement *out)
 {
-    char client[ADDRESS_TEXT_BYTES];
-    struct request question = question_of(file, out, party, address_text(file->client, client));
+    struct address_texts texts;
+    struct request question = question_of(file, out, &texts);
 
     matcher_ask(judge->matcher, &question, &out->verdict);
     out->is_stopped =
@@ -230,7 +239,7 @@ void judge_request(struct judge *judge, const struct case_file *file, struct jud
     if (policy_rejects(&file->settings->config->connect_policy, file->target->host))
         out->is_stopped = out->by_policy = true;
     else
-        ask_rules(judge, file, source.party, out);
+        ask_rules(judge, file, out);
 }
 
 void judge_connect(struct judge *judge, const struct case_file *file, struct judgement *out)
@@ -256,18 +265,22 @@ struct directives judge_directives(struct judge *judge, const struct case_file *
                                    const struct judgement *judgement)
 {
     struct directive found[DIRECTIVES_LIMIT];
-    char client[ADDRESS_TEXT_BYTES];
-    struct request question =
-        question_of(file, judgement, judgement->party, address_text(file->client, client));
-    struct directives out = { NULL, 0 };
+    struct address_texts texts;
+    struct request question = question_of(file, judgement, &texts);
+    struct directives out = { .count = 0 };
 
     if (!judgement->is_filtered || !matcher_database(judge->matcher))
         return out;
     out.count =
         matcher_directives(judge->matcher, &question, DIRECTIVES_ALL, found, DIRECTIVES_LIMIT);
-    if (out.count == 0)
+    out.may_grow = matcher_directives_wait(judge->matcher);
+    if (out.count == 0 && !out.may_grow)
         return out;
-    out.items = arena_alloc(file->request->arena, out.count * sizeof *out.items);
+    if (matcher_page_is_free(judge->matcher,
+                             judgement->type == TYPE_DOCUMENT ? file->url : judgement->source))
+        return (struct directives){ .count = 0 };
+    if (out.count)
+        out.items = arena_alloc(file->request->arena, out.count * sizeof *out.items);
     if (out.items)
         memcpy(out.items, found, out.count * sizeof *out.items);
     else
@@ -286,9 +299,8 @@ static bool settle(struct judge *judge, struct judgement *now)
 bool judge_name(struct judge *judge, const struct case_file *file, struct span name,
                 struct judgement *now)
 {
-    char client[ADDRESS_TEXT_BYTES];
-    struct request question =
-        question_of(file, now, now->party, address_text(file->client, client));
+    struct address_texts texts;
+    struct request question = question_of(file, now, &texts);
 
     if (!now->is_filtered || !matcher_database(judge->matcher) ||
         now->verdict.action == VERDICT_EXCEPTION)
@@ -300,15 +312,28 @@ bool judge_name(struct judge *judge, const struct case_file *file, struct span n
 bool judge_address(struct judge *judge, const struct case_file *file, const struct address *address,
                    struct judgement *now)
 {
-    char client[ADDRESS_TEXT_BYTES], server[ADDRESS_TEXT_BYTES];
-    struct request question =
-        question_of(file, now, now->party, address_text(file->client, client));
+    struct address_texts texts;
+    struct case_file known = *file;
+    struct request question;
 
     if (!now->is_filtered || !matcher_database(judge->matcher) ||
         now->verdict.action == VERDICT_EXCEPTION)
         return false;
-    question.address = span_text(address_text(address, server));
+    known.server = address;
+    question = question_of(&known, now, &texts);
     matcher_address(judge->matcher, &question, &now->verdict);
+    return settle(judge, now);
+}
+
+bool judge_fields(struct judge *judge, const struct case_file *file, struct judgement *now)
+{
+    struct address_texts texts;
+    struct request question = question_of(file, now, &texts);
+
+    if (!now->is_filtered || !matcher_database(judge->matcher) ||
+        now->verdict.action == VERDICT_EXCEPTION)
+        return false;
+    matcher_response(judge->matcher, &question, &now->verdict);
     return settle(judge, now);
 }
 
@@ -316,24 +341,16 @@ bool judge_response(struct judge *judge, const struct case_file *file,
                     const struct message *response, struct judgement *now)
 {
     struct span content_type = message_value(response, FIELD_CONTENT_TYPE);
-    char client[ADDRESS_TEXT_BYTES];
-    struct request question;
     bool is_image;
 
     if (!now->is_filtered)
         return false;
-    if (matcher_database(judge->matcher) && now->verdict.action != VERDICT_EXCEPTION) {
-        question = question_of(file, now, now->party, address_text(file->client, client));
-        matcher_response(judge->matcher, &question, &now->verdict);
-        if (settle(judge, now))
-            return true;
-    }
     if (content_type.at && now->type_is_guess) {
         now->type = kind_of_response(content_type);
         now->type_is_guess = false;
         if (now->type != TYPE_OTHER) {
-            struct kind_source source = kind_source_of(file->request, file->target, now->type);
-            ask_rules(judge, file, source.party, now);
+            now->party = kind_source_of(file->request, file->target, now->type).party;
+            ask_rules(judge, file, now);
             if (now->is_stopped)
                 return true;
         }

@@ -35,6 +35,7 @@ struct case_file { // what is to be judged; all borrowed
     const struct address *client;
     struct span user;               // may be empty
     const struct message *response; // NULL until it is there
+    const struct address *server;   // NULL until it is known, or where another proxy knows it
 };
 
 struct judgement {
@@ -59,6 +60,7 @@ void judge_connect(struct judge *judge, const struct case_file *file, struct jud
 struct directives {
     struct directive *items;
     size_t count;
+    bool may_grow; // when the response and the server's address are known
 };
 struct directives judge_directives(struct judge *judge, const struct case_file *file,
                                    const struct judgement *judgement);
@@ -86,8 +88,10 @@ bool judge_name(struct judge *judge, const struct case_file *file, struct span n
 bool judge_address(struct judge *judge, const struct case_file *file, const struct address *address,
                    struct judgement *now);
 
+/* By the response's fields. True: it is to be dropped; *now says why. */
+bool judge_fields(struct judge *judge, const struct case_file *file, struct judgement *now);
 /* When the response's type is known, for a request whose own was a guess, and by the image policy.
- * True: the response is to be dropped; *now says why. */
+ * The same comes back. */
 bool judge_response(struct judge *judge, const struct case_file *file,
                     const struct message *response, struct judgement *now);
 /* Does the cookie policy drop Set-Cookie from this host? */

@@ -59,15 +59,31 @@ static bool may_be_dropped(const struct exchange *x)
            (x->response.status == 304 && x->judgement.type == TYPE_IMAGE);
 }
 
+/* Rules that change something by the answer's fields, or by the address that it came from. Those of
+ * another generation than the request was asked of stay out of it. */
+static void ask_for_more(struct exchange *x, const struct case_file *file)
+{
+    struct database *rules = judge_database(x->proxy->judge);
+
+    if (!x->directives.may_grow || (x->rules && x->rules != rules))
+        return;
+    x->directives = judge_directives(x->proxy->judge, file, &x->judgement);
+    if (!x->rules && x->directives.count)
+        x->rules = database_ref(rules);
+}
+
 /* By what only the response tells. False: it is dropped, and answered in its place. */
 static bool judge_answer(struct exchange *x)
 {
+    struct judge *judge = x->proxy->judge;
     struct case_file file = exchange_case(x);
 
-    if (may_be_dropped(x) && judge_response(x->proxy->judge, &file, &x->response, &x->judgement)) {
+    if ((may_be_dropped(x) && judge_response(judge, &file, &x->response, &x->judgement)) ||
+        (!x->response.is_upgrade && judge_fields(judge, &file, &x->judgement))) {
         answer_stopped(x);
         return false;
     }
+    ask_for_more(x, &file);
     if (message_find(&x->response, FIELD_SET_COOKIE) && judge_drops_cookies(&file, &x->judgement)) {
         message_drop(&x->response, FIELD_SET_COOKIE);
         count(x->proxy, METRIC_COOKIES_DROPPED);

@@ -178,7 +178,7 @@ static bool may_be_page(const struct rework *r, const struct message *request)
 static void set_outlook(struct rework *r, const struct message *request)
 {
     r->may_be_page = may_be_page(r, request);
-    r->may_be_text = text_edit_may(r->directives);
+    r->may_be_text = text_edit_may(r->directives) || r->directives->may_grow;
 }
 
 void rework_request(struct rework *r, struct message *request,
@@ -202,7 +202,9 @@ void rework_request(struct rework *r, struct message *request,
     if (r->may_be_page || r->may_be_text) {
         r->generation = generation_of(r->proxy, r->file.settings);
         r->of_rules = r->proxy->generation.of_rules;
-        outlook = r->judgement->type_is_guess && !r->may_be_text ? OUTLOOK_UNKNOWN : OUTLOOK_EDITED;
+        outlook = text_edit_may(r->directives) || (r->may_be_page && !r->judgement->type_is_guess)
+                      ? OUTLOOK_EDITED
+                      : OUTLOOK_UNKNOWN;
     }
     if (has_condition(request))
         r->asked = validators_restore(request, generation_here(r), outlook);

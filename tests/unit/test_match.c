@@ -294,6 +294,11 @@ static void late_rules_know_exceptions(void **state)
         { "ads$ipaddress=127.0.0.1\n@@ads$ipaddress=127.0.0.1", "exception" },
         { "ads$ipaddress=127.0.0.1\n@@ads$ipaddress=127.0.0.2", "block" },
         { "ads$ipaddress=127.0.0.1,important\n@@ads", "block" },
+        { "ads$ipaddress=127.0.0.1,redirect=noopjs", "redirect" },
+        { "ads$ipaddress=127.0.0.1,redirect=noopjs\n@@ads$redirect", "block" },
+        { "ads$ipaddress=127.0.0.1\nads$redirect-rule=noopjs", "redirect" },
+        { "ads$ipaddress=127.0.0.1,redirect-rule=noopjs", "pass" },
+        { "ads$ipaddress=127.0.0.1\nads$ipaddress=127.0.0.1,redirect-rule=noopjs", "redirect" },
         { "ads\n@@ads$ipaddress=127.0.0.1", "pass" }, // was for matcher_ask()
     };
 
@@ -466,6 +471,17 @@ static const struct {
       "1:x " },
     { "important is not lifted", "||a.com^$csp=x,important\n@@a$csp", "document", "http://a.com/",
       "1:x " },
+    { "but by what is important, too", "||a.com^$csp=x,important\n@@a$csp,important", "document",
+      "http://a.com/", "" },
+    { "by pages of its own", "$csp=x,domain=a.com\n$csp=y,domain=b.com", "document",
+      "http://a.com/", "1:x " },
+    { "cookies that stay", "||a.com^$cookie\n@@a$cookie=uid", "image", "http://a.com/",
+      "1: !2:uid " },
+    { "... of no rule", "@@a$cookie=uid", "image", "http://a.com/", "" },
+    { "... or of one that is lifted", "||a.com^$cookie=uid\n@@a$cookie=uid", "image",
+      "http://a.com/", "" },
+    { "negated types", "||a.com^$~image,removeheader=x", "image", "http://a.com/", "" },
+    { "by negated types", "||a.com^$~image,removeheader=x", "font", "http://a.com/", "1:x " },
     { "for scripts", "||a.com^$csp=x", "script", "http://a.com/", "" },
     { "removeparam", "$removeparam=utm", "document", "http://a.com/?utm=1", "1:utm " },
     { "removeheader", "||a.com^$removeheader=x", "image", "http://a.com/", "1:x " },
@@ -488,12 +504,76 @@ static void lists_directives(void **state)
         for (size_t k = 0; k < count; k++) {
             struct rule_view view;
             assert_true(database_rule(rules.database, found[k].rule, &view));
-            buffer_printf(&out, "%u:%.*s ", view.line, SPAN_PRINT(found[k].value));
+            buffer_printf(&out, "%s%u:%.*s ", found[k].is_exception ? "!" : "", view.line,
+                          SPAN_PRINT(found[k].value));
         }
         if (!span_equal(buffer_span(&out), span_text(directives[i].want)))
             fail_msg("%s: %.*s", directives[i].name, SPAN_PRINT(buffer_span(&out)));
         assert_int_equal(matcher_directives(rules.matcher, &request, 0, found, 8), 0);
         buffer_release(&out);
+        rules_close(&rules);
+    }
+}
+
+/* Rules that ask for what only the answer tells are waited for. */
+static void directives_that_wait(void **state)
+{
+    static const struct {
+        const char *rule;
+        bool waits, holds; // holds: when all is known
+    } rows[] = {
+        { "||a.com^$removeheader=x", false, true },
+        { "||a.com^$removeheader=x,header=x-ads:top", true, true },
+        { "||a.com^$removeheader=x,header=x-ads:bottom", true, false },
+        { "||a.com^$removeheader=x,ipaddress=127.0.0.1", true, true },
+        { "||a.com^$removeheader=x,ipaddress=127.0.0.2", true, false },
+        { "||a.com^$removeheader=x,ipaddress=127.0.0.1,header=x-ads:top", true, true },
+        { "||b.com^$removeheader=x,header=x-ads:top", false, false },
+        { "||a.com^$removeheader=x,domain=b.com,header=x-ads:top", false, false },
+        { "||a.com^$removeheader=x,client=192.0.2.1,header=x-ads:top", false, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct request request = { .url = SPAN("http://a.com/"), .type = TYPE_SCRIPT };
+        struct directive found;
+        struct rules rules;
+        size_t count;
+
+        rules_open(&rules, rows[i].rule);
+        count = matcher_directives(rules.matcher, &request, DIRECTIVES_ALL, &found, 1);
+        if (matcher_directives_wait(rules.matcher) != rows[i].waits ||
+            count != (rows[i].holds && !rows[i].waits))
+            fail_msg("%s: %zu before", rows[i].rule, count);
+        request.address = SPAN("127.0.0.1");
+        request.response_field = field;
+        count = matcher_directives(rules.matcher, &request, DIRECTIVES_ALL, &found, 1);
+        if (matcher_directives_wait(rules.matcher) || count != rows[i].holds)
+            fail_msg("%s: %zu behind", rows[i].rule, count);
+        rules_close(&rules);
+    }
+}
+
+static void pages_that_are_free(void **state)
+{
+    static const struct {
+        const char *rules, *page;
+        bool is_free;
+    } rows[] = {
+        { "@@||a.com^$document", "http://a.com/x", true },
+        { "@@||a.com^$document", "a.com", true },
+        { "@@||a.com^$document", "b.com", false },
+        { "@@||a.com^$urlblock", "a.com", false },
+        { "@@||a.com^$document", "", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rules rules;
+
+        rules_open(&rules, rows[i].rules);
+        if (matcher_page_is_free(rules.matcher, span_text(rows[i].page)) != rows[i].is_free)
+            fail_msg("row %zu", i);
         rules_close(&rules);
     }
 }
@@ -644,6 +724,8 @@ int main(void)
         cmocka_unit_test(tells_of_pages),
         cmocka_unit_test(exempts_by_page),
         cmocka_unit_test(lists_directives),
+        cmocka_unit_test(directives_that_wait),
+        cmocka_unit_test(pages_that_are_free),
         cmocka_unit_test(limits_of_directives),
         cmocka_unit_test(explains),
         cmocka_unit_test(without_a_database),

@@ -243,6 +243,10 @@ static const struct {
     { "a$method=fetch", RULE_BAD, REASON_VALUE },
     { "a$csp", RULE_BAD, REASON_VALUE },
     { "a$redirect=x,csp=y", RULE_BAD, REASON_CONFLICT },
+    { "a$cname", RULE_BAD, REASON_CONFLICT },
+    { "a$removeparam=x,header=y", RULE_BAD, REASON_CONFLICT }, // asked when it is too late
+    { "a$removeheader=request:x,ipaddress=127.0.0.1", RULE_BAD, REASON_CONFLICT },
+    { "a$denyallow=x.example|~y.example", RULE_BAD, REASON_VALUE },
     { "a$generichide", RULE_BAD, REASON_CONFLICT }, // only exceptions say such a thing
     { "//", RULE_BAD, REASON_PATTERN },
     { "*", RULE_BAD, REASON_PATTERN },
