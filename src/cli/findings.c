@@ -74,16 +74,31 @@ struct findings {
 
 /* ---- asking ---- */
 
+static bool is_stopped(const struct findings *findings)
+{
+    return findings->verdict.action >= VERDICT_BLOCK && !findings->page_is_exempt;
+}
+
+/* Where the directive leads a page visit, if it is one. */
+static bool skips(const struct findings *findings, const struct directive *directive,
+                  struct buffer *to)
+{
+    return directive->kind == DIRECTIVE_URLSKIP && findings->request->type == TYPE_DOCUMENT &&
+           amend_skip(findings->amender, findings->request->url, directive->value,
+                      is_stopped(findings), to);
+}
+
 /* Does the directive do anything to this request, as far as its URL tells? */
 static bool is_felt(const struct findings *findings, const struct directive *directive)
 {
     const struct request *request = findings->request;
     struct buffer made = { 0 };
-    bool is_felt = true;
+    bool is_felt = !directive->is_exception;
 
+    if (directive->kind != DIRECTIVE_URLSKIP && is_stopped(findings))
+        return false;
     if (directive->kind == DIRECTIVE_URLSKIP)
-        is_felt = request->type == TYPE_DOCUMENT &&
-                  amend_skip(findings->amender, request->url, directive->value, &made);
+        is_felt = skips(findings, directive, &made);
     else if (directive->kind == DIRECTIVE_REMOVEPARAM || directive->kind == DIRECTIVE_URITRANSFORM)
         is_felt = amend_url(findings->amender, request->url, directive, 1, &made);
     buffer_release(&made);
@@ -94,13 +109,11 @@ static bool is_felt(const struct findings *findings, const struct directive *dir
 static void find_new_url(struct findings *findings)
 {
     for (size_t i = 0; i < findings->directive_count; i++)
-        if (findings->directives[i].kind == DIRECTIVE_URLSKIP &&
-            findings->request->type == TYPE_DOCUMENT &&
-            amend_skip(findings->amender, findings->request->url, findings->directives[i].value,
-                       &findings->new_url))
+        if (skips(findings, &findings->directives[i], &findings->new_url))
             return;
-    amend_url(findings->amender, findings->request->url, findings->directives,
-              findings->directive_count, &findings->new_url);
+    if (!is_stopped(findings))
+        amend_url(findings->amender, findings->request->url, findings->directives,
+                  findings->directive_count, &findings->new_url);
 }
 
 static struct finding *find(struct findings *findings, rule_number number)
@@ -188,6 +201,11 @@ static void find_verdict(struct findings *findings)
 
 static void find_changes(struct findings *findings)
 {
+    const struct request *request = findings->request;
+    bool is_visit = request->type == TYPE_DOCUMENT;
+
+    if (matcher_page_is_free(findings->matcher, is_visit ? request->url : request->source))
+        return;
     findings->directive_count =
         matcher_directives(findings->matcher, findings->request, DIRECTIVES_ALL,
                            findings->directives, DIRECTIVES_LIMIT);
@@ -218,8 +236,7 @@ struct findings *findings_new(struct database *database, const struct request *r
     findings->amender = amender_new();
     list_rules(findings);
     find_verdict(findings);
-    if (findings->outcome == OUTCOME_ALLOWED)
-        find_changes(findings);
+    find_changes(findings);
     return findings;
 }
 
@@ -272,6 +289,8 @@ static void show_outcome(const struct findings *findings)
     printf("%s", say_bold(stdout));
     if (findings->page_is_exempt)
         printf("Allowed: the page that asks is exempt");
+    else if (verdict->action == VERDICT_BLOCK && findings->new_url.size)
+        printf("Blocked, and sent on to where its URL leads");
     else if (verdict->action == VERDICT_BLOCK)
         printf("Blocked");
     else if (verdict->action == VERDICT_REDIRECT)
@@ -280,7 +299,7 @@ static void show_outcome(const struct findings *findings)
         printf("Allowed by an exception");
     else
         printf("Allowed: no rule stops it");
-    if (findings->outcome == OUTCOME_MODIFIED && verdict->action != VERDICT_REDIRECT)
+    if (findings->outcome == OUTCOME_MODIFIED && !is_stopped(findings))
         printf("; changed on the way");
     printf("%s\n", say_plain(stdout));
 }

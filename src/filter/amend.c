@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/url.h"
 #include "filter/expressions.h"
 
 enum { PARAMETERS = 1024, STEPS = 16 };
@@ -55,6 +56,20 @@ static bool is_web_url(struct span url)
 
 /* ---- parameters ---- */
 
+/* Is the expression found in "name=value", as it stands in the query or with its escapes undone? */
+static bool finds_parameter(struct amender *amender, struct span expression, struct span parameter)
+{
+    struct buffer decoded = { .limit_bytes = AMEND_URL_BYTES };
+    bool found = amend_matches(amender, expression, parameter);
+
+    if (!found && span_find_byte(parameter, '%') < parameter.size &&
+        buffer_append(&decoded, parameter))
+        found = amend_matches(amender, expression,
+                              span_of(decoded.at, url_decode(parameter, decoded.at)));
+    buffer_release(&decoded);
+    return found;
+}
+
 /* Does a removeparam value name this "name=value" of a query? */
 static bool names_parameter(struct amender *amender, struct span value, struct span parameter)
 {
@@ -65,7 +80,7 @@ static bool names_parameter(struct amender *amender, struct span value, struct s
     if (inverted)
         value = span_from(value, 1);
     if (is_expression(value))
-        found = amend_matches(amender, value, parameter);
+        found = finds_parameter(amender, value, parameter);
     else
         found = span_equal(span_slice(parameter, 0, span_find_byte(parameter, '=')), value);
     return found != inverted;
@@ -165,29 +180,9 @@ bool amend_url(struct amender *amender, struct span url, const struct directive 
 
 /* ---- skipping ---- */
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void decode_percent(struct buffer *text)
 {
-    size_t to = 0;
-
-    for (size_t i = 0; i < text->size; i++) {
-        int high = i + 2 < text->size ? hex(text->at[i + 1]) : -1;
-        int low = i + 2 < text->size ? hex(text->at[i + 2]) : -1;
-        if (text->at[i] == '%' && high >= 0 && low >= 0) {
-            text->at[to++] = (char)(high * 16 + low);
-            i += 2;
-        } else {
-            text->at[to++] = text->at[i];
-        }
-    }
-    text->size = to;
+    text->size = url_decode(buffer_span(text), text->at);
 }
 
 /* Standard and URL-safe alphabets, padded or not. False: it is not base64. */
@@ -320,21 +315,54 @@ static bool step(struct amender *amender, struct buffer *text, struct span word)
     }
 }
 
-bool amend_skip(struct amender *amender, struct span url, struct span steps, struct buffer *out)
+static struct span next_step(struct span *steps)
 {
+    struct span word;
+
+    *steps = span_trim(*steps);
+    word = span_slice(*steps, 0, span_find_byte(*steps, ' '));
+    *steps = span_from(*steps, word.size);
+    return word;
+}
+
+bool amend_skip(struct amender *amender, struct span url, struct span steps, bool is_blocked,
+                struct buffer *out)
+{
+    struct span word;
     bool ok = true;
 
     out->limit_bytes = AMEND_URL_BYTES;
     ok = buffer_append(out, url);
-    for (int i = 0; ok && i < STEPS && (steps = span_trim(steps)).size; i++) {
-        size_t size = span_find_byte(steps, ' ');
-        ok = step(amender, out, span_slice(steps, 0, size));
-        steps = span_from(steps, size);
+    for (int i = 0; ok && i < STEPS && (word = next_step(&steps)).size; i++) {
+        ok = step(amender, out, word);
+        is_blocked = is_blocked && !span_equal(word, SPAN("-blocked"));
     }
-    if (ok && is_web_url(buffer_span(out)) && !span_equal(buffer_span(out), url))
+    if (ok && !is_blocked && is_web_url(buffer_span(out)) && !span_equal(buffer_span(out), url))
         return true;
     buffer_release(out);
     return false;
+}
+
+bool amend_skip_is_good(struct span steps)
+{
+    static const char *const words[] = { "#",           "+https",        "-base64",
+                                         "-safebase64", "-uricomponent", "-blocked" };
+    size_t count = 0;
+
+    for (struct span word; (word = next_step(&steps)).size; count++) {
+        bool is_good = word.at[0] == '?'   ? word.size > 1
+                       : word.at[0] == '/' ? expression_is_good(word)
+                                           : false;
+        uint64_t index;
+
+        if (word.at[0] == '&')
+            is_good = span_to_u64(span_from(word, 1), &index) && index > 0;
+        for (size_t i = 0; i < sizeof words / sizeof *words && !is_good; i++)
+            is_good = span_equal(word, span_text(words[i]));
+        if (!is_good)
+            return false;
+    }
+    return count > 0 && count <= STEPS;
 }
 
 /* ---- cookies and headers ---- */
@@ -365,10 +393,34 @@ bool amend_names_cookie(struct amender *amender, struct span value, struct span 
                                : span_equal(part, cookie_name);
 }
 
+/* Takes ";name=value" off the start of `rest`. False: it is no change that there is. */
+static bool next_change(struct span *rest, struct cookie_change *change)
+{
+    struct span part = span_from(*rest, 1), value;
+
+    part.size = span_find_byte(part, ';');
+    *rest = span_from(*rest, 1 + part.size);
+    part = span_trim(part);
+    if (span_starts_nocase(part, SPAN("maxAge=")))
+        return change->has_max_age = span_to_u64(span_from(part, 7), &change->max_age_s);
+    if (!span_starts_nocase(part, SPAN("sameSite=")))
+        return false;
+    value = span_from(part, 9);
+    if (!span_equal_nocase(value, SPAN("lax")) && !span_equal_nocase(value, SPAN("strict")) &&
+        !span_equal_nocase(value, SPAN("none")))
+        return false;
+    change->same_site = value;
+    return change->has_same_site = true;
+}
+
 bool amend_cookie_is_good(struct span value)
 {
-    struct span part = cookie_part(value);
+    struct span part = cookie_part(value), rest = span_from(value, part.size);
+    struct cookie_change change = { .has_max_age = false };
 
+    while (rest.size)
+        if (!next_change(&rest, &change))
+            return false;
     return !is_expression(part) || expression_is_good(part);
 }
 
@@ -377,18 +429,8 @@ struct cookie_change amend_cookie_change(struct span value)
     struct cookie_change change = { .has_max_age = false };
     struct span rest = span_from(value, cookie_part(value).size);
 
-    while (rest.size) {
-        struct span part;
-        rest = span_from(rest, 1);
-        part = span_slice(rest, 0, span_find_byte(rest, ';'));
-        rest = span_from(rest, part.size);
-        if (span_starts_nocase(part, SPAN("maxAge=")))
-            change.has_max_age = span_to_u64(span_from(part, 7), &change.max_age_s);
-        else if (span_starts_nocase(part, SPAN("sameSite="))) {
-            change.has_same_site = true;
-            change.same_site = span_from(part, 9);
-        }
-    }
+    while (rest.size)
+        next_change(&rest, &change);
     return change;
 }
 

@@ -29,8 +29,12 @@ struct expressions *amender_expressions(struct amender *amender);
 bool amend_url(struct amender *amender, struct span url, const struct directive *directives,
                size_t count, struct buffer *out);
 
-/* Where urlskip's steps lead from `url`: an http or https URL, or false. */
-bool amend_skip(struct amender *amender, struct span url, struct span steps, struct buffer *out);
+/* Where urlskip's steps lead from `url`: an http or https URL, or false. `is_blocked`: rules stop
+ * it, so that only steps with "-blocked" among them lead anywhere. */
+bool amend_skip(struct amender *amender, struct span url, struct span steps, bool is_blocked,
+                struct buffer *out);
+/* Is each of the steps one that there is? For the compiler of lists. */
+bool amend_skip_is_good(struct span steps);
 
 /* Does a cookie directive's value (empty: all, a name, or /regex/) name this cookie? */
 bool amend_names_cookie(struct amender *amender, struct span value, struct span cookie_name);
@@ -41,7 +45,8 @@ struct cookie_change {
     struct span same_site;
 };
 struct cookie_change amend_cookie_change(struct span value);
-/* Does the expression in it compile, if it has one? For the compiler of lists. */
+/* Does the expression in it compile, if it has one, and do its changes say something? For the
+ * compiler of lists. */
 bool amend_cookie_is_good(struct span value);
 
 /* Takes a removeheader value apart: is it for the request, the field's name, and the expression

@@ -517,6 +517,45 @@ static struct span with_own_expression(struct compiler *compiler, const struct r
     return span_of(at, value.size + 1 + prefix + rule->pattern.size);
 }
 
+/* Would a policy have browsers tell somebody what they do? */
+static bool reports_to_others(struct span policy)
+{
+    while (policy.size) {
+        struct span part = policy;
+
+        for (size_t i = 0; i < policy.size; i++)
+            if (policy.at[i] == ';' || policy.at[i] == ',' || policy.at[i] == '|') {
+                part.size = i;
+                break;
+            }
+        policy = span_from(policy, part.size + (part.size < policy.size));
+        part = span_trim(part);
+        if (span_starts_nocase(part, SPAN("report-uri")) ||
+            span_starts_nocase(part, SPAN("report-to")))
+            return true;
+    }
+    return false;
+}
+
+static bool is_referrer_policy(struct span value)
+{
+    static const char *const values[] = {
+        "no-referrer",
+        "no-referrer-when-downgrade",
+        "origin",
+        "origin-when-cross-origin",
+        "same-origin",
+        "strict-origin",
+        "strict-origin-when-cross-origin",
+        "unsafe-url",
+    };
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (span_equal(value, span_text(values[i])))
+            return true;
+    return false;
+}
+
 /* The modifier's value without the lists' escapes; REASON_NONE when it is good. */
 static enum rule_reason clean_value(struct compiler *compiler, const struct rule *rule,
                                     struct span *out)
@@ -531,11 +570,20 @@ static enum rule_reason clean_value(struct compiler *compiler, const struct rule
         *out = name = unescape(compiler, value, ",");
         if (name.at[0] == '~')
             name = span_from(name, 1);
-        return name.size > 1 && name.at[0] == '/' && !expression_is_good(name) ? REASON_REGEX
-                                                                               : REASON_NONE;
+        if (name.size > 1 && name.at[0] == '/')
+            return expression_is_good(name) ? REASON_NONE : REASON_REGEX;
+        return span_find_byte(name, '|') < name.size ? REASON_VALUE : REASON_NONE;
+    case MODIFIER_URLSKIP:
+        *out = unescape(compiler, value, ",");
+        return amend_skip_is_good(*out) || rule->is_exception ? REASON_NONE : REASON_VALUE;
+    case MODIFIER_CSP:
+        *out = unescape(compiler, value, ",");
+        return reports_to_others(value) ? REASON_VALUE : REASON_NONE;
+    case MODIFIER_REFERRERPOLICY:
+        return is_referrer_policy(value) ? REASON_NONE : REASON_VALUE;
     case MODIFIER_COOKIE:
         *out = unescape(compiler, value, ",");
-        return amend_cookie_is_good(*out) ? REASON_NONE : REASON_REGEX;
+        return amend_cookie_is_good(*out) ? REASON_NONE : REASON_VALUE;
     case MODIFIER_REMOVEHEADER:
         *out = unescape(compiler, value, ",");
         name = amend_header_removal(*out).expression;
@@ -543,6 +591,8 @@ static enum rule_reason clean_value(struct compiler *compiler, const struct rule
     case MODIFIER_PERMISSIONS: {
         char *at = keep(compiler, value.size);
 
+        if (reports_to_others(value))
+            return REASON_VALUE;
         value = unescape(compiler, value, ",");
         for (size_t i = 0; i < value.size; i++)
             at[i] = value.at[i] == '|' ? ',' : value.at[i];

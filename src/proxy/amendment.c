@@ -1,18 +1,31 @@
 #include "proxy/amendment.h"
 
+#include "proxy/patience.h"
+
+struct span amendment_skip(struct amender *amender, const struct directives *directives,
+                           struct span url, bool is_blocked, struct arena *arena)
+{
+    struct buffer made = { 0 };
+    struct span out = SPAN_NONE;
+
+    for (size_t i = 0; i < directives->count && !made.size; i++)
+        if (directives->items[i].kind == DIRECTIVE_URLSKIP)
+            amend_skip(amender, url, directives->items[i].value, is_blocked, &made);
+    if (made.size)
+        out = arena_copy(arena, buffer_span(&made));
+    buffer_release(&made);
+    return out;
+}
+
 struct span amendment_url(struct amender *amender, const struct directives *directives,
                           struct span url, bool is_page_visit, struct arena *arena)
 {
     struct buffer made = { 0 };
     struct span out = SPAN_NONE;
 
-    for (size_t i = 0; is_page_visit && i < directives->count; i++)
-        if (directives->items[i].kind == DIRECTIVE_URLSKIP &&
-            amend_skip(amender, url, directives->items[i].value, &made))
-            break;
-    if (made.size == 0)
-        amend_url(amender, url, directives->items, directives->count, &made);
-    if (made.size)
+    if (is_page_visit)
+        out = amendment_skip(amender, directives, url, false, arena);
+    if (!out.at && amend_url(amender, url, directives->items, directives->count, &made))
         out = arena_copy(arena, buffer_span(&made));
     buffer_release(&made);
     return out;
@@ -61,8 +74,22 @@ static struct span cookie_name(struct span pair)
     return span_trim(span_slice(pair, 0, span_find_byte(pair, '=')));
 }
 
-/* Of "a=1; b=2" those that the directive does not name. */
-static bool remove_cookies(struct amender *amender, struct span value, struct message *request)
+/* Is the cookie one that the directive is for, and that no exception names? */
+static bool is_for_cookie(struct amender *amender, const struct directives *directives,
+                          const struct directive *directive, struct span name)
+{
+    if (!amend_names_cookie(amender, directive->value, name))
+        return false;
+    for (size_t i = 0; i < directives->count; i++)
+        if (directives->items[i].kind == DIRECTIVE_COOKIE && directives->items[i].is_exception &&
+            amend_names_cookie(amender, directives->items[i].value, name))
+            return false;
+    return true;
+}
+
+/* Of "a=1; b=2" those that the directive is not for. */
+static bool remove_cookies(struct amender *amender, const struct directives *directives,
+                           const struct directive *directive, struct message *request)
 {
     bool changed = false;
 
@@ -78,7 +105,7 @@ static bool remove_cookies(struct amender *amender, struct span value, struct me
             struct span pair = span_trim(span_slice(rest, 0, end));
 
             rest = span_from(rest, end < rest.size ? end + 1 : end);
-            if (amend_names_cookie(amender, value, cookie_name(pair))) {
+            if (is_for_cookie(amender, directives, directive, cookie_name(pair))) {
                 is_cut = true;
                 continue;
             }
@@ -94,6 +121,50 @@ static bool remove_cookies(struct amender *amender, struct span value, struct me
         field->is_dropped = kept.size == 0;
     }
     return changed;
+}
+
+/* A date as in Expires: also in the form "Sun, 06-Nov-1994 08:49:37 GMT". */
+static bool cookie_date(struct span text, time_t *out)
+{
+    char copy[40];
+
+    if (patience_date(text, out))
+        return true;
+    if (text.size > sizeof copy)
+        return false;
+    for (size_t i = 0; i < text.size; i++)
+        copy[i] = text.at[i] == '-' ? ' ' : text.at[i];
+    return patience_date(span_of(copy, text.size), out);
+}
+
+/* Would the cookie be kept for more than so many seconds? One for the session would. Max-Age counts
+ * before Expires, the last of each (RFC 6265 section 5.3). */
+static bool lives_longer(struct span cookie, uint64_t limit_s)
+{
+    bool has_age = false, is_longer = true;
+
+    while (cookie.size) {
+        size_t end = span_find_byte(cookie, ';');
+        struct span part = span_slice(cookie, 0, end), name = cookie_name(part), value;
+        time_t then;
+        uint64_t age;
+
+        cookie = span_from(cookie, end < cookie.size ? end + 1 : end);
+        end = span_find_byte(part, '=');
+        value = span_trim(span_from(part, end + (end < part.size)));
+        if (span_equal_nocase(name, SPAN("Max-Age"))) {
+            has_age = true;
+            if (value.size > 1 && value.at[0] == '-')
+                is_longer = false;
+            else if (span_to_u64(value, &age))
+                is_longer = age > limit_s;
+        } else if (!has_age && span_equal_nocase(name, SPAN("Expires")) &&
+                   cookie_date(value, &then)) {
+            time_t now = time(NULL);
+            is_longer = then > now && (uint64_t)(then - now) > limit_s;
+        }
+    }
+    return is_longer;
 }
 
 /* "name=value; attributes" without Max-Age, Expires or SameSite where the change says other ones.
@@ -127,18 +198,24 @@ static struct span changed_cookie(struct arena *arena, struct span value,
     return out;
 }
 
-static bool change_set_cookies(struct amender *amender, struct span value, struct message *response)
+static bool change_set_cookies(struct amender *amender, const struct directives *directives,
+                               const struct directive *directive, struct message *response)
 {
-    struct cookie_change change = amend_cookie_change(value);
+    struct cookie_change wanted = amend_cookie_change(directive->value);
     bool changed = false;
 
     for (size_t i = 0; i < response->field_count; i++) {
         struct field *field = &response->fields[i];
+        struct cookie_change change = wanted;
+
         if (field->is_dropped || field->id != FIELD_SET_COOKIE ||
-            !amend_names_cookie(amender, value, cookie_name(field->value)))
+            !is_for_cookie(amender, directives, directive, cookie_name(field->value)))
             continue;
+        change.has_max_age = change.has_max_age && lives_longer(field->value, change.max_age_s);
         if (change.has_max_age || change.has_same_site)
             field->value = changed_cookie(response->arena, field->value, &change);
+        else if (wanted.has_max_age)
+            continue; // it is gone sooner as it is
         else
             field->is_dropped = true;
         changed = true;
@@ -160,10 +237,10 @@ bool amend_request(struct amender *amender, const struct directives *directives,
             struct header_removal removal = amend_header_removal(directive->value);
             if (removal.from_request)
                 changed |= remove_fields(amender, &removal, request);
-        } else if (directive->kind == DIRECTIVE_COOKIE) {
+        } else if (directive->kind == DIRECTIVE_COOKIE && !directive->is_exception) {
             struct cookie_change change = amend_cookie_change(directive->value);
             if (!change.has_max_age && !change.has_same_site)
-                changed |= remove_cookies(amender, directive->value, request);
+                changed |= remove_cookies(amender, directives, directive, request);
         }
     }
     return changed;
@@ -209,7 +286,8 @@ bool amend_response(struct amender *amender, const struct directives *directives
                 changed |= remove_fields(amender, &removal, response);
             break;
         case DIRECTIVE_COOKIE:
-            changed |= change_set_cookies(amender, directive->value, response);
+            changed |= !directive->is_exception &&
+                       change_set_cookies(amender, directives, directive, response);
             break;
         default: // URLs were changed before the request went out; bodies are for the page
             break;

@@ -10,6 +10,10 @@
 #include "http/message.h"
 #include "proxy/judge.h"
 
+/* Where urlskip leads a page visit, in the arena; .at NULL: nowhere. */
+struct span amendment_skip(struct amender *amender, const struct directives *directives,
+                           struct span url, bool is_blocked, struct arena *arena);
+
 /* Another URL for the request, in the arena; .at NULL: it stays. Page visits may also be sent
  * where urlskip leads. */
 struct span amendment_url(struct amender *amender, const struct directives *directives,

@@ -88,11 +88,42 @@ static bool take_scope(struct exchange *x)
 
 /* ---- judgement ---- */
 
+static void send_elsewhere(struct exchange *x, struct span url)
+{
+    answer_with(x, &(struct answer){
+                       .status = 307,
+                       .action = ACTION_MODIFIED,
+                       .text = SPAN("A filter rule leads to another address."),
+                       .extra = arena_printf(&x->arena, "Location: %.*s\r\n", SPAN_PRINT(url)),
+                   });
+}
+
+static bool is_visit(const struct exchange *x)
+{
+    return x->judgement.type == TYPE_DOCUMENT && x->request.method == METHOD_GET;
+}
+
+/* A visit that rules stop may lead somewhere else. False: it does not. */
+static bool skip_stopped(struct exchange *x, const struct case_file *file)
+{
+    struct directives directives;
+    struct span url;
+
+    if (!is_visit(x) || x->judgement.by_policy)
+        return false;
+    directives = judge_directives(x->proxy->judge, file, &x->judgement);
+    url = amendment_skip(judge_amender(x->proxy->judge), &directives, file->url, true, &x->arena);
+    if (!url.at)
+        return false;
+    report_note(&x->report, &x->arena, "url", url);
+    send_elsewhere(x, url);
+    return true;
+}
+
 /* What rules change in a request that goes on. False: it is answered with another place. */
 static bool amend(struct exchange *x, const struct case_file *file)
 {
     struct amender *amender = judge_amender(x->proxy->judge);
-    bool is_visit = x->judgement.type == TYPE_DOCUMENT && x->request.method == METHOD_GET;
     struct target target;
     struct span url;
 
@@ -104,12 +135,12 @@ static bool amend(struct exchange *x, const struct case_file *file)
         x->action = ACTION_MODIFIED;
         report_note_dropped(&x->report, &x->arena, &x->request);
     }
-    url = amendment_url(amender, &x->directives, file->url, is_visit, &x->arena);
+    url = amendment_url(amender, &x->directives, file->url, is_visit(x), &x->arena);
     if (!url.at)
         return true;
     x->action = ACTION_MODIFIED;
     report_note(&x->report, &x->arena, "url", url);
-    if (!is_visit) {
+    if (!is_visit(x)) {
         struct span written = x->request.target;
         enum target_form form = x->request.target_form;
 
@@ -123,12 +154,7 @@ static bool amend(struct exchange *x, const struct case_file *file)
         x->request.target = written; // to another server the browser has to go itself
         x->request.target_form = form;
     }
-    answer_with(x, &(struct answer){
-                       .status = 307,
-                       .action = ACTION_MODIFIED,
-                       .text = SPAN("A filter rule leads to another address."),
-                       .extra = arena_printf(&x->arena, "Location: %.*s\r\n", SPAN_PRINT(url)),
-                   });
+    send_elsewhere(x, url);
     return false;
 }
 
@@ -164,7 +190,8 @@ static bool judge(struct exchange *x)
         judge_request(x->proxy->judge, &file, &x->judgement);
     }
     if (x->judgement.is_stopped) {
-        answer_stopped(x);
+        if (!skip_stopped(x, &file))
+            answer_stopped(x);
         return false;
     }
     return x->request.method == METHOD_CONNECT || amend(x, &file);

@@ -41,7 +41,16 @@ LINES = [
     ('... in an address', '||ads.example^$ipaddress=/a(/', 'regular expression that does not compile'),
     ('... in a field', '||ads.example^$header=via:/a(/', 'regular expression that does not compile'),
     ('... in a parameter', '||ads.example^$removeparam=/a(/', 'regular expression that does not compile'),
-    ('... in a cookie', '||ads.example^$cookie=/a(/;maxAge=1', 'regular expression that does not compile'),
+    ('... in a cookie', '||ads.example^$cookie=/a(/;maxAge=1', 'option with a missing or wrong value'),
+    ('a policy that reports', "||ads.example^$csp=script-src 'none'; report-uri /x",
+     'option with a missing or wrong value'),
+    ('... by another name', r'||ads.example^$csp=script-src *\,Report-To x', 'option with a missing or wrong value'),
+    ('... of permissions', '||ads.example^$permissions=camera=()|report-to=x', 'option with a missing or wrong value'),
+    ('a policy that is about reports', "||ads.example^$csp=script-src report.example", None),
+    ('no referrer policy', '||ads.example^$referrerpolicy=none', 'option with a missing or wrong value'),
+    ('no change of a cookie', '||ads.example^$cookie=uid;maxAge=soon', 'option with a missing or wrong value'),
+    ('several parameters', '||ads.example^$removeparam=a|b', 'option with a missing or wrong value'),
+    ('an exception with cname alone', '@@||ads.example^$cname', None),
     ('a pattern past its limit', '||ads.example/%s' % ('x' * 16384), 'too long'),
     ('a line past its limit', '||ads.example/%s' % ('x' * 65536), 'too long'),
     ('a pop-up', '||ads.example^$popup', 'a proxy sees no pop-up windows'),
@@ -91,6 +100,12 @@ def test_what_only_trusted_lists_may(listed, line):
     assert '1 idle: needs a trusted list' in out and '100.00 % accepted' in out
     code, out = listed(line + '\n', '-t')
     assert code == 0 and 'trusted list' not in out and ' 1 network rules' in out
+
+
+@pytest.mark.parametrize('steps', ['u', '?', '&0', '?u -base32', '/a(b/'])
+def test_no_steps_of_urlskip(listed, steps):
+    code, out = listed('||x.example^$urlskip=%s\n' % steps, '-t')
+    assert code == 1 and 'list.txt:1: option with a missing or wrong value: ' in out
 
 
 def test_what_every_list_may(listed):

@@ -45,6 +45,28 @@ RULES = r"""
 ||empty.example^$script,empty
 ||stubless.example^$script,redirect=noopjs
 @@||stubless.example^$redirect
+$csp=img-src 'none',domain=own.example
+/*$removeheader=x-junk,domain=own.example|news.example,to=own.example|third.example
+||free.example^$csp=img-src 'none'
+||free.example^$removeheader=request:x-client
+@@||free.example^$document
+||kept.example^$cookie
+@@||kept.example^$cookie=sid
+||session.example^$cookie=uid;maxAge=100
+||short.example^$cookie=sid;maxAge=10
+||late.example^$removeheader=x-junk,header=etag:"e"
+||late.example^$csp=img-src 'none',header=etag:other
+||late.example^$referrerpolicy=origin,ipaddress=127.0.0.1
+||late.example^$permissions=camera=(),ipaddress=127.0.0.2
+||fail.example^$header=x-junk:track
+||fail.example^$header=set-cookie:/^sid=/,image
+||skipped.example^
+||skipped.example^$urlskip=?to -blocked
+||stopped.example^
+||stopped.example^$urlskip=?to
+||text.example^$replace=/from-(\w+)\,too/\$1-alone/
+||text.example^$replace=/GET/PUT/,ipaddress=127.0.0.1
+||text.example^$replace=/cookie/biscuit/,header=etag:none
 """
 NAMES = sorted(set(re.findall(r"[a-z0-9.]+\.example", RULES)))
 SCRIPT = ["-H", "Sec-Fetch-Dest: script", "-H", "Referer: http://news.example/"]
@@ -103,12 +125,34 @@ ROWS = [  # host, path, curl's options, status, in the answer's head, not in it,
     ("first.example", "/x", ["-H", "Sec-Fetch-Dest: script", "-H", "Referer: http://first.example/"], 403, "",
      "X-Junk", ""),
     ("first.example", "/x", SCRIPT, 200, "X-Junk", "", "GET /x"),
+    ("own.example", "/", PAGE, 200, "img-src 'none'", "X-Junk", "GET /"),
+    ("third.example", "/", PAGE, 200, "X-Junk", "img-src", "GET /"),
+    ("third.example", "/", SCRIPT, 200, "ETag", "X-Junk", "GET /"),
+    ("free.example", "/", [*PAGE, "-H", "X-Client: 1"], 200, "X-Junk", "img-src", "client 1"),
+    ("kept.example", "/", [*PAGE, "-H", "Cookie: uid=1; sid=2"], 200, "Set-Cookie: sid=2; Path=/\r\n",
+     "uid=", "cookie sid=2\n"),
+    ("session.example", "/", PAGE, 200, "Set-Cookie: uid=1; Path=/; Max-Age=100\r\n", "", "GET /"),
+    ("short.example", "/short", PAGE, 200, "Set-Cookie: sid=2; Max-Age=5\r\n", "Max-Age=10", "GET /short"),
+    ("short.example", "/past", PAGE, 200, "Set-Cookie: sid=2; Expires=Thu, 01-Jan-1970 00:00:00 GMT\r\n",
+     "Max-Age", "GET /past"),
+    ("short.example", "/far", PAGE, 200, "Set-Cookie: sid=2; Max-Age=10\r\n", "Expires", "GET /far"),
+    ("late.example", "/", PAGE, 200, "Referrer-Policy: origin", "X-Junk", "GET /"),
+    ("late.example", "/", PAGE, 200, "ETag", "img-src", "GET /"),
+    ("late.example", "/", PAGE, 200, "ETag", "camera", "GET /"),
+    ("fail.example", "/404", SCRIPT, 403, "", "X-Junk", ""),
+    ("fail.example", "/302", SCRIPT, 403, "", "X-Junk", ""),
+    ("fail.example", "/", IMAGE, 200, "image/gif", "X-Junk", "GIF89a"),
+    ("skipped.example", "/?to=http%3A%2F%2Fnews.example%2F", PAGE, 403, "text/html", "", "<form"),
     ("case.example", "/Ads", SCRIPT, 403, "", "X-Junk", ""),
     ("case.example", "/ads", SCRIPT, 200, "X-Junk", "", "GET /ads"),
 ]
 OF_TRUSTED_LISTS = [  # host, path, options, status and target when trusted, and when not
     ("skip.example", "/?to=http%3A%2F%2Fnews.example%2F", PAGE, (307, "Location: http://news.example/"), (200, "GET /?to=")),
     ("transform.example", "/old/x", SCRIPT, (200, "GET /new/x"), (200, "GET /old/x")),
+    ("skipped.example", "/?to=http%3A%2F%2Fnews.example%2F", PAGE, (307, "Location: http://news.example/"), (403, "<form")),
+    ("stopped.example", "/?to=http%3A%2F%2Fnews.example%2F", PAGE, (403, "<form"), (403, "<form")),
+    ("text.example", "/from-me,too", PAGE, (200, "PUT /me-alone\n"), (200, "GET /from-me,too\n")),
+    ("text.example", "/x", PAGE, (200, "cookie none"), (200, "cookie none")),
 ]
 
 
@@ -118,19 +162,22 @@ def origin(start_origin):
         fields = request.fields
         client = "client " + fields["x-client"] if "x-client" in fields else "no client"
         body = "%s\n%s\ncookie %s\n" % (request.first.rpartition(" ")[0], client, fields.get("cookie", "none"))
-        return reply(body.encode(), headers=[
-            ("Content-Type", "text/html"), ("X-Junk", "track=1"), ("ETag", '"e"'),
-            ("Set-Cookie", "uid=1; Path=/"), ("Set-Cookie", "sid=2; Path=/")])
+        path = request.target.rpartition("/")[2]
+        life = {"short": "Max-Age=5", "past": "Expires=Thu, 01-Jan-1970 00:00:00 GMT",
+                "far": "Expires=Fri, 01 Jan 2100 00:00:00 GMT"}.get(path, "Path=/")
+        return reply(body.encode(), status=path + " x" if path in ("302", "404") else "200 OK", headers=[
+            ("Content-Type", "text/plain" if fields["host"].startswith("text") else "text/html"),
+            ("X-Junk", "track=1"), ("ETag", '"e"'), ("Set-Cookie", "uid=1; Path=/"), ("Set-Cookie", "sid=2; " + life)])
     return start_origin(answering(answer))
 
 
 @pytest.fixture
 def start(tmp_path, start_proxy):
-    def started(trusted):
-        hosts = write_list(tmp_path, HOSTS + "127.0.0.1 %s\n" % " ".join(NAMES), "hosts")
+    def started(trusted, hosts=None, **more):
+        hosts = hosts or write_list(tmp_path, HOSTS + "127.0.0.1 %s\n" % " ".join(NAMES), "hosts")
         (tmp_path / "rules.d").mkdir()
         return start_proxy('list "ours" { file = "%s" trusted = %s }' % (write_list(tmp_path, RULES), trusted),
-                           hosts_file=str(hosts), rules_dir=str(tmp_path / "rules.d"))
+                           hosts_file=str(hosts), rules_dir=str(tmp_path / "rules.d"), **more)
     return started
 
 
@@ -150,7 +197,7 @@ def test_each_option(start, origin):
         if (got[0] != status or with_head.lower() not in got[1].lower() or with_body not in got[2]
                 or (without_head and without_head.lower() in got[1].lower())):
             wrong.append((host, path, options, got))
-    assert not wrong, wrong[:3]
+    assert not wrong, "\n".join(map(repr, wrong))
 
 
 @pytest.mark.parametrize("trusted", ["yes", "no"])
@@ -160,6 +207,16 @@ def test_options_that_need_trust(start, origin, trusted):
         status, text = wants[trusted == "no"]
         got = curl(proxy, "http://%s:%d%s" % (host, origin.port, path), options)
         assert got[0] == status and text in got[1] + got[2], (host, got)
+
+
+def test_cname(start, origin, start_names, tmp_path):
+    names = start_names({"shop.example": ["alias cdn.example", "alias client.example", "127.0.0.1"],
+                         "good.example": ["alias cdn.example", "127.0.0.1"]})
+    resolv_conf = write_list(tmp_path, "nameserver %s\n" % names.at, "resolv.conf")
+    proxy = start("no", hosts=write_list(tmp_path, "", "no-hosts"), resolv_conf=str(resolv_conf))
+    for host, status in (("shop.example", 403), ("good.example", 200)):
+        assert curl(proxy, "http://%s:%d/" % (host, origin.port), SCRIPT)[0] == status, host
+    assert len(origin.requests) == 1
 
 
 def test_a_blocked_visit_goes_on_by_its_button(start, origin):

@@ -67,7 +67,7 @@ static void ask(struct database *database)
         buffer_release(&changed);
         for (size_t k = 0; k < count; k++) {
             if (directives[k].kind == DIRECTIVE_URLSKIP)
-                amend_skip(amender, request.url, directives[k].value, &changed);
+                amend_skip(amender, request.url, directives[k].value, k % 2, &changed);
             buffer_release(&changed);
         }
         matcher_page(matcher, &request);

@@ -157,7 +157,7 @@ static void show_directives(struct matcher *matcher, struct amender *amender,
     for (size_t i = 0; i < count; i++) {
         printf("%s %.*s\n", names[found[i].kind], SPAN_PRINT(found[i].value));
         if (found[i].kind == DIRECTIVE_URLSKIP && !url.size)
-            amend_skip(amender, it->request.url, found[i].value, &url);
+            amend_skip(amender, it->request.url, found[i].value, false, &url);
     }
     if (!url.size)
         amend_url(amender, it->request.url, found, count, &url);

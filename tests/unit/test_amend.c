@@ -37,6 +37,10 @@ static const struct {
     { "/^UTM/", "http://a/?utm=1", NULL },
     { "~/^utm/", "http://a/?utm=1&b", "http://a/?utm=1" },
     { "/(/", "http://a/?(=1", NULL },
+    { "/^to=http:\\/\\//", "http://a/?to=http%3A%2F%2Fb&c", "http://a/?c" }, // its escapes undone
+    { "/^to=http%3a/i", "http://a/?to=http%3A%2F%2Fb&c", "http://a/?c" },
+    { "~/^a b=/", "http://a/?a%20b=1&c%20=2", "http://a/?a%20b=1" },
+    { "a b", "http://a/?a%20b=1", NULL }, // a name is as it is written
 };
 
 static void removes_parameters(void **state)
@@ -118,30 +122,38 @@ static void several_in_a_row(void **state)
 
 static const struct {
     const char *steps, *url, *to; // NULL: nowhere
+    bool is_blocked;
 } skips[] = {
-    { "?to", "http://a/?to=http://b/", "http://b/" },
-    { "?to", "http://a/?x&to=http%3A%2F%2Fb%2F%3Fc%3D1", "http://b/?c=1" },
-    { "?to", "http://a/?other=http://b/", NULL },
-    { "?to", "http://a/?to=javascript:x", NULL },
-    { "?to", "http://a/?to=/x", NULL },
-    { "?to", "http://a/?to=", NULL },
-    { "?to", "http://a/?to=http://", NULL },
-    { "?to", "http://a/?to=http://b/%0d%0aX:1", NULL }, // no line ends in a URL
-    { "?to ?v", "http://a/?to=http%3A%2F%2Fb%2F%3Fv%3Dhttp%253A%252F%252Fc%252F", "http://c/" },
-    { "?to -base64", "http://a/?to=aHR0cDovL2IvP3g=", "http://b/?x" },
-    { "?to -base64", "http://a/?to=aHR0cDovL2Iv", "http://b/" },
-    { "?to -base64", "http://a/?to=!!", NULL },
-    { "?to +https", "http://a/?to=http://b/", "https://b/" },
-    { "#", "http://a/#http://b/", "http://b/" },
-    { "#", "http://a/", NULL },
-    { "/\\/r\\/(.*)/", "http://a/r/http://b/", "http://b/" },
-    { "/nothing(.*)/", "http://a/r/", NULL },
-    { "&1", "http://a/?http://b/", "http://b/" },
-    { "&2", "http://a/?x&http://b/&z", "http://b/" },
-    { "&0", "http://a/?http://b/", NULL },
-    { "", "http://a/", NULL },
-    { "nonsense", "http://a/", NULL },
-    { "?to", "http://a/?to=http://a/?to=http://a/", "http://a/?to=http://a/" },
+    { "?to", "http://a/?to=http://b/", "http://b/", false },
+    { "?to", "http://a/?x&to=http%3A%2F%2Fb%2F%3Fc%3D1", "http://b/?c=1", false },
+    { "?to", "http://a/?other=http://b/", NULL, false },
+    { "?to", "http://a/?to=javascript:x", NULL, false },
+    { "?to", "http://a/?to=/x", NULL, false },
+    { "?to", "http://a/?to=", NULL, false },
+    { "?to", "http://a/?to=http://", NULL, false },
+    { "?to", "http://a/?to=http://b/%0d%0aX:1", NULL, false }, // no line ends in a URL
+    { "?to ?v", "http://a/?to=http%3A%2F%2Fb%2F%3Fv%3Dhttp%253A%252F%252Fc%252F", "http://c/",
+      false },
+    { "?to -base64", "http://a/?to=aHR0cDovL2IvP3g=", "http://b/?x", false },
+    { "?to -base64", "http://a/?to=aHR0cDovL2Iv", "http://b/", false },
+    { "?to -base64", "http://a/?to=!!", NULL, false },
+    { "?to +https", "http://a/?to=http://b/", "https://b/", false },
+    { "#", "http://a/#http://b/", "http://b/", false },
+    { "#", "http://a/", NULL, false },
+    { "/\\/r\\/(.*)/", "http://a/r/http://b/", "http://b/", false },
+    { "/nothing(.*)/", "http://a/r/", NULL, false },
+    { "&1", "http://a/?http://b/", "http://b/", false },
+    { "&2", "http://a/?x&http://b/&z", "http://b/", false },
+    { "&0", "http://a/?http://b/", NULL, false },
+    { "?to", "http://a/?to=http://b/", NULL, true },
+    { "?to -blocked", "http://a/?to=http://b/", "http://b/", true },
+    { "-blocked ?to", "http://a/?to=http://b/", "http://b/", true },
+    { "-blocked ?to", "http://a/?to=http://b/", "http://b/", false },
+    { "?to -uricomponent", "http://a/?to=http%253A%252F%252Fb%252F", "http://b/", false },
+    { "?to -safebase64", "http://a/?to=aHR0cDovL2IvPz4_", "http://b/?>?", false },
+    { "", "http://a/", NULL, false },
+    { "nonsense", "http://a/", NULL, false },
+    { "?to", "http://a/?to=http://a/?to=http://a/", "http://a/?to=http://a/", false },
 };
 
 static void skips_to_where_urls_lead(void **state)
@@ -151,7 +163,8 @@ static void skips_to_where_urls_lead(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof skips / sizeof *skips; i++) {
         struct buffer out = { 0 };
-        bool leads = amend_skip(amender, span_text(skips[i].url), span_text(skips[i].steps), &out);
+        bool leads = amend_skip(amender, span_text(skips[i].url), span_text(skips[i].steps),
+                                skips[i].is_blocked, &out);
 
         if (leads != (skips[i].to != NULL) ||
             (leads && !span_equal(buffer_span(&out), span_text(skips[i].to))))
@@ -159,6 +172,35 @@ static void skips_to_where_urls_lead(void **state)
         buffer_release(&out);
     }
     amender_free(&amender);
+}
+
+static void steps_that_there_are(void **state)
+{
+    static const struct {
+        const char *steps;
+        bool is_good;
+    } rows[] = {
+        { "?to", true },      { "?", false },
+        { "&1", true },       { "&0", false },
+        { "&x", false },      { "#", true },
+        { "/a(b)/", true },   { "/a(b/", false },
+        { "+https", true },   { "+http", false },
+        { "-base64", true },  { "-blocked", true },
+        { "-base32", false }, { "?a -uricomponent #", true },
+        { "?a to", false },   { "", false },
+        { "  ", false },
+    };
+    struct buffer steps = { .limit_bytes = 1000 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (amend_skip_is_good(span_text(rows[i].steps)) != rows[i].is_good)
+            fail_msg("%s", rows[i].steps);
+    for (unsigned count = 1; count <= 17; count++) { // 16 are done
+        buffer_append(&steps, SPAN("?a "));
+        assert_int_equal(amend_skip_is_good(buffer_span(&steps)), count <= 16);
+    }
+    buffer_release(&steps);
 }
 
 static void limits_of_urls(void **state)
@@ -233,6 +275,33 @@ static void changes_cookies(void **state)
     }
 }
 
+static void good_cookies(void **state)
+{
+    static const struct {
+        const char *value;
+        bool is_good;
+    } rows[] = {
+        { "", true },
+        { "uid", true },
+        { "/^u/", true },
+        { "/(/", false },
+        { "uid;maxAge=60", true },
+        { "uid; maxAge=60; sameSite=None", true },
+        { "uid;maxAge=", false },
+        { "uid;maxAge=soon", false },
+        { "uid;maxAge=-1", false },
+        { "uid;sameSite=lax;maxAge=1", true },
+        { "uid;sameSite=sometimes", false },
+        { "uid;domain=a.example", false },
+        { "uid;", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (amend_cookie_is_good(span_text(rows[i].value)) != rows[i].is_good)
+            fail_msg("%s", rows[i].value);
+}
+
 static void removals_of_headers(void **state)
 {
     static const struct {
@@ -284,9 +353,11 @@ int main(void)
         cmocka_unit_test(transforms_urls),
         cmocka_unit_test(several_in_a_row),
         cmocka_unit_test(skips_to_where_urls_lead),
+        cmocka_unit_test(steps_that_there_are),
         cmocka_unit_test(limits_of_urls),
         cmocka_unit_test(names_cookies),
         cmocka_unit_test(changes_cookies),
+        cmocka_unit_test(good_cookies),
         cmocka_unit_test(removals_of_headers),
         cmocka_unit_test(steps_of_expressions_are_limited),
     };
