@@ -13,6 +13,8 @@
 #include "filter/expressions.h"
 #include "filter/image.h"
 #include "filter/json_path.h"
+#include "filter/known.h"
+#include "filter/lines.h"
 #include "filter/names.h"
 #include "filter/regex.h"
 #include "filter/window.h"
@@ -69,6 +71,12 @@ struct entry {    // a draft under one of its keys
     uint16_t run; // of the window: where it stands in the pattern
 };
 
+struct chained { // a rule in its chain
+    struct image_rule rule;
+    uint32_t number;
+};
+_Static_assert(sizeof(struct chained) == sizeof(struct image_rule) + 4, "no bytes between");
+
 struct compiler {
     struct arena arena;
     struct pieces_index pieces;
@@ -86,7 +94,8 @@ struct compiler {
     // sections under construction
     struct vector buckets, slots, hosts, name_words, rules, numbers, extras, sets, windows, regexes,
         suffix_words, texts, lines, host_runs, line_runs, cosmetic_words;
-    struct vector known_texts, known_sets, known_extras; // struct known: for finding equal ones
+    struct vector chained; // struct chained: what becomes RULES and NUMBERS
+    struct known known_texts, known_sets, known_extras, known_chains;
     uint32_t suffix_bits, once_count;
     struct image_book books[BOOKS];
     char *image;
@@ -113,16 +122,20 @@ void compiler_free(struct compiler **compiler)
     if (!it)
         return;
     struct vector *vectors[] = {
-        &it->lists,      &it->drafts,       &it->entries,         &it->items,
-        &it->badfilters, &it->bad_domains,  &it->bad_plain_hosts, &it->host_rules,
-        &it->buckets,    &it->slots,        &it->hosts,           &it->name_words,
-        &it->rules,      &it->numbers,      &it->extras,          &it->sets,
-        &it->windows,    &it->regexes,      &it->suffix_words,    &it->texts,
-        &it->lines,      &it->host_runs,    &it->line_runs,       &it->known_texts,
-        &it->known_sets, &it->known_extras, &it->cosmetic_words,
+        &it->lists,      &it->drafts,      &it->entries,         &it->items,
+        &it->badfilters, &it->bad_domains, &it->bad_plain_hosts, &it->host_rules,
+        &it->buckets,    &it->slots,       &it->hosts,           &it->name_words,
+        &it->rules,      &it->numbers,     &it->extras,          &it->sets,
+        &it->windows,    &it->regexes,     &it->suffix_words,    &it->texts,
+        &it->lines,      &it->host_runs,   &it->line_runs,       &it->cosmetic_words,
+        &it->chained,
     };
+    struct known *known[] = { &it->known_texts, &it->known_sets, &it->known_extras,
+                              &it->known_chains };
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         vector_done(vectors[i]);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        known_done(known[i]);
     names_done(&it->names);
     cosmetic_index_done(&it->cosmetics);
     free(it->image);
@@ -158,88 +171,30 @@ static struct span keep_lower(struct compiler *compiler, struct span text)
     return span_of(at, text.size);
 }
 
-/* Things already written, found by their bytes: open addressing over offsets. */
-struct known {
-    uint64_t hash;
-    uint32_t at, size;
-};
-
-static struct known *find_known(struct vector *known, uint64_t hash, const void *bytes,
-                                uint32_t size, const void *section)
-{
-    size_t mask, slot;
-
-    if (known->count * 2 >= known->capacity) { // capacity is a power of two; items lie scattered
-        struct vector old = *known;
-        size_t capacity = old.capacity ? old.capacity * 2 : 1024;
-
-        *known = (struct vector){ .at = calloc(capacity, sizeof(struct known)),
-                                  .count = old.count,
-                                  .capacity = capacity };
-        if (!known->at)
-            abort();
-        for (size_t i = 0; i < old.capacity; i++) {
-            const struct known *item = &VECTOR_AT(old, struct known, i);
-            if (!item->size)
-                continue;
-            slot = item->hash & (capacity - 1);
-            while (VECTOR_AT(*known, struct known, slot).size)
-                slot = (slot + 1) & (capacity - 1);
-            VECTOR_AT(*known, struct known, slot) = *item;
-        }
-        free(old.at);
-    }
-    mask = known->capacity - 1;
-    for (slot = hash & mask;; slot = (slot + 1) & mask) {
-        struct known *item = &VECTOR_AT(*known, struct known, slot);
-        if (!item->size)
-            return item;
-        if (item->hash == hash && item->size == size &&
-            memcmp((const char *)section + item->at, bytes, size) == 0)
-            return item;
-    }
-}
-
 /* Offset in TEXTS of a text, entered if it is new. */
 static uint32_t add_text(struct compiler *compiler, struct span text)
 {
-    uint64_t hash;
-    struct known *known;
+    size_t start = compiler->texts.count;
     uint16_t size = (uint16_t)text.size;
+    char *added;
 
     assert(text.size <= UINT16_MAX);
     if (text.size == 0)
         return 0;
-    hash = XXH3_64bits(text.at, text.size);
-    known = find_known(&compiler->known_texts, hash, text.at, size, compiler->texts.at);
-    if (!known->size) {
-        char *added = vector_add(&compiler->texts, 1, sizeof size + size);
-        memcpy(added, &size, sizeof size);
-        memcpy(added + sizeof size, text.at, size);
-        *known = (struct known){ .hash = hash,
-                                 .at = (uint32_t)(compiler->texts.count - size),
-                                 .size = size };
-        compiler->known_texts.count++;
-    }
-    return known->at - (uint32_t)sizeof size;
+    added = vector_add(&compiler->texts, 1, sizeof size + size);
+    memcpy(added, &size, sizeof size);
+    memcpy(added + sizeof size, text.at, size);
+    return known_settle(&compiler->known_texts, &compiler->texts, 1, start);
 }
 
 /* Index in a section of words of these words, entered if they are new. */
-static uint32_t add_words(struct vector *section, struct vector *known_words, const uint32_t *words,
+static uint32_t add_words(struct vector *section, struct known *known, const uint32_t *words,
                           size_t count)
 {
-    uint32_t size = (uint32_t)(count * sizeof *words);
-    uint64_t hash = XXH3_64bits(words, size);
-    struct known *known = find_known(known_words, hash, words, size, section->at);
+    size_t start = section->count;
 
-    if (!known->size) {
-        *known = (struct known){ .hash = hash,
-                                 .at = (uint32_t)(section->count * sizeof *words),
-                                 .size = size };
-        known_words->count++;
-        memcpy(vector_add(section, sizeof *words, count), words, size);
-    }
-    return known->at / (uint32_t)sizeof *words;
+    memcpy(vector_add(section, sizeof *words, count), words, count * sizeof *words);
+    return known_settle(known, section, sizeof *words, start);
 }
 
 static uint32_t add_regex(struct compiler *compiler, struct span text, unsigned flags)
@@ -1521,61 +1476,25 @@ static void make_rule(struct compiler *compiler, const struct entry *entry, stru
         rule->flags &= ~(uint32_t)RULE_MATCH_CASE; // its own flags say so
 }
 
-/* Texts and places of all rules; their numbers are offsets in LINES, and 0 stays free. */
-struct line_writer {
-    struct compiler *compiler;
-    uint8_t *codes;
-    uint32_t length, expected; // of the run
-};
-
-/* Returns the number that the text has from now on. */
-static uint32_t write_line(struct line_writer *writer, struct span text, uint32_t place)
-{
-    struct compiler *compiler = writer->compiler;
-    size_t size = pieces_pack_text(&compiler->pieces, text, writer->codes);
-    uint32_t number = (uint32_t)compiler->lines.count;
-    uint8_t *to;
-
-    if (size > UINT16_MAX)
-        size = UINT16_MAX; // a text of nothing but odd bytes is cut
-    to = vector_add(&compiler->lines, 1, (size <= IMAGE_SHORT_LINE ? 1 : 3) + size);
-    if (size <= IMAGE_SHORT_LINE) {
-        *to++ = (uint8_t)size;
-    } else {
-        *to++ = IMAGE_SHORT_LINE + 1;
-        *to++ = (uint8_t)size;
-        *to++ = (uint8_t)(size >> 8);
-    }
-    memcpy(to, writer->codes, size);
-    if (writer->length == 0 || writer->length == IMAGE_RUN_LIMIT || place != writer->expected) {
-        *VECTOR_ADD(compiler->line_runs, struct image_run) =
-            (struct image_run){ .at = number, .place = place };
-        writer->length = 0;
-    }
-    writer->length++;
-    writer->expected = place + 1;
-    return number;
-}
-
+/* Texts and places of all rules, which get their numbers. */
 static void write_lines(struct compiler *compiler)
 {
-    struct line_writer writer = { .compiler = compiler, .codes = malloc(2 * UINT16_MAX) };
+    struct line_writer *writer = malloc(sizeof *writer);
 
-    if (!writer.codes)
+    if (!writer)
         abort();
-    vector_add(&compiler->lines, 1, 1);
+    line_writer_init(writer, &compiler->pieces, &compiler->lines, &compiler->line_runs);
     for (size_t i = 0; i < compiler->drafts.count; i++) {
         struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft, i);
         if (!draft->is_dead)
-            draft->number = write_line(&writer, draft->text, draft->place);
+            draft->number = line_write(writer, draft->text, draft->place);
     }
     for (size_t i = 0; i < compiler->cosmetics.lines.count; i++) {
         struct cosmetic_line *line = &VECTOR_AT(compiler->cosmetics.lines, struct cosmetic_line, i);
-        line->number = write_line(&writer, line->text, line->place);
+        line->number = line_write(writer, line->text, line->place);
     }
-    *VECTOR_ADD(compiler->line_runs, struct image_run) =
-        (struct image_run){ .at = (uint32_t)compiler->lines.count, .place = UINT32_MAX };
-    free(writer.codes);
+    line_writer_finish(writer);
+    free(writer);
 }
 
 /* ---- names ---- */
@@ -1621,9 +1540,7 @@ static void number_names(struct compiler *compiler)
             continue;
         name->is_needed = true;
         name->record = next;
-        // a simple one needs one word more than its chain; whether it is one is not known yet
-        next += 2 + (uint32_t)__builtin_popcount(marks[i]) +
-                (marks[i] == IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST));
+        next += 2 + (uint32_t)__builtin_popcount(marks[i]);
     }
     vector_add(&compiler->name_words, sizeof(uint32_t), next);
     for (uint32_t i = 0; i < compiler->names.items.count; i++) {
@@ -1665,10 +1582,10 @@ static bool set_simple(struct compiler *compiler, const struct entry *entry,
     if (entry->side != SIDE_HOST || record[1] != IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST) ||
         !is_simple(rule, entry))
         return false;
-    record[1] = IMAGE_NAME_SIMPLE;
-    record[2] = rule->not_types | (rule->flags & RULE_IS_FIRST ? IMAGE_SIMPLE_FIRST : 0) |
-                (rule->flags & RULE_IS_THIRD ? IMAGE_SIMPLE_THIRD : 0);
-    record[3] = number;
+    record[1] = IMAGE_NAME_SIMPLE | (uint32_t)rule->not_types << IMAGE_NAME_NOT_TYPES |
+                (rule->flags & RULE_IS_FIRST ? IMAGE_NAME_FIRST : 0) |
+                (rule->flags & RULE_IS_THIRD ? IMAGE_NAME_THIRD : 0);
+    record[2] = number;
     return true;
 }
 
@@ -1876,65 +1793,82 @@ static void write_suffixes(struct compiler *compiler)
 
 /* ---- all together ---- */
 
+/* Adds the chain of the entries from `entries` on, which are in order, to compiler->chained, or
+ * finds it there; says in *used how many entries it is of. What comes back leads to it; 0: its
+ * one rule stands in NAMES now. */
+static uint32_t add_chain(struct compiler *compiler, const struct entry *entries, size_t count,
+                          size_t *used)
+{
+    size_t start = compiler->chained.count, i = 0;
+    uint32_t marks = 0;
+    bool is_last;
+
+    do {
+        const struct draft *draft = &VECTOR_AT(compiler->drafts, struct draft, entries[i].draft);
+        struct chained *added = VECTOR_ADD(compiler->chained, struct chained);
+        struct image_rule *rule = &added->rule;
+
+        is_last = i + 1 == count || !same_chain(&entries[i], &entries[i + 1]);
+        make_rule(compiler, &entries[i], rule);
+        added->number = draft->number;
+        if (!(rule->not_types & RULE_NOT_BLOCK))
+            marks |= IMAGE_CHAIN_BLOCK;
+        if (!(rule->not_types & RULE_NOT_AFTER))
+            marks |= IMAGE_CHAIN_AFTER;
+        i++;
+        if (i == 1 && is_last && entries[0].kind == ENTRY_NAME &&
+            set_simple(compiler, &entries[0], rule, draft->number)) {
+            compiler->chained.count--;
+            *used = i;
+            return 0;
+        }
+        rule->flags |= is_last ? RULE_LAST : 0;
+    } while (!is_last);
+    *used = i;
+    return known_settle(&compiler->known_chains, &compiler->chained, sizeof(struct chained),
+                        start) |
+           marks;
+}
+
 /* Writes the chains of all entries, which are in order, and what leads to them. */
 static bool write_rules(struct compiler *compiler, struct compile_counts *counts)
 {
     struct vector keys = { 0 };
     const struct entry *entries = compiler->entries.at;
-    size_t count = compiler->entries.count, i = 0;
+    size_t count = compiler->entries.count, used;
     bool is_good = true;
 
-    VECTOR_ADD(compiler->rules, struct image_rule)->flags = RULE_LAST; // 0 is none
-    VECTOR_ADD(compiler->numbers, uint32_t);
+    VECTOR_ADD(compiler->chained, struct chained)->rule.flags = RULE_LAST; // 0 is none
     VECTOR_ADD(compiler->extras, uint32_t);
     VECTOR_ADD(compiler->sets, uint32_t);
     for (unsigned book = 0; book < BOOKS && is_good; book++) {
         keys.count = 0;
-        while (i < count && entries[i].book == book) {
-            uint32_t first = (uint32_t)compiler->rules.count, chain = first;
-            size_t start = i;
+        for (; count > 0 && entries->book == book; entries += used, count -= used) {
+            uint32_t chain = add_chain(compiler, entries, count, &used);
 
-            do {
-                const struct draft *draft =
-                    &VECTOR_AT(compiler->drafts, struct draft, entries[i].draft);
-                bool is_last = i + 1 == count || !same_chain(&entries[i], &entries[i + 1]);
-                struct image_rule rule;
-
-                make_rule(compiler, &entries[i], &rule);
-                if (!(rule.not_types & RULE_NOT_BLOCK))
-                    chain |= IMAGE_CHAIN_BLOCK;
-                if (!(rule.not_types & RULE_NOT_AFTER))
-                    chain |= IMAGE_CHAIN_AFTER;
-                if (i == start && is_last && entries[i].kind == ENTRY_NAME &&
-                    set_simple(compiler, &entries[i], &rule, draft->number)) {
-                    i++;
-                    break;
-                }
-                rule.flags |= is_last ? RULE_LAST : 0;
-                *VECTOR_ADD(compiler->rules, struct image_rule) = rule;
-                *VECTOR_ADD(compiler->numbers, uint32_t) = draft->number;
-                i++;
-                if (is_last)
-                    break;
-            } while (true);
-            if (entries[start].kind == ENTRY_NAME) {
-                *(entries[start].side == SIDE_HOST ? &counts->by_host : &counts->by_source) +=
-                    (uint32_t)(i - start);
-                if (compiler->rules.count > first)
-                    set_chain(compiler, &entries[start], chain);
-            } else if (entries[start].kind == ENTRY_WINDOW) {
+            if (entries->kind == ENTRY_NAME) {
+                *(entries->side == SIDE_HOST ? &counts->by_host : &counts->by_source) +=
+                    (uint32_t)used;
+                if (chain)
+                    set_chain(compiler, entries, chain);
+            } else if (entries->kind == ENTRY_WINDOW) {
                 *VECTOR_ADD(keys, struct window_key) = (struct window_key){
-                    .bytes = entries[start].key, .chain = chain, .is_long = entries[start].is_long
+                    .bytes = entries->key, .chain = chain, .is_long = entries->is_long
                 };
-                counts->by_window += (uint32_t)(i - start);
+                counts->by_window += (uint32_t)used;
             } else {
-                compiler->books[book].loose[entries[start].key] = chain;
-                counts->loose += (uint32_t)(i - start);
+                compiler->books[book].loose[entries->key] = chain;
+                counts->loose += (uint32_t)used;
             }
         }
         is_good = write_windows(compiler, &compiler->books[book], &keys);
     }
     vector_done(&keys);
+    for (size_t i = 0; i < compiler->chained.count; i++) {
+        const struct chained *chained = &VECTOR_AT(compiler->chained, struct chained, i);
+        *VECTOR_ADD(compiler->rules, struct image_rule) = chained->rule;
+        *VECTOR_ADD(compiler->numbers, uint32_t) = chained->number;
+    }
     return is_good;
 }
 

@@ -4,6 +4,7 @@
 
 #include "filter/cosmetic_index.h"
 #include "filter/hosts.h"
+#include "filter/lines.h"
 #include "filter/regex.h"
 
 /* ---- what a rule says ---- */
@@ -263,39 +264,57 @@ bool cosmetic_parse(struct cosmetic_parts *parts, const struct rule *rule)
 
 /* ---- which hold for a host ---- */
 
-enum { WORDS = 4, HEAD_BYTES = sizeof(struct image_cosmetic) };
-_Static_assert(HEAD_BYTES == IMAGE_COSMETIC_TABLE * WORDS, "the head's words");
+_Static_assert(sizeof(struct image_cosmetic) == IMAGE_COSMETIC_HEAD * sizeof(uint32_t), "words");
 
 static const struct image_cosmetic *head_of(const struct image_view *view)
 {
     return (const void *)view->cosmetics;
 }
 
+static const uint32_t *starts_of(const struct image_view *view)
+{
+    return view->cosmetics + IMAGE_COSMETIC_HEAD;
+}
+
+static bool check_names(const struct image_view *view, uint32_t lists_at)
+{
+    const struct image_cosmetic *head = head_of(view);
+    const uint32_t *starts = starts_of(view), *rules;
+
+    for (uint32_t i = 1; i < IMAGE_COSMETIC_INDEX; i++)
+        if (starts[i] < starts[i - 1])
+            return false;
+    if (starts[0] != 0 || starts[IMAGE_COSMETIC_INDEX - 1] != head->names)
+        return false;
+    rules = starts + IMAGE_COSMETIC_INDEX + head->names;
+    for (uint32_t i = 0; i < head->names; i++) {
+        uint32_t at = rules[i] & IMAGE_COSMETIC_NUMBER;
+        if (rules[i] & IMAGE_COSMETIC_LIST && (at < lists_at || at >= head->generics_at))
+            return false;
+    }
+    // the last list ends at the latest with the last word
+    return lists_at == head->generics_at ||
+           view->cosmetics[head->generics_at - 1] & IMAGE_COSMETIC_LAST;
+}
+
 bool cosmetic_check(const struct image_view *view)
 {
     const struct image_cosmetic *head = head_of(view);
-    uint64_t table, count = view->cosmetic_words;
-    uint32_t used = 0;
+    uint64_t count = view->cosmetic_words, lists_at, generics = 0;
 
-    if (count < IMAGE_COSMETIC_TABLE || head->bits > IMAGE_COSMETIC_BITS)
+    if (count < IMAGE_COSMETIC_HEAD + IMAGE_COSMETIC_INDEX)
         return false;
-    table = IMAGE_COSMETIC_TABLE + ((uint64_t)2 << head->bits);
-    if (table > head->generics_at || head->generics_at > head->regexes_at ||
-        head->regexes_at > count || (count - head->regexes_at) % 2)
+    lists_at = IMAGE_COSMETIC_HEAD + IMAGE_COSMETIC_INDEX + 2 * (uint64_t)head->names;
+    if (lists_at > head->generics_at || head->generics_at > head->regexes_at ||
+        head->regexes_at > count || (head->regexes_at - head->generics_at) % 2 ||
+        (count - head->regexes_at) % 2 || !check_names(view, (uint32_t)lists_at))
         return false;
-    for (uint64_t slot = 0; slot < (uint64_t)1 << head->bits; slot++) {
-        uint32_t at = view->cosmetics[IMAGE_COSMETIC_TABLE + 2 * slot + 1];
-        if (at == 0)
-            continue;
-        used++;
-        if (at < table || at >= head->generics_at ||
-            view->cosmetics[at] > head->generics_at - at - 1)
-            return false;
-    }
+    for (uint64_t at = head->generics_at; at < head->regexes_at; at += 2)
+        generics += view->cosmetics[at + 1];
     for (uint64_t at = head->regexes_at; at < count; at += 2)
         if (view->cosmetics[at] >= view->regex_count)
             return false;
-    return used < (uint64_t)1 << head->bits; // a search ends at a free slot
+    return generics == head->generics;
 }
 
 struct hit {
@@ -317,19 +336,29 @@ static void add_hit(struct hits *hits, uint32_t word, uint32_t depth)
 static void add_name(const struct image_view *view, struct hits *hits, struct span name,
                      bool is_entity, uint32_t depth)
 {
-    const struct image_cosmetic *head = head_of(view);
-    const uint32_t *table = view->cosmetics + IMAGE_COSMETIC_TABLE;
     uint64_t hash = cosmetic_hash(name, is_entity);
-    size_t mask = ((size_t)1 << head->bits) - 1;
+    const uint32_t *starts = starts_of(view), *keys = starts + IMAGE_COSMETIC_INDEX;
+    uint32_t byte = image_cosmetic_byte(hash), key = image_cosmetic_key(hash), word;
+    uint32_t low = starts[byte], high = starts[byte + 1];
 
-    for (size_t slot = hash & mask; table[2 * slot + 1]; slot = (slot + 1) & mask) {
-        const uint32_t *words = view->cosmetics + table[2 * slot + 1];
-        if (table[2 * slot] != hash >> 32)
-            continue;
-        for (uint32_t i = 1; i <= words[0]; i++)
-            add_hit(hits, words[i], depth);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (keys[middle] < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == starts[byte + 1] || keys[low] != key)
+        return;
+    word = keys[head_of(view)->names + low];
+    if (!(word & IMAGE_COSMETIC_LIST)) {
+        add_hit(hits, word, depth);
         return;
     }
+    keys = view->cosmetics + (word & IMAGE_COSMETIC_NUMBER);
+    do
+        add_hit(hits, *keys, depth);
+    while (!(*keys++ & IMAGE_COSMETIC_LAST));
 }
 
 static void add_names(const struct image_view *view, struct hits *hits, struct host *host)
@@ -416,14 +445,25 @@ size_t cosmetic_select(const struct database *database, struct span host,
 
 size_t cosmetic_generics(const struct database *database)
 {
-    const struct image_cosmetic *head = head_of(database_image(database));
-
-    return head->regexes_at - head->generics_at;
+    return head_of(database_image(database))->generics;
 }
 
-struct cosmetic_found cosmetic_generic(const struct database *database, size_t index)
+bool cosmetic_next_generic(const struct database *database, struct cosmetic_walk *walk,
+                           struct cosmetic_found *out)
 {
     const struct image_view *view = database_image(database);
+    const struct image_cosmetic *head = head_of(view);
+    const uint32_t *pair = view->cosmetics + head->generics_at + 2 * walk->pair;
 
-    return found_of(view->cosmetics[head_of(view)->generics_at + index]);
+    if (pair >= view->cosmetics + head->regexes_at)
+        return false;
+    if (walk->done == 0)
+        walk->next = found_of(pair[0]);
+    *out = walk->next;
+    walk->next.rule = line_next(view, walk->next.rule);
+    if (++walk->done >= pair[1] || walk->next.rule == 0) {
+        walk->pair++;
+        walk->done = 0;
+    }
+    return true;
 }

@@ -62,9 +62,16 @@ struct cosmetic_found {
 size_t cosmetic_select(const struct database *database, struct span host,
                        struct cosmetic_found *out, size_t limit);
 
-/* Generic rules and generic exceptions. */
+/* How many generic rules and generic exceptions there are. */
 size_t cosmetic_generics(const struct database *database);
-struct cosmetic_found cosmetic_generic(const struct database *database, size_t index);
+/* A walk over them, in the order of their numbers; a zeroed one begins. */
+struct cosmetic_walk {
+    uint32_t pair, done; // cosmetic.c only
+    struct cosmetic_found next;
+};
+/* False: that was all. */
+bool cosmetic_next_generic(const struct database *database, struct cosmetic_walk *walk,
+                           struct cosmetic_found *out);
 
 /* Is a section COSMETIC good? For database.c. */
 bool cosmetic_check(const struct image_view *view);

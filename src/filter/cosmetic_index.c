@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include "filter/image.h"
+#include "filter/known.h"
 
 enum { ENTITY_SEED = 0x2a2e, NAME_SEED = 0x2e };
 
@@ -61,51 +62,94 @@ static void put(struct vector *words, uint32_t word)
     *VECTOR_ADD(*words, uint32_t) = word;
 }
 
-/* The rules of each name, one after the other, and where they begin in the table. */
-static void write_names(const struct cosmetic_index *index, struct vector *words, uint32_t bits)
+/* What of a name's hash is written: names that are equal in it have their rules in common. */
+static uint64_t key_of(const struct cosmetic_name *name)
+{
+    return name->hash >> IMAGE_COSMETIC_UNUSED;
+}
+
+/* The rules of one name, as a list; where it begins in `lists`. */
+static uint32_t add_list(const struct cosmetic_index *index, const struct cosmetic_name *names,
+                         size_t count, struct vector *lists, struct known *known)
+{
+    size_t start = lists->count;
+
+    for (size_t i = 0; i < count; i++)
+        put(lists, word_of(index, names[i].line, names[i].is_not) |
+                       (i + 1 == count ? IMAGE_COSMETIC_LAST : 0));
+    return known_settle(known, lists, sizeof(uint32_t), start);
+}
+
+/* Index, keys and rules of the names, which are in order, and the lists of those with several. */
+static uint32_t write_names(const struct cosmetic_index *index, struct vector *words)
 {
     const struct cosmetic_name *names = index->names.at;
-    size_t mask = ((size_t)1 << bits) - 1;
+    size_t count = index->names.count, different = 0;
+    struct vector lists = { 0 };
+    struct known known = { 0 };
+    uint32_t *starts, *keys, *rules;
 
-    for (size_t i = 0, end; i < index->names.count; i = end) {
-        size_t slot = names[i].hash & mask, at = words->count;
-        uint32_t *table;
-
-        for (end = i; end < index->names.count && names[end].hash == names[i].hash;)
+    for (size_t i = 0; i < count; i++)
+        different += i == 0 || key_of(&names[i]) != key_of(&names[i - 1]);
+    starts = vector_add(words, sizeof *starts, IMAGE_COSMETIC_INDEX + 2 * different);
+    keys = starts + IMAGE_COSMETIC_INDEX;
+    rules = keys + different;
+    for (size_t i = 0, end; i < count; i = end) {
+        for (end = i + 1; end < count && key_of(&names[end]) == key_of(&names[i]);)
             end++;
-        put(words, (uint32_t)(end - i));
-        for (size_t k = i; k < end; k++)
-            put(words, word_of(index, names[k].line, names[k].is_not));
-        table = (uint32_t *)words->at + IMAGE_COSMETIC_TABLE;
-        while (table[2 * slot + 1])
-            slot = (slot + 1) & mask;
-        table[2 * slot] = (uint32_t)(names[i].hash >> 32);
-        table[2 * slot + 1] = (uint32_t)at;
+        *keys++ = image_cosmetic_key(names[i].hash);
+        starts[image_cosmetic_byte(names[i].hash) + 1]++;
+        if (end == i + 1)
+            *rules++ = word_of(index, names[i].line, names[i].is_not);
+        else
+            *rules++ = add_list(index, &names[i], end - i, &lists, &known) | IMAGE_COSMETIC_LIST;
     }
+    for (size_t i = 1; i < IMAGE_COSMETIC_INDEX; i++)
+        starts[i] += starts[i - 1];
+    for (rules = keys; rules < keys + different; rules++) // where lists begin is known now
+        if (*rules & IMAGE_COSMETIC_LIST)
+            *rules += (uint32_t)words->count;
+    if (lists.count)
+        memcpy(vector_add(words, sizeof(uint32_t), lists.count), lists.at,
+               lists.count * sizeof(uint32_t));
+    vector_done(&lists);
+    known_done(&known);
+    return (uint32_t)different;
+}
+
+/* Most generic rules follow each other: a word for the first, and how many there are. */
+static uint32_t write_generics(const struct cosmetic_index *index, struct vector *words)
+{
+    const struct cosmetic_line *lines = index->lines.at;
+    uint32_t all = 0;
+
+    for (uint32_t i = 0, end; i < index->lines.count; i = end) {
+        end = i + 1;
+        if (!lines[i].is_generic)
+            continue;
+        while (end < index->lines.count && lines[end].is_generic &&
+               lines[end].is_exception == lines[i].is_exception)
+            end++;
+        put(words, word_of(index, i, false));
+        put(words, end - i);
+        all += end - i;
+    }
+    return all;
 }
 
 bool cosmetic_index_write(struct cosmetic_index *index, struct vector *words)
 {
-    struct image_cosmetic head = { .bits = 4 };
+    struct image_cosmetic head = { 0 };
 
     for (size_t i = 0; i < index->lines.count; i++)
         if (VECTOR_AT(index->lines, struct cosmetic_line, i).number > IMAGE_COSMETIC_NUMBER)
             return false;
     if (index->names.count)
         qsort(index->names.at, index->names.count, sizeof(struct cosmetic_name), compare);
-    for (size_t i = 0; i < index->names.count; i++)
-        head.names += i == 0 || VECTOR_AT(index->names, struct cosmetic_name, i).hash !=
-                                    VECTOR_AT(index->names, struct cosmetic_name, i - 1).hash;
-    while (((size_t)1 << head.bits) < (size_t)head.names * 8 / 7)
-        head.bits++;
-    if (head.bits > IMAGE_COSMETIC_BITS)
-        return false;
-    vector_add(words, 4, IMAGE_COSMETIC_TABLE + ((size_t)2 << head.bits));
-    write_names(index, words, head.bits);
+    vector_add(words, sizeof(uint32_t), IMAGE_COSMETIC_HEAD);
+    head.names = write_names(index, words);
     head.generics_at = (uint32_t)words->count;
-    for (uint32_t i = 0; i < index->lines.count; i++)
-        if (VECTOR_AT(index->lines, struct cosmetic_line, i).is_generic)
-            put(words, word_of(index, i, false));
+    head.generics = write_generics(index, words);
     head.regexes_at = (uint32_t)words->count;
     for (size_t i = 0; i < index->regexes.count; i++) {
         const struct cosmetic_name *name = &VECTOR_AT(index->regexes, struct cosmetic_name, i);
@@ -113,5 +157,5 @@ bool cosmetic_index_write(struct cosmetic_index *index, struct vector *words)
         put(words, word_of(index, name->line, name->is_not));
     }
     memcpy(words->at, &head, sizeof head);
-    return words->count < IMAGE_LIMIT / 4;
+    return words->count <= IMAGE_COSMETIC_NUMBER;
 }

@@ -8,6 +8,7 @@
 
 #include "filter/cosmetic.h"
 #include "filter/image.h"
+#include "filter/lines.h"
 #include "filter/pieces.h"
 #include "filter/rule.h"
 
@@ -120,8 +121,8 @@ static bool is_record(const struct image_view *view, uint32_t record)
     marks = view->names[record + 1];
     if (!is_host(view, view->names[record] & ~IMAGE_NAME_PLAIN))
         return false;
-    if (marks == IMAGE_NAME_SIMPLE)
-        return is_range(record + 2, 2, view->name_words);
+    if (marks & IMAGE_NAME_SIMPLE)
+        return !(marks & IMAGE_NAME_CHAINS) && is_range(record + 2, 1, view->name_words);
     chains = (uint32_t)__builtin_popcount(marks);
     if (marks & ~IMAGE_NAME_CHAINS || !is_range(record + 2, chains, view->name_words))
         return false;
@@ -428,78 +429,67 @@ uint64_t database_generation(const struct database *database)
     return database->view.header->generation;
 }
 
-/* Codes of the record at `at`: where they begin, how many there are. False: there is none. */
-static bool find_codes(const struct image_view *view, bool is_host_record, uint32_t at,
-                       uint32_t *codes, uint32_t *count)
+/* The place of the plain name whose record in HOSTS is at `number`, or UINT32_MAX: its run is
+ * found, then the records up to it are counted. */
+static uint32_t host_place(const struct image_view *view, uint32_t number)
 {
-    const uint8_t *section = is_host_record ? view->hosts : view->lines;
-    uint32_t limit = is_host_record ? view->hosts_size : view->lines_size;
+    const struct image_run *run = image_find_run(view->host_runs, view->host_run_count, number);
+    uint32_t at = run->at, place = run->place;
 
-    if (at == 0 || at >= limit)
-        return false;
-    *codes = at + 1;
-    *count = section[at];
-    if (!is_host_record && *count > IMAGE_SHORT_LINE) {
-        if (!is_range(at, 3, limit))
-            return false;
-        *codes = at + 3;
-        *count = section[at + 1] | (uint32_t)section[at + 2] << 8;
-    }
-    return is_range(*codes, *count, limit);
-}
-
-/* Finds the run, then counts the records up to the one that is asked for. */
-uint32_t database_place(const struct image_view *view, rule_number rule)
-{
-    bool is_host_record = rule & IMAGE_NUMBER_HOST;
-    uint32_t wanted = rule & ~IMAGE_NUMBER_HOST, at, codes, count, place;
-    const struct image_run *runs = is_host_record ? view->host_runs : view->line_runs;
-    size_t low = 0, high = (is_host_record ? view->host_run_count : view->line_run_count) - 1;
-
-    while (low < high) { // the last run that does not begin behind it; the very last is an end mark
-        size_t middle = low + (high - low + 1) / 2;
-        if (runs[middle].at <= wanted)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    at = runs[low].at;
-    place = runs[low].place;
-    for (unsigned i = 0; i < IMAGE_RUN_LIMIT && at < wanted; i++) {
-        if (!find_codes(view, is_host_record, at, &codes, &count))
-            return UINT32_MAX;
-        at = codes + count;
+    for (unsigned i = 0; i < IMAGE_RUN_LIMIT && at < number && at < view->hosts_size; i++) {
+        at += 1u + view->hosts[at];
         place++;
     }
-    if (at != wanted || place >> IMAGE_LINE_BITS >= view->list_count ||
-        !find_codes(view, is_host_record, at, &codes, &count))
-        return UINT32_MAX;
-    return place;
+    return at == number && is_host(view, at) && place >> IMAGE_LINE_BITS < view->list_count
+               ? place
+               : UINT32_MAX;
+}
+
+uint32_t database_place(const struct image_view *view, rule_number rule)
+{
+    char room[1];
+    struct line line;
+
+    if (rule & IMAGE_NUMBER_HOST)
+        return host_place(view, rule & ~IMAGE_NUMBER_HOST);
+    return line_read(view, rule, room, sizeof room, &line) ? line.place : UINT32_MAX;
+}
+
+static bool read_host(const struct image_view *view, uint32_t number, struct rule_view *out,
+                      uint32_t *place)
+{
+    size_t size;
+
+    *place = host_place(view, number);
+    if (*place == UINT32_MAX)
+        return false;
+    memcpy(out->room, "||", 2);
+    size = pieces_unpack_host(view->hosts + number + 1, view->hosts[number], out->room + 2);
+    out->room[2 + size] = '^';
+    out->text = span_of(out->room, size + 3);
+    out->is_cut = false;
+    return true;
 }
 
 bool database_rule(const struct database *database, rule_number rule, struct rule_view *out)
 {
     const struct image_view *view = database ? &database->view : NULL;
-    uint32_t place = view ? database_place(view, rule) : UINT32_MAX, codes, count;
-    bool is_host_record = rule & IMAGE_NUMBER_HOST;
+    struct line line;
 
-    if (place == UINT32_MAX ||
-        !find_codes(view, is_host_record, rule & ~IMAGE_NUMBER_HOST, &codes, &count))
+    if (!view)
         return false;
-    out->is_cut = false;
-    if (is_host_record) {
-        size_t size;
-        memcpy(out->room, "||", 2);
-        size = pieces_unpack_host(view->hosts + codes, count, out->room + 2);
-        out->room[2 + size] = '^';
-        out->text = span_of(out->room, size + 3);
+    if (rule & IMAGE_NUMBER_HOST) {
+        if (!read_host(view, rule & ~IMAGE_NUMBER_HOST, out, &line.place))
+            return false;
     } else {
-        size_t size =
-            pieces_unpack_text(view->lines + codes, count, out->room, RULE_TEXT_LIMIT + 1);
-        out->is_cut = size > RULE_TEXT_LIMIT;
-        out->text = span_of(out->room, out->is_cut ? RULE_TEXT_LIMIT : size);
+        if (!line_read(view, rule, out->room, RULE_TEXT_LIMIT + 1, &line))
+            return false;
+        out->text = line.text;
+        out->is_cut = line.text.size > RULE_TEXT_LIMIT;
+        if (out->is_cut)
+            out->text.size = RULE_TEXT_LIMIT;
     }
-    out->list = image_text(view, view->lists[place >> IMAGE_LINE_BITS]);
-    out->line = place & ((1u << IMAGE_LINE_BITS) - 1);
+    out->list = image_text(view, view->lists[line.place >> IMAGE_LINE_BITS]);
+    out->line = line.place & ((1u << IMAGE_LINE_BITS) - 1);
     return true;
 }

@@ -14,7 +14,7 @@ uint32_t find_slot(const struct image_view *view, uint64_t hash, struct span nam
             if (is_slot_of(view, slot, name, is_entity))
                 return slot;
         }
-        if (!bucket->prints[IMAGE_BUCKET_SLOTS])
+        if (!(bucket->moved & image_moved(print)))
             return 0;
         bucket =
             bucket + 1 == view->buckets + view->header->bucket_count ? view->buckets : bucket + 1;

@@ -28,7 +28,7 @@ struct host {
     bool has_entities;      // `entities` are filled in
     uint16_t starts[URL_LABELS + 1];
     uint64_t hashes[URL_LABELS + 1];
-    uint32_t slots[URL_LABELS + 1];    // what the table of names says; see host_guess()
+    uint32_t slots[URL_LABELS + 1];    // what the table of names says; see guess_slot()
     uint32_t entities[URL_LABELS + 1]; // numbers of "name.*", 0: not known
 };
 
@@ -97,7 +97,7 @@ ALWAYS_INLINE struct span host_name(const struct host *host, uint32_t i)
 ALWAYS_INLINE __attribute__((target("avx2"))) uint32_t bucket_hits_avx2(
     const struct image_bucket *bucket, uint16_t print)
 {
-    const __m256i *at = (const __m256i *)(const void *)bucket->prints;
+    const __m256i *at = (const __m256i *)(const void *)bucket;
     __m256i want = _mm256_set1_epi16((short)print);
     __m256i hits = _mm256_packs_epi16(_mm256_cmpeq_epi16(_mm256_load_si256(at), want),
                                       _mm256_cmpeq_epi16(_mm256_load_si256(at + 1), want));
@@ -109,7 +109,7 @@ ALWAYS_INLINE __attribute__((target("avx2"))) uint32_t bucket_hits_avx2(
 ALWAYS_INLINE uint32_t bucket_hits(const struct image_bucket *bucket, uint16_t print)
 {
 #if defined(__SSE2__)
-    const __m128i *at = (const __m128i *)(const void *)bucket->prints;
+    const __m128i *at = (const __m128i *)(const void *)bucket;
     __m128i want = _mm_set1_epi16((short)print);
     __m128i low = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(at), want),
                                   _mm_cmpeq_epi16(_mm_load_si128(at + 1), want));
@@ -119,7 +119,7 @@ ALWAYS_INLINE uint32_t bucket_hits(const struct image_bucket *bucket, uint16_t p
 #else
     uint32_t hits = 0;
 
-    for (unsigned i = 0; i < 32; i++)
+    for (unsigned i = 0; i < IMAGE_BUCKET_SLOTS; i++)
         hits |= (uint32_t)(bucket->prints[i] == print) << i;
     return hits;
 #endif
@@ -164,9 +164,10 @@ ALWAYS_INLINE uint32_t guess_slot(const struct image_view *view, const struct ho
 {
     uint64_t hash = host->hashes[i];
     const struct image_bucket *bucket = bucket_at(view, hash);
-    uint32_t hits = find(bucket, image_print(hash)) & ~(1u << IMAGE_BUCKET_SLOTS);
+    uint16_t print = image_print(hash);
+    uint32_t hits = find(bucket, print) & ~(1u << IMAGE_BUCKET_SLOTS);
 
-    if (__builtin_expect(bucket->prints[IMAGE_BUCKET_SLOTS] | (hits & (hits - 1)), 0))
+    if (__builtin_expect((bucket->moved & image_moved(print)) | (hits & (hits - 1)), 0))
         return find_slot(view, hash, host_name(host, i), false);
     if (!hits)
         return 0;
@@ -175,11 +176,11 @@ ALWAYS_INLINE uint32_t guess_slot(const struct image_view *view, const struct ho
            IMAGE_SLOT_GUESS;
 }
 
-/* Fills in the slots of names with a dot with guesses. `find`: bucket_hits() or one like it. */
-ALWAYS_INLINE void host_guess(const struct image_view *view, struct host *host, find_hits *find)
+/* Puts the buckets of the host and of its last two labels on the way, before they are asked. */
+ALWAYS_INLINE void host_fetch(const struct image_view *view, const struct host *host)
 {
-    for (uint32_t i = 1; i < host->count; i++)
-        host->slots[i] = guess_slot(view, host, i, find);
+    __builtin_prefetch(bucket_at(view, host->hashes[host->count - 1]));
+    __builtin_prefetch(bucket_at(view, host->hashes[host->count > 1]));
 }
 
 /* Index of the shortest name that can have rules in the book: 0 or 1. */

@@ -5,7 +5,8 @@
  * at multiples of 64.
  *
  *      header        magic, version, order, size, checksum, seed, sections, books
- *      BUCKETS       hash table of names: 64 bytes each, 31 fingerprints and a mark "look further"
+ *      BUCKETS       hash table of names: 64 bytes each, 31 fingerprints, and whom to look further
+ *                    for
  *      SLOTS         for each fingerprint what it stands for (below)
  *      HOSTS         names, packed (pieces.h): how many codes (1), codes; plain ones first
  *      NAMES         words: what rules there are for a name
@@ -14,12 +15,15 @@
  *      EXTRAS        words: what few rules need: long patterns, domains, values ...
  *      SETS          words: lists of domains
  *      WINDOWS       for each book: a filter (bytes, 0 or 1), a hash table of windows, filters
- * (bits) of long windows and of the names on SIDE_SOURCE and of entities REGEXES       for each
- * regular expression: its text and flags SUFFIXES      public suffixes: hash table and texts TEXTS
- * patterns and values: size (2), bytes LINES         texts of rules, packed: how many codes (1 or
- * 3), codes HOST_PLACES   where plain names stand in the lists, and LINE_PLACES   where the other
- * rules stand: runs of records from consecutive lines LISTS         names of the lists: offsets in
- * TEXTS COSMETIC      words: which cosmetic rules a host has; their texts stand in LINES
+ *                    (bits) of long windows and of the names on SIDE_SOURCE and of entities
+ *      REGEXES       for each regular expression: its text and flags
+ *      SUFFIXES      public suffixes: hash table and texts
+ *      TEXTS         patterns and values: size (2), bytes
+ *      LINES         texts of rules, packed (lines.h)
+ *      HOST_PLACES   where plain names stand in the lists: runs of consecutive lines
+ *      LINE_PLACES   where the other rules stand
+ *      LISTS         names of the lists: offsets in TEXTS
+ *      COSMETIC      words: which cosmetic rules a host has; their texts stand in LINES
  *
  * The road of a URL through it:
  *
@@ -44,7 +48,7 @@
 #include "filter/request.h"
 
 #define IMAGE_MAGIC "dejunkdb"
-#define IMAGE_VERSION 3u
+#define IMAGE_VERSION 4u
 #define IMAGE_ORDER 0x01020304u
 #define IMAGE_LIMIT (1u << 29) // bytes
 #define IMAGE_ALIGN 64u
@@ -119,10 +123,11 @@ struct image_header {
 };
 // ---- names ----
 
-#define IMAGE_BUCKET_SLOTS 31u // the 32nd fingerprint is 1 when names went on to the next bucket
-#define IMAGE_BUCKET_WALK 12u  // buckets that a name may stand away from its own
+#define IMAGE_BUCKET_SLOTS 31u
+#define IMAGE_BUCKET_WALK 12u // buckets that a name may stand away from its own
 struct image_bucket {
-    uint16_t prints[32]; // 0: free
+    uint16_t prints[IMAGE_BUCKET_SLOTS]; // 0: free
+    uint16_t moved;                      // image_moved() of the names that went on to the next
 };
 
 #define IMAGE_SLOT_RECORD 0x80000000u // an index in NAMES; else an offset in HOSTS:
@@ -130,15 +135,15 @@ struct image_bucket {
 #define IMAGE_SLOT_NUMBER 0x1fffffffu
 
 /* A record in NAMES, in words: [0] offset in HOSTS and IMAGE_NAME_PLAIN, [1] marks, then for each
- * mark that is set, lowest first, the index of a chain's first rule; for the mark
- * IMAGE_NAME_SIMPLE two words: the rule's flags and its number. */
+ * mark that is set, lowest first, the index of a chain's first rule; with IMAGE_NAME_SIMPLE, which
+ * is alone, the rule's number. */
 #define IMAGE_NAME_PLAIN 0x80000000u // `||name^` without options blocks
 #define IMAGE_NAME_MARK(book, side) (1u << ((book)*SIDES + (side)))
 #define IMAGE_NAME_CHAINS ((1u << (BOOKS * SIDES)) - 1)
-#define IMAGE_NAME_SIMPLE 0x40000000u // `||name^` with types or a party only, instead of a chain
-/* The first of the two words: image_rule.not_types in the low half, and these. */
-#define IMAGE_SIMPLE_FIRST 0x10000u
-#define IMAGE_SIMPLE_THIRD 0x20000u
+#define IMAGE_NAME_SIMPLE 0x40000000u // `||name^` with types or a party only, instead of a chain:
+#define IMAGE_NAME_NOT_TYPES 8u       // image_rule.not_types from this bit on
+#define IMAGE_NAME_FIRST 0x10000000u  // its party
+#define IMAGE_NAME_THIRD 0x20000000u
 
 #define IMAGE_HASH_FACTOR 0x9E3779B97F4A7C15u
 
@@ -152,6 +157,11 @@ ALWAYS_INLINE uint64_t image_hash_step(uint64_t hash, uint64_t bytes)
 ALWAYS_INLINE uint16_t image_print(uint64_t hash)
 {
     return (uint16_t)(hash >> 48 | 1);
+}
+/* Its bit in the bucket that it found full. */
+ALWAYS_INLINE uint32_t image_moved(uint16_t print)
+{
+    return 1u << (print >> 12);
 }
 ALWAYS_INLINE uint32_t image_bucket_of(uint64_t hash, uint32_t bucket_count)
 {
@@ -305,36 +315,52 @@ enum { SUFFIX_NORMAL = 1, SUFFIX_WILD = 2 /* *.name */, SUFFIX_EXCEPTION = 4 /* 
 
 // ---- places ----
 
-/* Records of HOSTS or LINES from `at` on, up to the next run, stand on consecutive lines. */
+/* Records of HOSTS or LINES from `at` on, up to the next run, stand on consecutive lines; in LINES
+ * they may skip some (lines.h). The last run begins where the records end. */
 struct image_run {
     uint32_t at;
     uint32_t place; // of the first: list and line in one word
 };
-#define IMAGE_RUN_LIMIT 64u
+#define IMAGE_RUN_LIMIT 64u // records of one
 #define IMAGE_LINE_BITS 24u
 #define IMAGE_LIST_LIMIT 255u
-
-/* LINES: one byte up to this many codes; else this value + 1 and two bytes, little end first. */
-#define IMAGE_SHORT_LINE 254u
 
 /* In the rule numbers of database.h: a plain host by its offset in HOSTS. */
 #define IMAGE_NUMBER_HOST 0x80000000u
 
 // ---- cosmetic rules ----
 
-/* COSMETIC begins with this; the table of names follows: for each slot a fingerprint (the high
- * half of the name's hash) and where its rules begin, 0: free. There: how many, then words. */
+/* COSMETIC begins with this. Behind it, words:
+ *      index         IMAGE_COSMETIC_INDEX: how many of the names have a hash that begins with
+ *                    less than this byte
+ *      keys          for each name the next 32 bits of its hash, ascending
+ *      rules         for each name its rule, or where its list begins
+ *      lists         rules, the last of each list marked
+ *      generics      pairs of words: a rule, and how many stand behind it in LINES that are
+ *                    generic like it, it included
+ *      regexes       pairs of words: index in REGEXES, rule */
 struct image_cosmetic {
-    uint32_t bits;        // the table has 1 << bits slots
-    uint32_t names;       // that are in it
-    uint32_t generics_at; // words, up to
-    uint32_t regexes_at;  // pairs of words, up to the end: index in REGEXES, rule
+    uint32_t names;
+    uint32_t generics_at, regexes_at; // words
+    uint32_t generics;                // rules
 };
-#define IMAGE_COSMETIC_TABLE 4u // words in front of the table
-#define IMAGE_COSMETIC_BITS 24u
+#define IMAGE_COSMETIC_HEAD 4u // words
+#define IMAGE_COSMETIC_INDEX 257u
 #define IMAGE_COSMETIC_NOT 0x80000000u // the rule does not hold here
 #define IMAGE_COSMETIC_EXCEPTION 0x40000000u
-#define IMAGE_COSMETIC_NUMBER 0x3fffffffu // where the rule's text begins in LINES
+#define IMAGE_COSMETIC_LIST 0x20000000u   // no rule, but where a list begins
+#define IMAGE_COSMETIC_LAST 0x10000000u   // of its list
+#define IMAGE_COSMETIC_NUMBER 0x0fffffffu // where the rule's text begins in LINES
+
+#define IMAGE_COSMETIC_UNUSED 24u // bits of a name's hash, the low ones
+ALWAYS_INLINE uint32_t image_cosmetic_byte(uint64_t hash)
+{
+    return (uint32_t)(hash >> 56);
+}
+ALWAYS_INLINE uint32_t image_cosmetic_key(uint64_t hash)
+{
+    return (uint32_t)(hash >> IMAGE_COSMETIC_UNUSED);
+}
 
 // ---- an image in memory ----
 
@@ -364,6 +390,22 @@ struct image_view {
 const struct image_view *database_image(const struct database *database);
 /* List and line of a rule: see struct image_run. 0xffffffff for a number that is none. */
 uint32_t database_place(const struct image_view *view, rule_number rule);
+
+/* The last run that does not begin behind this record; there is at least one run. */
+ALWAYS_INLINE const struct image_run *image_find_run(const struct image_run *runs, uint32_t count,
+                                                     uint32_t at)
+{
+    uint32_t low = 0, high = count - 1;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low + 1) / 2;
+        if (runs[middle].at <= at)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return &runs[low];
+}
 
 /* A text in TEXTS. */
 ALWAYS_INLINE struct span image_text(const struct image_view *view, uint32_t at)

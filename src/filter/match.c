@@ -449,14 +449,14 @@ ALWAYS_INLINE bool is_proved(struct ask *ask, lead by)
 static bool walk_simple(struct ask *ask, lead by, uint32_t want, visit *on_hit, void *to)
 {
     const uint32_t *record = &ask->view->names[(uint32_t)by & ~(LEAD_SIMPLE | LEAD_GUESS)];
-    struct hit hit = { .number = record[3],
+    struct hit hit = { .number = record[2],
                        .flags = (uint32_t)MODIFIER_NONE << RULE_MODIFIER_SHIFT };
 
-    if (record[2] & want)
+    if (record[1] >> IMAGE_NAME_NOT_TYPES & want)
         return false;
-    if (record[2] & (IMAGE_SIMPLE_FIRST | IMAGE_SIMPLE_THIRD)) {
+    if (record[1] & (IMAGE_NAME_FIRST | IMAGE_NAME_THIRD)) {
         tell_party(ask);
-        if (ask->failing & (record[2] & IMAGE_SIMPLE_THIRD ? RULE_IS_THIRD : RULE_IS_FIRST))
+        if (ask->failing & (record[1] & IMAGE_NAME_THIRD ? RULE_IS_THIRD : RULE_IS_FIRST))
             return false;
     }
     return is_proved(ask, by) && on_hit(ask, &hit, to);
@@ -588,7 +588,8 @@ ALWAYS_INLINE uint32_t chain_of(const uint32_t *record, uint32_t mark)
 }
 
 /* By the names that end the request's host; finds its plain rule, too. */
-ALWAYS_INLINE lead *lead_by_host(struct ask *ask, enum image_book_name book, lead *to)
+ALWAYS_INLINE lead *lead_by_host(struct ask *ask, enum image_book_name book, lead *to,
+                                 find_hits *find)
 {
     const struct image_view *view = ask->view;
     struct host *host = &ask->host;
@@ -599,8 +600,8 @@ ALWAYS_INLINE lead *lead_by_host(struct ask *ask, enum image_book_name book, lea
         uint32_t slot = host->slots[i];
         const uint32_t *record;
 
-        if (__builtin_expect(slot == IMAGE_SLOT_UNKNOWN, 0))
-            slot = host_slot(view, host, i);
+        if (slot == IMAGE_SLOT_UNKNOWN)
+            slot = host->slots[i] = guess_slot(view, host, i, find);
         if (!(slot & IMAGE_SLOT_RECORD)) {
             if (slot && !(slot & IMAGE_SLOT_NAME) && (slot = host_slot(view, host, i)) != 0)
                 ask->plain = slot | IMAGE_NUMBER_HOST;
@@ -674,7 +675,7 @@ ALWAYS_INLINE lead *lead_by_entities(const struct ask *ask, const struct image_b
 }
 
 /* Gathers the leads of a book: every rule in it that can hold is in one of these chains. */
-ALWAYS_INLINE void gather_with(struct ask *ask, enum image_book_name name)
+ALWAYS_INLINE void gather_with(struct ask *ask, enum image_book_name name, find_hits *find)
 {
     const struct image_book *book = &ask->view->header->books[name];
     uint32_t by_host = IMAGE_NAME_MARK(name, SIDE_HOST);
@@ -682,10 +683,10 @@ ALWAYS_INLINE void gather_with(struct ask *ask, enum image_book_name name)
     lead *to = ask->matcher->leads;
     size_t passed;
 
+    passed = filter_windows(ask, book);
     if (book->flags & BOOK_HAS_SOURCES)
         split_source(ask);
-    passed = filter_windows(ask, book);
-    to = lead_by_host(ask, name, to);
+    to = lead_by_host(ask, name, to, find);
     to = lead_by_windows(ask, book, passed, to);
     if (book->flags & BOOK_HAS_HOST_ENTITIES)
         to = lead_by_entities(ask, book, &ask->host, by_host, to);
@@ -701,7 +702,7 @@ ALWAYS_INLINE void gather_with(struct ask *ask, enum image_book_name name)
 
 static void gather(struct ask *ask, enum image_book_name name)
 {
-    gather_with(ask, name);
+    gather_with(ask, name, bucket_hits);
 }
 
 /* ---- asking ---- */
@@ -717,10 +718,16 @@ ALWAYS_INLINE uint32_t after_bits(const struct ask *ask)
 }
 
 ALWAYS_INLINE bool begin_with(struct ask *ask, struct matcher *matcher,
-                              const struct request *request, find_hits *find)
+                              const struct request *request)
 {
     const struct url *url = &ask->url;
 
+    // Memory is slow: what is read later than the URL's first bytes comes with them.
+    __builtin_prefetch(request->source.at);
+    __builtin_prefetch(request->source.at + 32);
+    __builtin_prefetch(request->url.at + 64);
+    __builtin_prefetch(request->url.at + 128);
+    __builtin_prefetch(request->url.at + 192);
     ask->matcher = matcher;
     ask->view = matcher->view;
     ask->request = request;
@@ -737,13 +744,13 @@ ALWAYS_INLINE bool begin_with(struct ask *ask, struct matcher *matcher,
     }
     host_split(&ask->host, ask->view->header->seed, url->at + url->host_at,
                url->name_end - url->host_at, url->dots);
-    host_guess(ask->view, &ask->host, find);
+    host_fetch(ask->view, &ask->host);
     return true;
 }
 
 static bool begin(struct ask *ask, struct matcher *matcher, const struct request *request)
 {
-    return begin_with(ask, matcher, request, bucket_hits);
+    return begin_with(ask, matcher, request);
 }
 
 struct found {
@@ -918,9 +925,9 @@ ALWAYS_INLINE void ask_with(struct matcher *matcher, const struct request *reque
     struct ask ask;
 
     *verdict = (struct verdict){ .action = VERDICT_PASS };
-    if (!begin_with(&ask, matcher, request, find))
+    if (!begin_with(&ask, matcher, request))
         return;
-    gather_with(&ask, BOOK_MAIN);
+    gather_with(&ask, BOOK_MAIN, find);
     block.needs = block.excludes = 0;
     if (ask.plain)
         settle(&ask, ask.plain, false, verdict);
@@ -1011,7 +1018,7 @@ void matcher_connect(struct matcher *matcher, struct span host, struct verdict *
     *verdict = (struct verdict){ .action = VERDICT_PASS };
     if (!begin_host(&ask, matcher, host))
         return;
-    lead_by_host(&ask, BOOK_MAIN, matcher->leads);
+    lead_by_host(&ask, BOOK_MAIN, matcher->leads, bucket_hits);
     verdict->rule = ask.plain;
     important = find_everything(view, &ask.host, RULE_IMPORTANT, RULE_EXCEPTION);
     if (important)

@@ -7,7 +7,7 @@
 
 enum {
     SEEDS = 64,       // tried until no name stands too far from its bucket
-    BUCKET_LOAD = 23, // names in a bucket, on average
+    BUCKET_LOAD = 25, // names in a bucket, on average
 };
 
 void names_init(struct names *names, struct pieces_index *pieces)
@@ -198,7 +198,7 @@ static bool fill_buckets(struct names *names, size_t count, struct vector *bucke
             }
             if (walk == IMAGE_BUCKET_WALK)
                 return false;
-            bucket->prints[IMAGE_BUCKET_SLOTS] = 1;
+            bucket->moved |= (uint16_t)image_moved(image_print(name->hash));
             at = at + 1 == bucket_count ? 0 : at + 1;
         }
     }

@@ -373,24 +373,21 @@ static void add_generic(struct page_rules *rules, rule_number number)
 
 static void make_ready(struct page_rules *rules)
 {
-    size_t count = cosmetic_generics(rules->database);
+    struct cosmetic_walk offs = { 0 }, ons = { 0 };
+    struct cosmetic_found found;
     struct rule rule;
 
     if (rules->is_ready)
         return;
     rules->is_ready = true;
     rules->generic = selector_set_new();
-    for (size_t i = 0; i < count; i++) {
-        struct cosmetic_found found = cosmetic_generic(rules->database, i);
+    while (cosmetic_next_generic(rules->database, &offs, &found))
         if (found.is_exception && read_rule(rules, found.rule, &rule))
             *VECTOR_ADD(rules->off, uint64_t) = body_hash(&rule);
-    }
     sort(&rules->off, sizeof(uint64_t), compare_hashes);
-    for (size_t i = 0; i < count; i++) {
-        struct cosmetic_found found = cosmetic_generic(rules->database, i);
+    while (cosmetic_next_generic(rules->database, &ons, &found))
         if (!found.is_exception)
             add_generic(rules, found.rule);
-    }
     selector_set_finish(rules->generic);
     sort(&rules->bodies, sizeof(struct body), compare_bodies);
     sort(&rules->late, sizeof(struct late), compare_late);

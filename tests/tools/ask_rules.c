@@ -255,6 +255,8 @@ static void show_selectors(const struct database *database, struct matcher *matc
     struct request page = { .url = it->request.url, .type = TYPE_DOCUMENT };
     struct span host = span_from(page.url, span_find(page.url, SPAN("://")));
     unsigned flags = matcher_page(matcher, &page);
+    struct cosmetic_walk walk = { 0 };
+    struct cosmetic_found one;
     size_t count;
 
     if (host.size < 3 || flags & PAGE_ELEMHIDE)
@@ -265,8 +267,7 @@ static void show_selectors(const struct database *database, struct matcher *matc
     for (size_t i = 0; i < count; i++)
         if (!(flags & PAGE_SPECIFICHIDE))
             show_selector(database, found, count, &found[i]);
-    for (size_t i = 0; i < cosmetic_generics(database); i++) {
-        struct cosmetic_found one = cosmetic_generic(database, i);
+    while (cosmetic_next_generic(database, &walk, &one)) {
         bool is_off = flags & PAGE_GENERICHIDE;
 
         for (size_t k = 0; k < count; k++)

@@ -192,10 +192,12 @@ static void generic_rules_are_listed(void **state)
     struct rules rules = open_rules(LIST);
     struct rule_view view;
     struct buffer got = { .limit_bytes = 1000 };
+    struct cosmetic_walk walk = { 0 };
+    struct cosmetic_found found;
 
     (void)state;
-    for (size_t i = 0; i < cosmetic_generics(rules.database); i++) {
-        struct cosmetic_found found = cosmetic_generic(rules.database, i);
+    assert_int_equal(cosmetic_generics(rules.database), 4);
+    while (cosmetic_next_generic(rules.database, &walk, &found)) {
         assert_true(database_rule(rules.database, found.rule, &view));
         (void)buffer_printf(&got, "%s%u ", found.is_exception ? "@" : "", view.line);
     }
@@ -227,11 +229,13 @@ static void long_lines_keep_their_selector(void **state)
 static void no_rules_are_no_rules(void **state)
 {
     struct rules rules = open_rules("");
+    struct cosmetic_walk walk = { 0 };
     struct cosmetic_found found;
 
     (void)state;
     assert_int_equal(cosmetic_select(rules.database, SPAN("a.example"), &found, 1), 0);
     assert_int_equal(cosmetic_generics(rules.database), 0);
+    assert_false(cosmetic_next_generic(rules.database, &walk, &found));
     close_rules(&rules);
 }
 
