@@ -13,11 +13,15 @@ enum {
     NAME_BYTES = 16, // of an element whose text is looked at: "plaintext" is the longest
     MARK_BYTES = 3,  // a byte order mark
     VALUE_BYTES = 1 << 18,
+    SELECTOR_BYTES = 1000, // that goes into an attribute
 };
 
-/* What an element that is hidden by itself carries, and the line of the style that hides it. */
-#define HIDDEN_ATTRIBUTE " hidden=\"-\""
-#define HIDDEN_STYLE "[hidden=\"-\"]{display:none!important}\n"
+/* What an element that is hidden by itself carries, and the line of the style that hides it. Where
+ * our script is in the page, the selector follows the '-': the script puts it into a style of its
+ * own and takes the attribute away, before any script of the page could wonder about it. */
+#define HIDDEN_BEGIN " hidden=\"-"
+#define HIDDEN_ATTRIBUTE HIDDEN_BEGIN "\""
+#define HIDDEN_STYLE "[hidden^=\"-\"]{display:none!important}\n"
 
 struct page {
     const struct page_events *events;
@@ -25,7 +29,7 @@ struct page {
     struct page_sheet *sheet;
     struct rewrite *rewrite; // NULL: all is copied
     enum page_strip strip;
-    bool removes_blocked, has_base, is_begun;
+    bool removes_blocked, has_script, has_base, is_begun;
     uint8_t host_set; // the number of the host's set among the rewriter's; the generic one is 0
     char *url, *head, *connect;
     size_t head_size, connect_size;
@@ -96,6 +100,33 @@ static bool is_in_style(const struct page *page, const struct page_rule *rule)
     return rule->is_in_style && page->head_size > 0;
 }
 
+static bool write_value(struct buffer *to, struct span text)
+{
+    bool fits = true;
+
+    for (size_t i = 0; i < text.size && fits; i++) {
+        char c = text.at[i];
+        fits = c == '"'   ? buffer_append(to, SPAN("&quot;"))
+               : c == '&' ? buffer_append(to, SPAN("&amp;"))
+               : c == '>' ? buffer_append(to, SPAN("&gt;"))
+                          : buffer_append(to, span_of(&c, 1));
+    }
+    return fits;
+}
+
+/* The attribute of an element that a rule hides; good until the next one is made. */
+static struct span hidden_by(struct page *page, const struct page_rule *rule)
+{
+    page->resolved.size = page->made.size = 0;
+    if (page->has_script &&
+        page_rules_selector(page->sheet->owner, rule->number, &page->resolved) &&
+        page->resolved.size <= SELECTOR_BYTES && buffer_append(&page->made, SPAN(HIDDEN_BEGIN)) &&
+        write_value(&page->made, buffer_span(&page->resolved)) &&
+        buffer_append(&page->made, SPAN("\"")))
+        return buffer_span(&page->made);
+    return SPAN(HIDDEN_ATTRIBUTE);
+}
+
 static enum rewrite_action hide(struct page *page, const struct rewrite_element *element,
                                 const struct page_rule *rule)
 {
@@ -112,7 +143,7 @@ static enum rewrite_action hide(struct page *page, const struct rewrite_element 
     }
     tell(page, PAGE_HIDDEN, element->tag->name, rule->number, SPAN_NONE);
     if (!is_in_style(page, rule))
-        (void)rewrite_add_attributes(page->rewrite, SPAN(HIDDEN_ATTRIBUTE));
+        (void)rewrite_add_attributes(page->rewrite, hidden_by(page, rule));
     return REWRITE_KEEP;
 }
 
@@ -205,20 +236,6 @@ static bool is_stopped(struct page *page, struct span value, const struct page_l
     return page_link_resolve(&page->resolved, base_of(page), value) &&
            page->events->is_stopped(page->owner, buffer_span(&page->resolved), link->type,
                                     link->kind == PAGE_LINK_HOST, rule);
-}
-
-static bool write_value(struct buffer *to, struct span text)
-{
-    bool fits = true;
-
-    for (size_t i = 0; i < text.size && fits; i++) {
-        char c = text.at[i];
-        fits = c == '"'   ? buffer_append(to, SPAN("&quot;"))
-               : c == '&' ? buffer_append(to, SPAN("&amp;"))
-               : c == '>' ? buffer_append(to, SPAN("&gt;"))
-                          : buffer_append(to, span_of(&c, 1));
-    }
-    return fits;
 }
 
 enum kept { ALL, SOME, NONE };
@@ -423,6 +440,7 @@ struct page *page_new(const struct page_setup *setup, const struct page_events *
     page->owner = owner;
     page->strip = setup->strip;
     page->removes_blocked = setup->removes_blocked;
+    page->has_script = setup->has_script;
     page->url = copy_text(setup->url);
     page->head = copy_text(setup->head);
     page->head_size = setup->head.size;

@@ -41,6 +41,7 @@ struct page_setup {
     enum page_strip strip;
     bool removes_blocked;
     struct span head;      // to be put in at the start of the head: ASCII; copied; may be empty
+    bool has_script;       // page_late.h's is in it: it is told by what an element is hidden
     struct span connect;   // a URL that a policy in <meta> must allow; copied; may be empty
     bool charset_is_known; // as one that can be read
 };

@@ -149,6 +149,7 @@ static bool make_plan(struct plan *plan, const struct page_subject *subject)
         plan->head.size = plan->connect.size = 0;
         plan->policy = (struct page_policy){ 0 };
     }
+    plan->setup.has_script = plan->policy.script.at != NULL;
     plan->setup.head = buffer_span(&plan->head);
     plan->setup.connect = buffer_span(&plan->connect);
     return plan->setup.sheet || plan->setup.removes_blocked;

@@ -56,11 +56,13 @@ bool page_late_answer(struct page_rules *rules, const struct secret *secret, str
 
 /* What it does, in this order: takes itself and our style out of the page, so that a page that
  * compares its elements with what it expects finds no other, and keeps the style as a sheet of
- * the document; then watches for elements and classes that appear, and asks for the rules of those
- * it has not seen, of the page's own origin whatever its <base> says. An id or class goes out as
- * the 32-bit FNV-1a of "#id" or ".class". What comes back is put in rule by rule, so that one which
- * this browser does not know costs nothing else. A frame that a sandbox gave an origin of its own
- * is not answered by any other (it would have to be let in from everywhere), so it does not ask. */
+ * the document; does the same with hidden="-SELECTOR" of elements that come, which it sees before
+ * any script behind them runs (the text becomes a selector there and can become nothing else);
+ * watches for elements and classes that appear, and asks for the rules of those it has not seen, of
+ * the page's own origin whatever its <base> says. An id or class goes out as the 32-bit FNV-1a of
+ * "#id" or ".class". What comes back is put in rule by rule, so that one which this browser does
+ * not know costs nothing else. A frame that a sandbox gave an origin of its own is not answered by
+ * any other (it would have to be let in from everywhere), so it does not ask. */
 static const char script[] =
     "(function(d,w,u){\"use strict\";"
     "var c=d.currentScript,p=c&&c.previousSibling,s=null,k=new Set,q=[],t=0,n=0,"
@@ -77,13 +79,18 @@ static const char script[] =
     "v=2166136261,i=0;for(;i<x.length;i++)v=Math.imul(v^x.charCodeAt(i),16777619);"
     "return(v>>>0||1).toString(36)}"
     "function m(x){if(!k.has(x)){k.add(x);if(/^[!-~]+$/.test(x))q.push(h(x))}}"
-    "function e(x){var i=x.getAttribute(\"id\"),l=x.classList,j=0;if(i)m(\"#\"+i);"
+    "function y(x,v){var n;if(!k.has(v)){a(\"\");n=s.cssRules.length;"
+    "s.insertRule(\"x-x{display:none!important}\",n);s.cssRules[n].selectorText=v.slice(1);"
+    "if(s.cssRules[n].selectorText===\"x-x\"){s.deleteRule(n);return}k.add(v)}"
+    "x.removeAttribute(\"hidden\")}"
+    "function e(x){var i=x.getAttribute(\"id\"),v=x.getAttribute(\"hidden\"),l=x.classList,j=0;"
+    "if(v&&v[0]===\"-\"&&v[1])try{y(x,v)}catch(q){}if(i)m(\"#\"+i);"
     "for(;j<l.length;j++)m(\".\"+l[j])}"
     "function o(){t=0;if(!q.length)return;if(!n++)g(\"g\");"
     "while(q.length)g(q.splice(0,200).join(\".\"))}"
     "new M(function(l){l.forEach(function(r){if(r.type===\"attributes\")e(r.target);"
     "else r.addedNodes.forEach(function(x){if(x.nodeType!==1)return;e(x);"
-    "if(x.firstElementChild)x.querySelectorAll(\"[id],[class]\").forEach(e)})});"
+    "if(x.firstElementChild)x.querySelectorAll(\"[id],[class],[hidden]\").forEach(e)})});"
     "if(q.length&&!t)t=setTimeout(o,n?100:20)})"
     ".observe(d,{childList:true,subtree:true,attributes:true,attributeFilter:[\"id\",\"class\"]})"
     "})(document,window,location.origin+\"";

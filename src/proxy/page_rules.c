@@ -596,6 +596,13 @@ bool page_sheet_excludes(const struct page_sheet *sheet, uint32_t generic_id)
                                             sizeof generic_id, compare_ids);
 }
 
+bool page_rules_selector(struct page_rules *rules, rule_number number, struct buffer *to)
+{
+    struct rule rule;
+
+    return read_rule(rules, number, &rule) && page_write_selector(to, rules->parts.selector);
+}
+
 /* ---- texts of elements ---- */
 
 static struct regex_cache *expression_of(struct page_rules *rules, rule_number number, size_t test)

@@ -69,6 +69,9 @@ const struct selector_set *page_rules_generics(struct page_rules *rules);
 const struct page_rule *page_rules_generic(const struct page_rules *rules, uint32_t id);
 bool page_sheet_excludes(const struct page_sheet *sheet, uint32_t generic_id);
 
+/* Appends the selector of a rule as ASCII that can stand in a <style>. False: it does not fit. */
+bool page_rules_selector(struct page_rules *rules, rule_number number, struct buffer *to);
+
 /* Does the text of an inspected element pass the tests of a rule? */
 bool page_rules_test(struct page_rules *rules, rule_number number, struct span text, bool is_whole);
 

@@ -318,10 +318,10 @@ window.say = words => { text.value = words; };
 document.documentElement.dataset.ready = 1;
 """,
 }
-PACKAGES = {
-    "react": (["react@18", "react-dom@18"], ["react/umd/react.production.min.js",
-                                             "react-dom/umd/react-dom.production.min.js"]),
-    "vue": (["vue@3"], ["vue/dist/vue.global.prod.js"]),
+PACKAGES = {  # the builds for development say of every attribute that it is not theirs
+    "react": (["react@18", "react-dom@18"], ["react/umd/react.%s.js", "react-dom/umd/react-dom.%s.js"],
+              ["production.min", "development"]),
+    "vue": (["vue@3"], ["vue/dist/vue.%s.js"], ["global.prod", "global"]),
 }
 
 
@@ -337,9 +337,10 @@ def install(directory, packages):
         pytest.skip("npm has no %s for us: %s" % (packages, got.stderr[-200:]))
 
 
-@pytest.mark.parametrize("framework", PACKAGES)
-def test_a_script_takes_over_what_the_server_made(start_origin, start_reader, tmp_path, framework):
-    packages, files = PACKAGES[framework]
+@pytest.mark.parametrize("framework, build", [(framework, build) for framework in PACKAGES for build in (0, 1)])
+def test_a_script_takes_over_what_the_server_made(start_origin, start_reader, tmp_path, framework, build):
+    packages, files, builds = PACKAGES[framework]
+    files = [file % builds[build] for file in files]
     install(tmp_path / "npm", packages)
     markup = subprocess.run(["node", "-e", SERVER[framework]], cwd=tmp_path / "npm", check=True,
                             stdout=subprocess.PIPE).stdout.strip()

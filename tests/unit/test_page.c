@@ -15,7 +15,7 @@
 #include "proxy/page_late.h"
 
 #define PAGE_URL "http://www.news.example/dir/page.html"
-#define HIDDEN "[hidden=\"-\"]" NONE
+#define HIDDEN "[hidden^=\"-\"]" NONE
 #define NONE "{display:none!important}\n"
 
 static struct rulebook *book;
@@ -90,6 +90,21 @@ static void run_through(const char *text, enum page_strip strip, struct span con
     page_sheet_unref(&setup.sheet);
     while (stream_next(&stream, &piece))
         page_feed(page, piece);
+    page_finish(page);
+    page_free(&page);
+}
+
+/* A fragment, with what tells the script in its head. */
+static void run_with_script(const char *text)
+{
+    struct page_setup setup = { .url = SPAN(PAGE_URL), .has_script = true };
+    struct page *page;
+
+    setup.sheet = page_rules_sheet(rules, SPAN("www.news.example"), 0);
+    output_begin();
+    page = page_new(&setup, &events, NULL);
+    page_sheet_unref(&setup.sheet);
+    page_feed(page, span_text(text));
     page_finish(page);
     page_free(&page);
 }
@@ -221,6 +236,40 @@ static void what_the_style_hides_is_not_touched(void **state)
         span_equal(buffer_span(&output),
                    SPAN("<style>x</style><p class=a>x<p hidden=\"-\" class=b>y<p class=c>z")));
     close_rules();
+}
+
+/* By which selector, where the script is there to read it: up to 1,000 bytes. */
+static void what_is_hidden_says_by_what(void **state)
+{
+    static const struct {
+        const char *rule, *page, *want;
+    } rows[] = {
+        { "##.ad", "<p class=ad>", "<p hidden=\"-.ad\" class=ad>" },
+        { "###a > b, i.x", "<i class=x>", "<i hidden=\"-#a &gt; b, i.x\" class=x>" },
+        { "##[a=\"b&c\"]", "<p a='b&c'>", "<p hidden=\"-[a=&quot;b&amp;c&quot;]\" a='b&c'>" },
+        { "##.caf\xc3\xa9", "<p class=caf\xc3\xa9>",
+          "<p hidden=\"-.caf\\e9 \" class=caf\xc3\xa9>" },
+    };
+    char rule[1010] = "##", page[1040];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        open_rules(rows[i].rule);
+        run_with_script(rows[i].page);
+        output_is(span_text(rows[i].want), rows[i].rule, 0);
+        close_rules();
+    }
+    for (size_t size = 1000; size <= 1001; size++) {
+        memset(rule + 2, 'p', size);
+        rule[2] = '.';
+        rule[2 + size] = 0;
+        snprintf(page, sizeof page, "<p class=%s>", rule + 3);
+        open_rules(rule);
+        run_with_script(page);
+        assert_int_equal(output.size,
+                         strlen(page) + (size == 1000 ? 1000 : 0) + strlen(" hidden=\"-\""));
+        close_rules();
+    }
 }
 
 /* From each of its places an expression may look at all of a text. */
@@ -431,6 +480,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_come_out_as_wanted),
         cmocka_unit_test(what_the_style_hides_is_not_touched),
+        cmocka_unit_test(what_is_hidden_says_by_what),
         cmocka_unit_test(a_long_text_is_not_looked_at_for_ever),
         cmocka_unit_test(a_policy_in_the_page_lets_the_script_ask),
         cmocka_unit_test(sheets_say_what_holds),
