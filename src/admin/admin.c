@@ -12,7 +12,7 @@
 #include "admin/control.h"
 #include "admin/exposition.h"
 #include "admin/front.h"
-#include "admin/keep.h"
+#include "base/keep.h"
 #include "admin/learner.h"
 #include "admin/pac.h"
 #include "admin/processes.h"
@@ -102,7 +102,7 @@ static enum error_kind publish(struct admin *admin, bool is_kept, struct error *
     if (!is_kept && !book_path(admin, path))
         kind = error_set(&why, ERROR_LIMIT, "no state directory");
     else if (!is_kept)
-        kind = keep_write(path, buffer_span(&text), &why);
+        kind = keep_write(path, buffer_span(&text), 0600, NULL, &why);
     if (kind != ERROR_NONE)
         error_set(error, kind, "in force, but not kept: %s", why.text);
     admin->seams.push_passes(admin->seams.owner, ++admin->number, buffer_span(&text));

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "admin/keep.h"
+#include "base/keep.h"
 #include "admin/overview.h"
 #include "base/log.h"
 
@@ -74,7 +74,7 @@ static enum error_kind keep(struct learner *learner, struct error *error)
     if (learner->path[0] == '\0')
         return error_set(error, ERROR_LIMIT, "in force, but not kept: no state directory");
     text = text_of(learner);
-    kind = keep_write(learner->path, buffer_span(&text), &why);
+    kind = keep_write(learner->path, buffer_span(&text), 0600, NULL, &why);
     buffer_release(&text);
     return kind == ERROR_NONE ? kind
                               : error_set(error, kind, "in force, but not kept: %s", why.text);

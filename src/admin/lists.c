@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "admin/keep.h"
+#include "base/keep.h"
 
 enum { COLUMNS = 8 }; // name, file, trust, lines, rules, cosmetic, idle, bad
 

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/keep.h"
+
 enum { SIDE_NAME = FETCH_NAME_ROOM + 16, PIECE_BYTES = 64 * 1024 };
 
 static void side_name(char to[SIDE_NAME], const char *name, const char *suffix)
@@ -18,21 +20,11 @@ static void side_name(char to[SIDE_NAME], const char *name, const char *suffix)
 
 enum error_kind fetch_directory_open(int *out, const char *path, struct error *error)
 {
-    char copy[PATH_MAX];
-    size_t size = strlen(path);
+    enum error_kind kind = keep_directory(path, 0777, error);
     int fd;
 
-    if (size == 0 || size >= sizeof copy)
-        return error_set(error, ERROR_SYSTEM, "\"%s\" is no name of a directory", path);
-    memcpy(copy, path, size + 1);
-    for (size_t i = 1; i <= size; i++) {
-        if (copy[i] != '/' && copy[i] != '\0')
-            continue;
-        copy[i] = '\0';
-        if (mkdir(copy, 0777) < 0 && errno != EEXIST)
-            return error_errno(error, ERROR_SYSTEM, "cannot make the directory %s", copy);
-        copy[i] = path[i];
-    }
+    if (kind)
+        return kind;
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return error_errno(error, ERROR_SYSTEM, "cannot open the directory %s", path);

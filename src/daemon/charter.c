@@ -1,13 +1,12 @@
 #include "daemon/charter.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/keep.h"
 #include "daemon/installation.h"
 #include "trust/vault.h"
 
@@ -75,16 +74,7 @@ static enum error_kind make_state_directory(const char *vault, struct error *err
         return error_set(error, ERROR_LIMIT, "the path of the state directory is too long");
     memcpy(path, vault, size + 1);
     *strrchr(path, '/') = '\0';
-    for (char *slash = path; slash;) {
-        slash = strchr(slash + 1, '/');
-        if (slash)
-            *slash = '\0';
-        if (mkdir(path, 0700) != 0 && errno != EEXIST)
-            return error_errno(error, ERROR_SYSTEM, "cannot make %s", path);
-        if (slash)
-            *slash = '/';
-    }
-    return ERROR_NONE;
+    return keep_directory(path, 0700, error);
 }
 
 enum error_kind charter_make(struct authority **out, const char *directory,

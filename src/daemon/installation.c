@@ -1,13 +1,13 @@
 #include "daemon/installation.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/keep.h"
 
 enum { SECRET_DIGITS = 2 * INSTALLATION_SECRET_BYTES };
 enum { RANDOM_BYTES = 8, HEX_BYTES = 2 * RANDOM_BYTES };
@@ -28,34 +28,12 @@ enum error_kind installation_state_dir(char *to, size_t size, const struct confi
     return ERROR_NONE;
 }
 
-/* The directory and those above it. */
-static bool make_directory(const char *path)
-{
-    char part[PATH_MAX];
-    size_t size = strlen(path);
-
-    if (size >= sizeof part)
-        return false;
-    memcpy(part, path, size + 1);
-    for (size_t i = 1; i <= size; i++) {
-        if (part[i] != '/' && part[i] != '\0')
-            continue;
-        part[i] = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-            return false;
-        part[i] = path[i];
-    }
-    return true;
-}
-
 enum error_kind installation_make_state_dir(char *to, size_t size, const struct config *config,
                                             struct error *error)
 {
     enum error_kind kind = installation_state_dir(to, size, config, error);
 
-    if (kind == ERROR_NONE && !make_directory(to))
-        kind = error_errno(error, ERROR_SYSTEM, "no state directory at %s", to);
-    return kind;
+    return kind ? kind : keep_directory(to, 0700, error);
 }
 
 static bool is_pseudonym(const char *text)
@@ -103,25 +81,18 @@ static void make_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES])
         snprintf(to + at, (size_t)(INSTALLATION_PSEUDONYM_BYTES - at), "%02x", bytes[i]);
 }
 
-/* Written beside and moved into place, so that a reader never sees half of it. */
-static bool keep_line(const char *path, const char *text)
+/* In the state directory, which it makes on first need. `what` it is, for people. */
+static enum error_kind keep_line(const char *directory, const char *path, const char *text,
+                                 const char *what, struct error *error)
 {
-    char beside[PATH_MAX + 8], line[SECRET_DIGITS + 2];
-    int size = snprintf(line, sizeof line, "%s\n", text), fd;
-    bool is_kept;
+    char line[SECRET_DIGITS + 2];
+    int size = snprintf(line, sizeof line, "%s\n", text);
+    struct error why;
 
-    snprintf(beside, sizeof beside, "%s.XXXXXX", path);
-    fd = mkostemp(beside, O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    is_kept = write(fd, line, (size_t)size) == size;
-    is_kept = close(fd) == 0 && is_kept && rename(beside, path) == 0;
-    if (!is_kept) {
-        int code = errno;
-        unlink(beside);
-        errno = code;
-    }
-    return is_kept;
+    if (keep_directory(directory, 0700, &why) ||
+        keep_write(path, span_of(line, (size_t)size), 0600, NULL, &why))
+        return error_set(error, ERROR_SYSTEM, "cannot keep the %s: %s", what, why.text);
+    return ERROR_NONE;
 }
 
 enum error_kind installation_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES],
@@ -136,9 +107,7 @@ enum error_kind installation_pseudonym(char to[INSTALLATION_PSEUDONYM_BYTES],
     snprintf(path, sizeof path, "%s/via-pseudonym", directory);
     if (read_pseudonym(path, to))
         return ERROR_NONE;
-    if (!make_directory(directory) || !keep_line(path, to))
-        return error_errno(error, ERROR_SYSTEM, "cannot keep the pseudonym for Via in %s", path);
-    return ERROR_NONE;
+    return keep_line(directory, path, to, "pseudonym for Via", error);
 }
 
 /* Two digits for each byte. */
@@ -173,9 +142,7 @@ enum error_kind installation_secret(unsigned char to[INSTALLATION_SECRET_BYTES],
         return ERROR_NONE;
     for (size_t i = 0; i < INSTALLATION_SECRET_BYTES; i++)
         snprintf(text + 2 * i, sizeof text - 2 * i, "%02x", to[i]);
-    if (!make_directory(directory) || !keep_line(path, text))
-        return error_errno(error, ERROR_SYSTEM, "cannot keep the secret for names in %s", path);
-    return ERROR_NONE;
+    return keep_line(directory, path, text, "secret for names", error);
 }
 
 bool installation_data_file(char *to, size_t size, const char *name)

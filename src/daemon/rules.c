@@ -16,6 +16,7 @@
 
 #include <xxhash.h>
 
+#include "base/keep.h"
 #include "base/log.h"
 #include "daemon/child.h"
 #include "daemon/installation.h"
@@ -341,51 +342,13 @@ static bool is_in(struct span report, const struct source *source)
     return span_find(report, span_of(line, (size_t)size)) < report.size;
 }
 
-static bool write_all(int fd, struct span bytes)
+static enum error_kind keep(const struct plan *plan, const char *name, struct span text,
+                            mode_t mode, struct error *error)
 {
-    while (bytes.size) {
-        ssize_t put = write(fd, bytes.at, bytes.size);
-        if (put < 0) {
-            if (errno == EINTR)
-                continue;
-            return false;
-        }
-        bytes = span_from(bytes, (size_t)put);
-    }
-    return true;
-}
+    char place[PATH_MAX];
 
-static enum error_kind keep_database(const struct plan *plan, struct span image,
-                                     struct error *error)
-{
-    char beside[PATH_MAX], place[PATH_MAX];
-    bool is_kept;
-    int fd;
-
-    snprintf(place, sizeof place, "%s/rules.db", plan->directory);
-    snprintf(beside, sizeof beside, "%s/rules.db.new", plan->directory);
-    fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return error_errno(error, ERROR_SYSTEM, "cannot write %s", beside);
-    is_kept = write_all(fd, image) && fsync(fd) == 0;
-    is_kept = close(fd) == 0 && is_kept && rename(beside, place) == 0;
-    if (is_kept)
-        return ERROR_NONE;
-    error_errno(error, ERROR_SYSTEM, "cannot keep %s", place);
-    unlink(beside);
-    return ERROR_SYSTEM;
-}
-
-/* The key goes last: without it the database is made again. */
-static FILE *open_report(const struct plan *plan, char *beside, size_t size)
-{
-    FILE *report;
-
-    snprintf(beside, size, "%s/rules.txt.new", plan->directory);
-    report = fopen(beside, "we");
-    if (report)
-        fprintf(report, "%s\n", plan->key);
-    return report;
+    snprintf(place, sizeof place, "%s/%s", plan->directory, name);
+    return keep_write(place, text, mode, NULL, error);
 }
 
 /* How lists are read: for a database that is kept, or only to be asked. */
@@ -459,7 +422,7 @@ static enum error_kind make_database(const struct plan *plan, FILE *report, stru
         log_warning("no filter list could be read: everything is only relayed");
     kind = rulebook_compile(reading.rulebook, &image, &counts, error);
     if (kind == ERROR_NONE)
-        kind = keep_database(plan, image, error);
+        kind = keep(plan, "rules.db", image, 0600, error);
     if (kind != ERROR_NONE)
         return kind;
     fprintf(report, "# %u hosts, %u other rules\n", counts.plain_hosts, counts.rules);
@@ -468,21 +431,21 @@ static enum error_kind make_database(const struct plan *plan, FILE *report, stru
     return ERROR_NONE; // memory goes with the process
 }
 
+/* The report goes last: without the key in it the database is made again. */
 static enum error_kind compile(const struct plan *plan, struct error *error)
 {
-    char beside[PATH_MAX], place[PATH_MAX];
-    FILE *report = open_report(plan, beside, sizeof beside);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *report = open_memstream(&text, &size);
     enum error_kind kind;
 
     if (!report)
-        return error_errno(error, ERROR_SYSTEM, "cannot write %s", beside);
+        abort();
+    fprintf(report, "%s\n", plan->key);
     kind = make_database(plan, report, error);
-    snprintf(place, sizeof place, "%s/rules.txt", plan->directory);
-    if ((fclose(report) != 0 || kind || rename(beside, place) < 0) && !kind)
-        kind = error_errno(error, ERROR_SYSTEM, "cannot keep %s", place);
-    if (kind != ERROR_NONE)
-        unlink(beside);
-    return kind;
+    if (fclose(report) != 0)
+        abort(); // it is in memory
+    return kind ? kind : keep(plan, "rules.txt", span_of(text, size), 0644, error);
 }
 
 static _Noreturn void run_compiler(const struct plan *plan, int report)
@@ -501,7 +464,7 @@ static _Noreturn void run_compiler(const struct plan *plan, int report)
     setrlimit(RLIMIT_CPU, &cpu);
     if (compile(plan, &error) == ERROR_NONE)
         _exit(EX_OK);
-    write_all(report, span_of(error.text, strnlen(error.text, PROBLEM_BYTES - 1)));
+    dprintf(report, "%.*s", PROBLEM_BYTES - 1, error.text); // a lost one is told as any end
     _exit(EX_CANTCREAT);
 }
 

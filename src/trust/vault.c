@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/keep.h"
+
 enum { PATH_BYTES = 4096 };
 
 static enum error_kind path_of(char to[PATH_BYTES], const char *directory, const char *file,
@@ -83,40 +85,17 @@ enum error_kind vault_load(struct authority **out, const char *directory, struct
 
 struct saving { // where an authority goes
     const char *directory;
-    uid_t owner;
-    gid_t group;
+    struct keep_owner whose;
+    const struct keep_owner *owner; // NULL: who is no root gives nothing away
 };
 
-/* Aside, synced, renamed into place: a reader sees the old file or the new. */
 static enum error_kind save_file(const struct saving *to, const char *file, struct span text,
                                  mode_t mode, struct error *error)
 {
-    char path[PATH_BYTES], aside[PATH_BYTES];
+    char path[PATH_BYTES];
     enum error_kind kind = path_of(path, to->directory, file, error);
-    int fd;
-    bool good;
 
-    if (!kind && snprintf(aside, sizeof aside, "%s.XXXXXX", path) >= (int)sizeof aside)
-        kind = error_set(error, ERROR_LIMIT, "the path of %s is too long", file);
-    if (kind)
-        return kind;
-    fd = mkostemp(aside, O_CLOEXEC); // mode 0600
-    if (fd < 0)
-        return error_errno(error, ERROR_SYSTEM, "cannot make a file in %s", to->directory);
-    good = (geteuid() != 0 || fchown(fd, to->owner, to->group) == 0) && fchmod(fd, mode) == 0;
-    while (good && text.size) {
-        ssize_t put = write(fd, text.at, text.size);
-
-        good = put >= 0 || errno == EINTR;
-        text = span_from(text, put > 0 ? (size_t)put : 0);
-    }
-    good = good && fsync(fd) == 0 && rename(aside, path) == 0;
-    if (!good) {
-        kind = error_errno(error, ERROR_SYSTEM, "cannot write %s", path);
-        unlink(aside);
-    }
-    close(fd);
-    return kind;
+    return kind ? kind : keep_write(path, text, mode, to->owner, error);
 }
 
 static enum error_kind make_directory(struct saving *to, const char *directory, struct error *error)
@@ -134,9 +113,10 @@ static enum error_kind make_directory(struct saving *to, const char *directory, 
         return error_set(error, ERROR_LIMIT, "the path of the authority is too long");
     if (stat(above, &status) != 0)
         return error_errno(error, ERROR_SYSTEM, "cannot look at %s", above);
-    *to = (struct saving){ directory, status.st_uid, status.st_gid };
+    *to = (struct saving){ .directory = directory, .whose = { status.st_uid, status.st_gid } };
+    to->owner = geteuid() == 0 ? &to->whose : NULL;
     if (mkdir(directory, 0700) == 0) {
-        if (geteuid() == 0 && chown(directory, to->owner, to->group) != 0)
+        if (to->owner && chown(directory, to->whose.user, to->whose.group) != 0)
             return error_errno(error, ERROR_SYSTEM, "cannot give %s to its owner", directory);
     } else if (errno != EEXIST) {
         return error_errno(error, ERROR_SYSTEM, "cannot make %s", directory);
@@ -195,7 +175,6 @@ enum error_kind vault_save(const struct authority *authority, const char *direct
 {
     struct saving to = { 0 };
     enum error_kind kind;
-    int fd;
 
     if (authority_is_own(authority))
         return error_set(error, ERROR_CONFIG, "a company's authority stays where it is");
@@ -204,10 +183,5 @@ enum error_kind vault_save(const struct authority *authority, const char *direct
         kind = keep_old_root(&to, authority, error);
     if (!kind)
         kind = save_files(&to, authority, error);
-    fd = kind ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd); // the names too; a file system that cannot is no failure
-        close(fd);
-    }
     return kind;
 }

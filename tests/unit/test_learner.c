@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "admin/keep.h"
+#include "base/keep.h"
 #include "admin/learner.h"
 
 #define HEAD "dejunk learned 1\n"
@@ -181,7 +181,8 @@ static void damage_is_put_aside_and_what_is_no_note_ignored(void **state)
 
     (void)state;
     open_scene(&scene);
-    assert_int_equal(keep_write(scene.path, SPAN(HEAD "enrolled x\nend 1\n"), NULL), ERROR_NONE);
+    assert_int_equal(keep_write(scene.path, SPAN(HEAD "enrolled x\nend 1\n"), 0600, NULL, NULL),
+                     ERROR_NONE);
     begin(&scene, true);
     assert_string_equal(scene.last.at, HEAD "end 0\n");
     snprintf(aside, sizeof aside, "%s" KEEP_ASIDE, scene.path);
@@ -191,9 +192,10 @@ static void damage_is_put_aside_and_what_is_no_note_ignored(void **state)
     assert_int_equal(scene.pushed, 1);
 
     // another process has written it meanwhile
-    assert_int_equal(
-        keep_write(scene.path, SPAN(HEAD "enrolled 10.0.0.2 any 5 always by-hand\nend 1\n"), NULL),
-        ERROR_NONE);
+    assert_int_equal(keep_write(scene.path,
+                                SPAN(HEAD "enrolled 10.0.0.2 any 5 always by-hand\nend 1\n"), 0600,
+                                NULL, NULL),
+                     ERROR_NONE);
     learner_read_again(scene.learner);
     assert_int_equal(learner_counts(scene.learner).enrolments, 1);
     close_scene(&scene);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "admin/keep.h"
+#include "base/keep.h"
 #include "admin/lists.h"
 
 static struct lists lists;
@@ -81,7 +81,7 @@ static void files_are_looked_at(void **state)
     snprintf(path, sizeof path, "%s/rules.txt", directory);
     snprintf(text, sizeof text, "key\na\t%s\tt\t1\t1\t1\t1\t1\nb\t%s/none\tt\t1\t1\t1\t1\t1\n",
              path, directory);
-    assert_int_equal(keep_write(path, span_text(text), NULL), ERROR_NONE);
+    assert_int_equal(keep_write(path, span_text(text), 0600, NULL, NULL), ERROR_NONE);
     lists_read(&lists, directory);
     assert_int_equal(lists.count, 2);
     assert_true(lists.compiled_ms > UINT64_C(1600000000000));

@@ -1,4 +1,4 @@
-#include "admin/keep.h"
+#include "base/keep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,15 +29,17 @@ static bool write_all(int fd, struct span text)
 /* The new name is on disk only when its directory is. */
 static bool sync_directory(const char *path)
 {
-    char directory[PATH_MAX];
-    size_t size = strlen(path);
+    char directory[PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
     bool is_synced;
     int fd;
 
-    while (size > 1 && path[size - 1] != '/')
-        size--;
-    memcpy(directory, path, size);
-    directory[size] = '\0';
+    if (slash) {
+        size_t size = slash == path ? 1 : (size_t)(slash - path);
+
+        memcpy(directory, path, size);
+        directory[size] = '\0';
+    }
     fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -46,10 +48,22 @@ static bool sync_directory(const char *path)
     return is_synced;
 }
 
-enum error_kind keep_write(const char *path, struct span text, struct error *error)
+/* The jail of a process that keeps files knows neither fchmod() nor fchown(): only where needed. */
+static bool fill(int fd, struct span text, mode_t mode, const struct keep_owner *owner)
+{
+    struct stat about;
+
+    return fstat(fd, &about) == 0 && (!owner || fchown(fd, owner->user, owner->group) == 0) &&
+           ((about.st_mode & ALLPERMS) == mode || fchmod(fd, mode) == 0) && write_all(fd, text) &&
+           fsync(fd) == 0;
+}
+
+enum error_kind keep_write(const char *path, struct span text, mode_t mode,
+                           const struct keep_owner *owner, struct error *error)
 {
     char beside[PATH_MAX];
     int size = snprintf(beside, sizeof beside, "%s.XXXXXX", path), fd;
+    enum error_kind kind;
     bool is_kept;
 
     if (size < 0 || (size_t)size >= sizeof beside)
@@ -57,14 +71,16 @@ enum error_kind keep_write(const char *path, struct span text, struct error *err
     fd = mkostemp(beside, O_CLOEXEC);
     if (fd < 0)
         return error_errno(error, ERROR_SYSTEM, "cannot write beside %s", path);
-    is_kept = write_all(fd, text) && fsync(fd) == 0;
-    is_kept = close(fd) == 0 && is_kept && rename(beside, path) == 0;
-    if (is_kept && sync_directory(path))
+    is_kept = fill(fd, text, mode, owner) && rename(beside, path) == 0;
+    if (is_kept && sync_directory(path)) {
+        close(fd);
         return ERROR_NONE;
-    error_errno(error, ERROR_SYSTEM, "cannot keep %s", path);
+    }
+    kind = error_errno(error, ERROR_SYSTEM, "cannot keep %s", path);
+    close(fd);
     if (!is_kept)
         unlink(beside);
-    return ERROR_SYSTEM;
+    return kind;
 }
 
 enum error_kind keep_read(const char *path, struct buffer *out, struct error *error)
@@ -101,4 +117,23 @@ void keep_put_aside(const char *path, const struct error *why, const char *lost)
 
     log_warning("%s is damaged (%s) and %s; %s", path, why->text,
                 is_aside ? "put aside" : "cannot be put aside", lost);
+}
+
+enum error_kind keep_directory(const char *path, mode_t mode, struct error *error)
+{
+    char part[PATH_MAX];
+    size_t size = strlen(path);
+
+    if (size >= sizeof part)
+        return error_set(error, ERROR_LIMIT, "the path %s is too long", path);
+    memcpy(part, path, size + 1);
+    for (size_t i = 1; i <= size; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        part[i] = '\0';
+        if (mkdir(part, mode) < 0 && errno != EEXIST)
+            return error_errno(error, ERROR_SYSTEM, "cannot make the directory %s", part);
+        part[i] = path[i];
+    }
+    return ERROR_NONE;
 }
