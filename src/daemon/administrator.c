@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "daemon/installation.h"
 #include "daemon/jail.h"
+#include "daemon/orders.h"
 #include "daemon/parcel.h"
 #include "daemon/worker.h"
 
@@ -32,12 +33,11 @@ struct administrator {
     struct admin *admin;
     const struct crew_begin *begin;
     int channel;
-    ev_io incoming;
+    struct orders orders;
     struct local locals[LOCALS];
     char state_dir[PATH_MAX];    // empty: there is none
     char control_path[PATH_MAX]; // the same
     bool is_jailed;
-    int exit_code;
 };
 
 /* ---- what admin wants of the master ---- */
@@ -167,13 +167,6 @@ static void local_open(struct administrator *it, int fd)
 
 /* ---- what the master says ---- */
 
-static void end_now(struct administrator *it, int exit_code)
-{
-    it->exit_code = exit_code;
-    ev_io_stop(it->loop->ev, &it->incoming);
-    loop_stop(it->loop);
-}
-
 /* State or control socket are somewhere else from now on, where this process may not go. */
 static bool has_moved(const struct administrator *it, const struct config *config)
 {
@@ -187,30 +180,19 @@ static bool has_moved(const struct administrator *it, const struct config *confi
            strcmp(path, it->state_dir) != 0;
 }
 
-static void configure(struct administrator *it, const struct message *message)
+static enum error_kind on_config(void *owner, struct config *config, struct error *error)
 {
-    bool is_elsewhere = false;
-    struct message reply = message_of(MESSAGE_CONFIGURED);
-    struct config *config = NULL;
-    struct error error = { .kind = ERROR_NONE };
+    struct administrator *it = owner;
 
-    reply.configured.generation = message->parcel.generation;
-    reply.configured.kind =
-        (uint32_t)parcel_read_config(&config, message->fd, message->parcel.size_bytes, &error);
-    if (reply.configured.kind == ERROR_NONE) {
-        is_elsewhere = has_moved(it, config);
-        if (!is_elsewhere)
-            admin_configure(it->admin, config);
-        log_set_level(worker_log_level(config, it->begin->verbosity));
-    } else {
-        message_set_text(reply.configured.text, sizeof reply.configured.text, error.text);
+    (void)error;
+    log_set_level(worker_log_level(config, it->begin->verbosity));
+    if (!has_moved(it, config)) {
+        admin_configure(it->admin, config);
+        return ERROR_NONE;
     }
-    config_unref(&config);
-    tell_master(it, &reply);
-    if (is_elsewhere) {
-        log_notice("begins anew, for another state_dir or runtime_dir");
-        end_now(it, EX_OK);
-    }
+    log_notice("begins anew, for another state_dir or runtime_dir");
+    orders_end(&it->orders, EX_OK);
+    return ERROR_NONE;
 }
 
 static void use_state(struct administrator *it, const struct message_state *from)
@@ -237,78 +219,38 @@ static void use_state(struct administrator *it, const struct message_state *from
     admin_use_state(it->admin, &state);
 }
 
-static void obey(struct administrator *it, struct message *message)
+static bool on_message(void *owner, struct message *message)
 {
-    struct message pong = message_of(MESSAGE_PONG);
+    struct administrator *it = owner;
 
     switch (message->type) {
-    case MESSAGE_PING:
-        pong.number = message->number;
-        message_send(it->channel, &pong, NULL); // a lost one is like a late one
-        break;
-    case MESSAGE_CONFIGURE:
-        configure(it, message);
-        break;
     case MESSAGE_STATE:
         use_state(it, &message->state);
-        break;
+        return true;
     case MESSAGE_LOCAL:
         local_open(it, message->fd);
         message->fd = -1;
-        break;
+        return true;
     case MESSAGE_DRAIN:
-        end_now(it, EX_OK);
-        break;
+        orders_end(&it->orders, EX_OK);
+        return true;
     default:
-        log_error("the master sent a %s message", message_name(message->type));
-        break;
-    }
-    if (message->fd >= 0)
-        close(message->fd);
-}
-
-static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
-{
-    struct administrator *it = watcher->data;
-
-    (void)ev;
-    (void)revents;
-    for (int i = 0; i < MESSAGES_AT_ONCE && ev_is_active(&it->incoming); i++) {
-        struct message message;
-        struct error error;
-
-        switch (message_receive(it->channel, &message, &error)) {
-        case MESSAGE_WAIT:
-            return;
-        case MESSAGE_END:
-            end_now(it, EX_OK);
-            return;
-        case MESSAGE_BAD:
-            log_error("ends at once: %s", error.text);
-            end_now(it, EX_IOERR);
-            return;
-        case MESSAGE_GOT:
-            obey(it, &message);
-            break;
-        }
+        return false;
     }
 }
+
+static const struct orders_events orders_events = { on_config, on_message };
 
 /* ---- the process ---- */
 
-static void serve(struct administrator *it)
+static int serve(struct administrator *it)
 {
-    const struct message ready = message_of(MESSAGE_READY);
+    int exit_code = orders_serve(&it->orders, it->loop, it->channel, &orders_events, it);
 
-    ev_io_init(&it->incoming, on_incoming, it->channel, EV_READ);
-    it->incoming.data = it;
-    ev_io_start(it->loop->ev, &it->incoming);
-    tell_master(it, &ready);
-    loop_run(it->loop);
-    ev_io_stop(it->loop->ev, &it->incoming);
     for (struct local *local = it->locals; local < it->locals + LOCALS; local++)
         if (local->fd >= 0)
             local_close(local);
+    return exit_code;
 }
 
 /* Its files, its socket, and what the kernel tells of processes; the rest is behind walls. */
@@ -347,6 +289,7 @@ int administrator_run(const struct crew_start *start)
         .seams = { reload, push_passes, push_learned, follow, read_counters, read_hosts, &it },
     };
     struct error error;
+    int exit_code;
 
     log_start("admin", worker_log_level(start->begin->config, start->begin->verbosity));
     child_keep_only(&start->channel, 1);
@@ -367,8 +310,8 @@ int administrator_run(const struct crew_start *start)
     }
     setup.loop = it.loop;
     it.admin = admin_new(&setup);
-    serve(&it);
+    exit_code = serve(&it);
     admin_free(&it.admin);
     loop_free(&it.loop);
-    return it.exit_code;
+    return exit_code;
 }

@@ -18,14 +18,14 @@
 #include "base/table.h"
 #include "daemon/charter.h"
 #include "daemon/jail.h"
+#include "daemon/orders.h"
 #include "daemon/packets.h"
 #include "daemon/worker.h"
 #include "trust/signer.h"
 #include "trust/vault.h"
 
 enum {
-    LINES = 4 * CREW_WORKERS, // workers that drain are beside their successors
-    MESSAGES_AT_ONCE = 16,
+    LINES = 4 * CREW_WORKERS,  // workers that drain are beside their successors
     SECRET_BYTES = 256 * 1024, // OpenSSL's own locked heap
     SECRET_PIECE_BYTES = 32,
     NAME_SHOWN_BYTES = 300,
@@ -45,14 +45,13 @@ struct signing {
     struct loop *loop;
     const struct crew_begin *begin;
     int channel;
-    ev_io incoming;
+    struct orders orders;
     struct signer signer;
     struct sign_limit limits[CREW_WORKERS];  // by place: a worker that ends gains nothing by it
     struct sign_limit telling[CREW_WORKERS]; // of refusals
     size_t untold[CREW_WORKERS];
     struct line lines[LINES];
     bool is_locked; // all of the memory, now and later
-    int exit_code;
 };
 
 /* ---- the authority ---- */
@@ -316,89 +315,37 @@ static void open_line(struct signing *it, uint64_t place, int fd)
 
 /* ---- the master ---- */
 
-static void end_now(struct signing *it, int exit_code)
-{
-    it->exit_code = exit_code;
-    ev_io_stop(it->loop->ev, &it->incoming);
-    loop_stop(it->loop);
-}
-
 /* Only the limits are taken from it; for another authority this process is replaced. */
-static void configure(struct signing *it, const struct message *message)
+static enum error_kind on_config(void *owner, struct config *config, struct error *error)
 {
-    struct message reply = message_of(MESSAGE_CONFIGURED);
-    struct config *config = NULL;
-    struct error error = { .kind = ERROR_NONE };
+    struct signing *it = owner;
 
-    reply.configured.generation = message->parcel.generation;
-    reply.configured.kind =
-        (uint32_t)parcel_read_config(&config, message->fd, message->parcel.size_bytes, &error);
-    if (reply.configured.kind == ERROR_NONE) {
-        set_limits(it, config);
-        log_set_level(worker_log_level(config, it->begin->verbosity));
-    } else {
-        message_set_text(reply.configured.text, sizeof reply.configured.text, error.text);
-    }
-    config_unref(&config);
-    if (message_send(it->channel, &reply, &error) != ERROR_NONE)
-        log_error("%s", error.text);
+    (void)error;
+    set_limits(it, config);
+    log_set_level(worker_log_level(config, it->begin->verbosity));
+    return ERROR_NONE;
 }
 
-static void obey(struct signing *it, struct message *message)
+static bool on_message(void *owner, struct message *message)
 {
-    struct message pong = message_of(MESSAGE_PONG);
+    struct signing *it = owner;
 
     switch (message->type) {
-    case MESSAGE_PING:
-        pong.number = message->number;
-        message_send(it->channel, &pong, NULL); // a lost one is like a late one
-        break;
-    case MESSAGE_CONFIGURE:
-        configure(it, message);
-        break;
     case MESSAGE_SIGNER:
         open_line(it, message->number.number, message->fd);
         message->fd = -1;
-        break;
+        return true;
     case MESSAGE_STATE:
-        break;
+        return true;
     case MESSAGE_DRAIN:
-        end_now(it, EX_OK);
-        break;
+        orders_end(&it->orders, EX_OK);
+        return true;
     default:
-        log_error("the master sent a %s message", message_name(message->type));
-        break;
-    }
-    if (message->fd >= 0)
-        close(message->fd);
-}
-
-static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
-{
-    struct signing *it = watcher->data;
-
-    (void)ev;
-    (void)revents;
-    for (int i = 0; i < MESSAGES_AT_ONCE && ev_is_active(&it->incoming); i++) {
-        struct message message;
-        struct error error;
-
-        switch (message_receive(it->channel, &message, &error)) {
-        case MESSAGE_WAIT:
-            return;
-        case MESSAGE_END:
-            end_now(it, EX_OK);
-            return;
-        case MESSAGE_BAD:
-            log_error("ends at once: %s", error.text);
-            end_now(it, EX_IOERR);
-            return;
-        case MESSAGE_GOT:
-            obey(it, &message);
-            break;
-        }
+        return false;
     }
 }
+
+static const struct orders_events orders_events = { on_config, on_message };
 
 /* ---- the process ---- */
 
@@ -462,7 +409,6 @@ static enum error_kind tell_authority(const struct signing *it, struct error *er
 
 static enum error_kind begin(struct signing *it, struct error *error)
 {
-    const struct message ready = message_of(MESSAGE_READY);
     enum error_kind kind = loop_new(&it->loop, error);
 
     if (kind == ERROR_NONE && jail_is_wanted())
@@ -478,16 +424,7 @@ static enum error_kind begin(struct signing *it, struct error *error)
         lock_what_was_written();
     if (kind == ERROR_NONE && jail_is_wanted())
         kind = jail_enter(JAIL_SIGNER, error);
-    return kind == ERROR_NONE ? message_send(it->channel, &ready, error) : kind;
-}
-
-static void serve(struct signing *it)
-{
-    ev_io_init(&it->incoming, on_incoming, it->channel, EV_READ);
-    it->incoming.data = it;
-    ev_io_start(it->loop->ev, &it->incoming);
-    loop_run(it->loop);
-    ev_io_stop(it->loop->ev, &it->incoming);
+    return kind;
 }
 
 int signing_run(const struct crew_start *start)
@@ -506,15 +443,14 @@ int signing_run(const struct crew_start *start)
     child_keep_only(&start->channel, 1);
     if (begin(it, &error) != ERROR_NONE) {
         log_error("%s", error.text);
-        it->exit_code = EX_OSERR;
+        exit_code = EX_OSERR;
     } else {
-        serve(it);
+        exit_code = orders_serve(&it->orders, it->loop, it->channel, &orders_events, it);
     }
     for (size_t i = 0; i < LINES; i++)
         packets_close(&it->lines[i].packets);
     authority_free(&it->signer.authority);
     loop_free(&it->loop);
-    exit_code = it->exit_code;
     free(it);
     return exit_code;
 }

@@ -16,6 +16,7 @@
 #include "daemon/child.h"
 #include "daemon/jail.h"
 #include "daemon/names.h"
+#include "daemon/orders.h"
 #include "daemon/packets.h"
 #include "daemon/supply.h"
 #include "proxy/learned.h"
@@ -26,7 +27,6 @@ enum {
     LOG_WRITE_AT = 32 * 1024, // written at once from here on
     LOG_WAIT_MS = 200,        // else after this
     PIPE_PIECE_BYTES = 4096,  // PIPE_BUF: whole lines, never mixed with other workers', no wait
-    MESSAGES_AT_ONCE = 16,
 };
 
 struct access_log { // lines gathered, so that a busy worker writes seldom
@@ -48,7 +48,7 @@ struct worker {
     struct config *config;
     int channel;
     int verbosity;
-    ev_io incoming;
+    struct orders orders;
     struct worker_listener listeners[LISTENERS_MOST];
     size_t listener_count;
     struct access_log log;
@@ -56,7 +56,6 @@ struct worker {
     struct packets signer; // packets of trust/sign.h
     int follow;            // each line of the log as a packet; -1: nobody follows
     bool is_draining;
-    int exit_code;
 };
 
 enum log_level worker_log_level(const struct config *config, int verbosity)
@@ -307,37 +306,18 @@ static void listen_message(struct worker *worker, struct message *message)
 
 /* ---- config and names ---- */
 
-static enum error_kind take_config(struct worker *worker, const struct message *message,
-                                   struct error *error)
+static enum error_kind on_config(void *owner, struct config *config, struct error *error)
 {
-    struct config *config = NULL;
-    enum error_kind kind =
-        parcel_read_config(&config, message->fd, message->parcel.size_bytes, error);
+    struct worker *worker = owner;
+    enum error_kind kind = proxy_configure(worker->proxy, config, error);
 
     if (kind != ERROR_NONE)
         return kind;
-    kind = proxy_configure(worker->proxy, config, error);
-    if (kind == ERROR_NONE) {
-        struct config *old = worker->config;
-        worker->config = config;
-        config = old;
-        log_set_level(worker_log_level(worker->config, worker->verbosity));
-    }
-    config_unref(&config);
-    return kind;
-}
-
-static void configure(struct worker *worker, const struct message *message)
-{
-    struct message reply = message_of(MESSAGE_CONFIGURED);
-    struct error error = { .kind = ERROR_NONE };
-
-    reply.configured.generation = message->parcel.generation;
-    reply.configured.kind = (uint32_t)take_config(worker, message, &error);
-    if (reply.configured.kind != ERROR_NONE)
-        message_set_text(reply.configured.text, sizeof reply.configured.text, error.text);
-    if (message_send(worker->channel, &reply, &error) != ERROR_NONE)
-        log_error("%s", error.text);
+    config_unref(&worker->config);
+    config_ref(config);
+    worker->config = config;
+    log_set_level(worker_log_level(config, worker->verbosity));
+    return ERROR_NONE;
 }
 
 static void take_names(struct worker *worker, const struct message *message)
@@ -416,29 +396,15 @@ static void drain(struct worker *worker, int64_t within_ms)
     proxy_drain(worker->proxy, within_ms < 0 ? PROXY_DRAIN_FOREVER : within_ms, on_drained, worker);
 }
 
-static void end_now(struct worker *worker, const char *why)
-{
-    log_error("ends at once: %s", why);
-    worker->exit_code = EX_IOERR;
-    ev_io_stop(worker->loop->ev, &worker->incoming);
-    loop_stop(worker->loop);
-}
-
 /* ---- messages ---- */
 
-static void obey(struct worker *worker, struct message *message)
+static bool on_message(void *owner, struct message *message)
 {
-    struct message pong = message_of(MESSAGE_PONG), taken = message_of(MESSAGE_TAKEN);
+    struct worker *worker = owner;
+    struct message taken = message_of(MESSAGE_TAKEN);
     const struct parcel parcel = { message->fd, message->parcel.size_bytes };
 
     switch (message->type) {
-    case MESSAGE_PING:
-        pong.number = message->number;
-        message_send(worker->channel, &pong, NULL); // a lost one is like a late one
-        break;
-    case MESSAGE_CONFIGURE:
-        configure(worker, message);
-        break;
     case MESSAGE_NAMES:
         take_names(worker, message);
         break;
@@ -497,38 +463,12 @@ static void obey(struct worker *worker, struct message *message)
         drain(worker, message->drain.within_ms);
         break;
     default:
-        log_error("the master sent a %s message", message_name(message->type));
-        break;
+        return false;
     }
-    if (message->fd >= 0)
-        close(message->fd);
+    return true;
 }
 
-static void on_incoming(struct ev_loop *ev, ev_io *watcher, int revents)
-{
-    struct worker *worker = watcher->data;
-
-    (void)ev;
-    (void)revents;
-    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
-        struct message message;
-        struct error error;
-
-        switch (message_receive(worker->channel, &message, &error)) {
-        case MESSAGE_WAIT:
-            return;
-        case MESSAGE_END:
-            end_now(worker, "the master is gone");
-            return;
-        case MESSAGE_BAD:
-            end_now(worker, error.text);
-            return;
-        case MESSAGE_GOT:
-            obey(worker, &message);
-            break;
-        }
-    }
-}
+static const struct orders_events orders_events = { on_config, on_message };
 
 /* ---- beginning and end ---- */
 
@@ -630,22 +570,6 @@ static enum error_kind begin(struct worker *worker, const struct worker_setup *s
     return kind;
 }
 
-static void serve(struct worker *worker)
-{
-    struct message ready = message_of(MESSAGE_READY);
-    struct error error;
-
-    ev_io_init(&worker->incoming, on_incoming, worker->channel, EV_READ);
-    worker->incoming.data = worker;
-    ev_io_start(worker->loop->ev, &worker->incoming);
-    if (message_send(worker->channel, &ready, &error) != ERROR_NONE) {
-        end_now(worker, error.text);
-        return;
-    }
-    loop_run(worker->loop);
-    ev_io_stop(worker->loop->ev, &worker->incoming);
-}
-
 static void end(struct worker *worker)
 {
     if (worker->log.fd >= 0) {
@@ -675,6 +599,7 @@ int worker_run(const struct worker_setup *setup)
     };
     struct error error;
     enum error_kind kind;
+    int exit_code;
 
     log_start(setup->name, worker_log_level(setup->config, setup->verbosity));
     close_the_rest(setup);
@@ -686,7 +611,7 @@ int worker_run(const struct worker_setup *setup)
         log_error("%s", error.text);
         return kind == ERROR_CONFIG || kind == ERROR_ADDRESS ? EX_CONFIG : EX_OSERR;
     }
-    serve(&worker);
+    exit_code = orders_serve(&worker.orders, worker.loop, worker.channel, &orders_events, &worker);
     end(&worker);
-    return worker.exit_code;
+    return exit_code;
 }

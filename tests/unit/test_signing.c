@@ -527,7 +527,7 @@ static void answers_pings_and_ends_with_the_master(void **state)
     assert_int_equal(pong.type, MESSAGE_PONG);
     assert_int_equal(pong.number.number, 42);
     close(scene.channel);
-    await_end(&scene, EX_OK);
+    await_end(&scene, EX_IOERR);
     close(scene.line);
     config_unref(&scene.config);
     buffer_release(&scene.chain);
