@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "admin/control.h"
@@ -17,6 +16,7 @@
 #include "admin/pac.h"
 #include "admin/processes.h"
 #include "admin/web.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "proxy/visit.h"
 
@@ -59,14 +59,6 @@ struct admin {
     ev_io followed;
 };
 
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* ---- the book of passes ---- */
 
 static bool book_path(const struct admin *admin, char path[PATH_MAX])
@@ -78,7 +70,7 @@ static bool book_path(const struct admin *admin, char path[PATH_MAX])
 
 static void set_expiry(struct admin *admin)
 {
-    uint64_t next = passbook_next_end_ms(admin->book), now = clock_ms(), wait;
+    uint64_t next = passbook_next_end_ms(admin->book), now = clock_unix_ms(), wait;
 
     if (next == PROXY_PASS_FOR_GOOD) {
         loop_timer_stop(&admin->expiry);
@@ -116,7 +108,7 @@ static void on_expiry(void *owner)
     struct admin *admin = owner;
     struct error error;
 
-    if (!passbook_expire(admin->book, clock_ms())) {
+    if (!passbook_expire(admin->book, clock_unix_ms())) {
         set_expiry(admin);
         return;
     }
@@ -139,7 +131,7 @@ static void read_book(struct admin *admin)
     if (kind != ERROR_NONE)
         keep_put_aside(path, &error, "passes given before are not in force");
     buffer_release(&text);
-    passbook_expire(admin->book, clock_ms());
+    passbook_expire(admin->book, clock_unix_ms());
     publish(admin, true, NULL);
 }
 
@@ -161,7 +153,7 @@ void admin_take_note(struct admin *admin, struct span packet)
 
 static void look(struct admin *admin, struct overview *out)
 {
-    out->now_ms = clock_ms();
+    out->now_ms = clock_unix_ms();
     out->state = admin->state;
     admin->seams.read_counters(admin->seams.owner, out->counters);
     admin->seams.read_hosts(admin->seams.owner, &out->hosts);
@@ -265,7 +257,7 @@ static void let_in(struct admin *admin, const struct web_request *request,
     struct arena arena;
     struct span token, host, url;
     struct error error;
-    uint64_t number, now_ms = clock_ms();
+    uint64_t number, now_ms = clock_unix_ms();
 
     arena_init(&arena, WEB_ARENA_BYTES);
     token = web_form_value(&arena, request->form, SPAN("token"));
@@ -472,11 +464,11 @@ static enum error_kind change_book(struct admin *admin, const struct control_req
                                    struct error *error)
 {
     struct span host = request->verb == CONTROL_PAUSE ? SPAN("") : request->host;
-    uint64_t until_ms =
-        request->for_ms == CONTROL_ALWAYS_MS ? PROXY_PASS_FOR_GOOD : clock_ms() + request->for_ms;
+    uint64_t until_ms = request->for_ms == CONTROL_ALWAYS_MS ? PROXY_PASS_FOR_GOOD
+                                                             : clock_unix_ms() + request->for_ms;
     enum error_kind kind = ERROR_NONE;
 
-    passbook_expire(admin->book, clock_ms());
+    passbook_expire(admin->book, clock_unix_ms());
     if (request->for_ms > 0)
         kind = passbook_give(admin->book, host, request->client, until_ms, error);
     else if (!passbook_take_back(admin->book, host, request->client) &&
@@ -499,7 +491,7 @@ static enum error_kind change_learned(struct admin *admin, const struct control_
                                       struct buffer *text, struct error *error)
 {
     uint64_t until_ms =
-        request->for_ms == CONTROL_ALWAYS_MS ? LEARNED_ALWAYS : clock_ms() + request->for_ms;
+        request->for_ms == CONTROL_ALWAYS_MS ? LEARNED_ALWAYS : clock_unix_ms() + request->for_ms;
     size_t count;
     enum error_kind kind;
 
@@ -667,7 +659,7 @@ struct admin *admin_new(const struct admin_setup *setup)
     loop_timer_init(&admin->expiry, admin->loop, on_expiry, admin);
     loop_timer_init(&admin->control_again, admin->loop, on_control_again, admin);
     loop_timer_init(&admin->patience, admin->loop, on_patience_over, admin);
-    admin->number = clock_ms();
+    admin->number = clock_unix_ms();
     arena_init(&admin->answer_arena, WEB_ARENA_BYTES);
     if (setup->visit_secret) {
         memcpy(admin->visit_secret, setup->visit_secret, sizeof admin->visit_secret);

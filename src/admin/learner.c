@@ -4,10 +4,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/keep.h"
 #include "admin/overview.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 enum {
@@ -26,14 +26,6 @@ struct learner {
     struct loop_timer next_push; // set: not before it
     bool is_unpushed, is_urgent, is_unwritten;
 };
-
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- to the workers and to the disk ---- */
 
@@ -109,7 +101,7 @@ static void on_expiry(void *owner)
 {
     struct learner *learner = owner;
 
-    if (learned_expire(learner->learned, clock_ms()))
+    if (learned_expire(learner->learned, clock_unix_ms()))
         changed(learner, false);
     loop_timer_set(&learner->expiry, EXPIRY_MS);
 }
@@ -129,7 +121,7 @@ void learner_read_again(struct learner *learner)
     if (kind != ERROR_NONE)
         keep_put_aside(learner->path, &error, "what was learned before is not in force");
     buffer_release(&text);
-    learned_expire(learner->learned, clock_ms());
+    learned_expire(learner->learned, clock_unix_ms());
     push(learner);
 }
 
@@ -212,7 +204,7 @@ void learner_take_note(struct learner *learner, struct span packet)
         log_error("%s", error.text);
         return;
     }
-    learned_note(learner->learned, &event, clock_ms(), &outcome);
+    learned_note(learner->learned, &event, clock_unix_ms(), &outcome);
     tell(&event, &outcome);
     if (outcome.has_changed)
         changed(learner, outcome.has_tunnel || outcome.has_ended);
@@ -230,7 +222,7 @@ enum error_kind learner_enrol(struct learner *learner, struct span client, uint6
                               uint64_t until_ms, struct error *error)
 {
     enum error_kind kind = learned_enrol(learner->learned, client, family, SPAN("by-hand"),
-                                         clock_ms(), until_ms, error);
+                                         clock_unix_ms(), until_ms, error);
 
     return kind == ERROR_NONE ? publish(learner, error) : kind;
 }
@@ -333,7 +325,7 @@ static void show_tunnel(void *owner, const struct learned_tunnel *tunnel)
 
 bool learner_show_enrolled(const struct learner *learner, struct buffer *out)
 {
-    struct showing showing = { out, clock_ms(), true };
+    struct showing showing = { out, clock_unix_ms(), true };
 
     learned_visit(learner->learned, &(struct learned_visitor){ show_enrolment, NULL, &showing });
     return showing.is_whole;
@@ -341,7 +333,7 @@ bool learner_show_enrolled(const struct learner *learner, struct buffer *out)
 
 bool learner_show_tunnels(const struct learner *learner, struct buffer *out)
 {
-    struct showing showing = { out, clock_ms(), true };
+    struct showing showing = { out, clock_unix_ms(), true };
 
     learned_visit(learner->learned, &(struct learned_visitor){ NULL, show_tunnel, &showing });
     return showing.is_whole;
@@ -349,5 +341,5 @@ bool learner_show_tunnels(const struct learner *learner, struct buffer *out)
 
 struct learned_counts learner_counts(const struct learner *learner)
 {
-    return learned_counts(learner->learned, clock_ms());
+    return learned_counts(learner->learned, clock_unix_ms());
 }

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "daemon/installation.h"
@@ -211,14 +211,6 @@ static void take_rules(struct master *master, bool is_new, const char *problem)
 }
 
 /* ---- what admin wants ---- */
-
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void check_reloaded(struct master *master);
 
@@ -430,7 +422,7 @@ static void finish_reload(struct master *master)
 {
     master->is_reloading = false;
     master->reload_done = master->reload_begun;
-    master->last_reload_ms = clock_ms();
+    master->last_reload_ms = clock_unix_ms();
     loop_timer_stop(&master->reload_patience);
     tell_ready(master);
     tell_state(master);
@@ -903,7 +895,7 @@ enum error_kind master_new(struct master **out, const struct master_setup *setup
     random_bytes(master->visit_secret, sizeof master->visit_secret);
     master->begin.visit_secret = master->visit_secret;
     master->begin.site_secret = master->site_secret;
-    master->started_ms = clock_ms();
+    master->started_ms = clock_unix_ms();
     master->rules = rules_new(master->loop, &rules_events, master);
     master->begin.verbosity = setup->options->verbosity;
     if (master->begin.tickets.count == 0)

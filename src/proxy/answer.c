@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "proxy/page_late.h"
 #include "proxy/pages.h"
 #include "proxy/passes.h"
@@ -144,7 +145,7 @@ static struct span way_on(struct exchange *x)
     if (!x->proxy->visit_secret || x->request.method != METHOD_GET || x->judgement.by_policy)
         return SPAN_NONE;
     visit_token(token, x->proxy->visit_secret, x->target.host,
-                span_text(address_text(&x->session->peer, client)), passes_clock_ms());
+                span_text(address_text(&x->session->peer, client)), clock_unix_ms());
     if (buffer_printf(&html,
                       "<form method=\"post\" action=\"http%s://dejunk/pass\">"
                       "<input type=\"hidden\" name=\"token\" value=\"%s\">"

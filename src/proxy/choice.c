@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "proxy/passes.h"
@@ -194,7 +195,7 @@ enum choice_answer choice_ask(struct choice *choice, const struct choice_questio
         return CHOICE_SITE;
     if (said == SWITCH_UNSET && is_listed(choice, question->host))
         return CHOICE_LIST;
-    now_ms = passes_clock_ms();
+    now_ms = clock_unix_ms();
     who = who_of(question, text);
     if (config->intercept == INTERCEPT_ENROLLED &&
         !learned_is_enrolled(choice->learned, &who, now_ms))
@@ -215,7 +216,7 @@ void choice_note(struct choice *choice, const struct choice_question *question,
                                          .who = who_of(question, text) };
     struct learned_outcome outcome;
 
-    learned_note(choice->learned, &event, passes_clock_ms(), &outcome);
+    learned_note(choice->learned, &event, clock_unix_ms(), &outcome);
     if (outcome.has_changed && choice->seams->tell_learned)
         choice->seams->tell_learned(choice->seams->owner, &event);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/url.h"
 #include "proxy/page_rules.h"
 
@@ -91,7 +92,7 @@ static bool has_pass(const struct judge *judge, const struct case_file *file, st
 
     if (passes_are_empty(judge->passes))
         return false;
-    now_ms = passes_clock_ms();
+    now_ms = clock_unix_ms();
     return passes_allow(judge->passes, file->target->host, file->client, now_ms) ||
            passes_allow(judge->passes, page, file->client, now_ms);
 }
@@ -430,7 +431,7 @@ static bool host_decides(struct judge *judge, const struct case_file *file, stru
         return false;
     host = url_find_host(url);
     if (host.size == 0 || (!passes_are_empty(judge->passes) &&
-                           passes_allow(judge->passes, host, file->client, passes_clock_ms())))
+                           passes_allow(judge->passes, host, file->client, clock_unix_ms())))
         return true;
     *is_stopped =
         has_policy && policy_rejects(policy, host) && !matcher_never_filters(judge->matcher, host);

@@ -1,7 +1,6 @@
 #include "proxy/passes.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/table.h"
 
@@ -129,12 +128,4 @@ bool passes_allow(const struct passes *passes, struct span host, const struct ad
     }
     question.host = SPAN(""); // a pause
     return has(passes, &question);
-}
-
-uint64_t passes_clock_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }

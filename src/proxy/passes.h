@@ -26,7 +26,5 @@ bool passes_are_empty(const struct passes *passes);
  * Time as in struct proxy_pass. */
 bool passes_allow(const struct passes *passes, struct span host, const struct address *client,
                   uint64_t now_ms);
-/* Milliseconds since 1970, cheap. */
-uint64_t passes_clock_ms(void);
 
 #endif
