@@ -76,7 +76,9 @@ static void show(const struct settings *settings, const struct config_sources *s
 {
     size_t drop_ins = sources->count - (settings->path != NULL) - (settings->count > 0);
 
-    if (settings->path)
+    if (settings->path && access(settings->path, F_OK) != 0)
+        printf("There is no %s; its drop-ins are good\n", settings->path);
+    else if (settings->path)
         printf("%s is good\n", settings->path);
     else
         printf("The defaults are good; there is no %s\n", settings->default_path);

@@ -164,20 +164,33 @@ def test_style_sheet_stands_for_the_page_that_loaded_it(start, origin):
     assert b"from" in ask(proxy, picture, "Accept: image/*", "Referer: " + other).body
 
 
-def test_policies_accept_reject_and_default(start, origin):
-    proxy = start("", more="""
-        policy "connect" { reject = {"ads.*", "*.doubleclick.net"} accept = {"ad.doubleclick.net"} }
-        policy "image" { reject = {"img.*"} }
-        policy "cookie" { accept = {"ok.example"} default = "reject" }
-    """)
-    port = origin.port
-    assert ask(proxy, "http://ads.example:%d/x" % port).status == 403
-    assert connect_status(proxy, "ads.example:%d" % port).status == 403
-    assert ask(proxy, "http://%s:%d/x" % (AD, port)).status == 200
-    assert ask(proxy, "http://img.example:%d/x.png" % port).body.startswith(b"GIF89a")
-    assert ask(proxy, "http://img.example:%d/x.js" % port).body.startswith(b"from")
-    assert ask(proxy, "http://ok.example:%d/x" % port).fields["set-cookie"] == "a=1, b=2"
-    assert "set-cookie" not in ask(proxy, "http://news.example:%d/x" % port).fields
+POLICIES = [
+    # what is said of hosts; is ads.example rejected, img.example, ad.doubleclick.net
+    ('reject = {"ads.*", "*.doubleclick.net"} accept = {"ad.doubleclick.net"}', (True, False, False)),
+    ('accept = {"im?.example"} default = "reject"', (True, False, True)),
+    ('reject = {"*"} accept = {"img.example", "*net"} default = "accept"', (True, False, False)),
+    ('reject = {"img.example"} default = "reject"', (True, True, True)),
+    ('default = "accept"', (False, False, False)),
+]
+
+
+@pytest.mark.parametrize("policy", ["connect", "image", "cookie"])
+def test_policies_accept_reject_and_default(start, origin, policy):
+    def rejects(host):
+        picture, script = (ask(proxy, "http://%s:%d/x.%s" % (host, origin.port, kind))
+                           for kind in ("png", "js"))
+        rejected = {"connect": (picture.status, script.status) == (403, 403),
+                    "image": picture.body.startswith(b"GIF89a"),
+                    "cookie": "set-cookie" not in script.fields}
+        tunnel = connect_status(proxy, "%s:%d" % (host, origin.port)).status
+        assert (tunnel == 403) == (policy == "connect" and rejected[policy])
+        if policy != "connect":  # what another policy minds goes on
+            assert script.status == 200 and script.body.startswith(b"from")
+        return rejected[policy]
+    for words, want in POLICIES:
+        proxy = start("", more='policy "%s" { %s }' % (policy, words))
+        assert tuple(rejects(host) for host in ("ads.example", "img.example", AD)) == want, words
+        proxy.stop()
 
 
 def test_sections_for_sites_and_clients(start, origin):
