@@ -83,7 +83,7 @@ enum error_kind destination_check_address(const struct settings *settings,
                                           size_t own_count, struct error *error)
 {
     struct address plain = address_unwrap(address);
-    enum address_class class_of = address_classify(&plain);
+    enum address_class class_of = address_classify(address); // by all readings, not only `plain`
     char text[ADDRESS_TEXT_BYTES], with_port[ADDRESS_TEXT_BYTES];
 
     if (is_own(&plain, own, own_count))

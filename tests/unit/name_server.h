@@ -71,8 +71,9 @@ static void put(struct packet *packet, const void *bytes, size_t size)
 static void put_number(struct packet *packet, unsigned long value, unsigned bytes)
 {
     while (bytes-- > 0) {
-        unsigned char byte =
-            bytes < sizeof value ? (unsigned char)(value >> (8 * bytes)) : 0; // leading zeros
+        unsigned char byte = 0; // leading zeros
+        if (bytes < sizeof value)
+            byte = (unsigned char)(value >> (8 * bytes));
         put(packet, &byte, 1);
     }
 }

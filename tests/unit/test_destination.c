@@ -61,6 +61,7 @@ static const struct {
     { "", "localhost", "[::1]:80", false },
     { "", "", "[::ffff:127.0.0.1]:80", false },
     { "", "", "[64:ff9b::7f00:1]:80", false },
+    { "", "", "[64:ff9b:1:0:7f:0:100:0]:80", false }, // 127.0.0.1 behind a prefix of 64 bits
     { "", "", "169.254.169.254:80", false },
     { "", "", "[fe80::1]:80", false },
     { "", "", "224.0.0.1:80", false },
@@ -78,6 +79,7 @@ static const struct {
     { "", "www.example", "192.168.1.1:80", false },
     { "", "www.example", "[::ffff:192.168.1.1]:80", false },
     { "", "www.example", "[64:ff9b::a00:1]:80", false },
+    { "", "www.example", "[64:ff9b:1:0:a:0:100:0]:80", false },
     { "", "www.example", "[fd00::1]:80", false },
     { "private_names = {\"*.corp.example\"}", "a.corp.example", "10.0.0.1:80", true },
     { "private_names = {\"*.corp.example\"}", "corp.example", "10.0.0.1:80", false },
