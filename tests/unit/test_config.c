@@ -599,6 +599,50 @@ static char *many(size_t count, const char *head, const char *entry, const char 
     return text;
 }
 
+/* Each option that is a number takes what its row says, and not one more or less. */
+static void every_range_holds(void **state)
+{
+    const struct config_section *top = &config_sections()[0];
+    size_t seen = 0;
+
+    (void)state;
+    for (size_t i = 0; i < top->option_count; i++) {
+        const struct config_option *option = &top->options[i];
+        const uint64_t numbers[] = { option->least - 1, option->least, option->most,
+                                     option->most + 1 };
+        char range[CONFIG_RANGE_BYTES], want[200], text[100];
+
+        if (option->kind != CONFIG_COUNT && option->kind != CONFIG_DURATION)
+            continue;
+        seen++;
+        assert_true(option->least < option->most && option->most < UINT64_MAX);
+        for (size_t k = option->least ? 0 : 1; k < sizeof numbers / sizeof *numbers; k++) {
+            const char *unit = option->kind == CONFIG_DURATION ? "ms" : "";
+            struct config *config = NULL;
+            struct error error = { 0 };
+
+            snprintf(text, sizeof text, "%s = %llu%s", option->name, (unsigned long long)numbers[k],
+                     unit);
+            snprintf(want, sizeof want, "a.conf:1: %s: \"%llu%s\" is out of range (%s)",
+                     option->name, (unsigned long long)numbers[k], unit,
+                     config_write_range(option, range));
+            if (parse(&config, (const char *const[TEXTS]){ text }, &error)) {
+                if (k == 1 || k == 2 || strcmp(error.text, want) != 0)
+                    fail_msg("%s: %s", text, error.text);
+            } else if (k == 0 || k == 3) {
+                fail_msg("%s is taken", text);
+            }
+            config_unref(&config);
+        }
+    }
+    assert_true(seen > 0);
+    for (size_t i = 1; i < CONFIG_SECTIONS; i++)
+        for (size_t k = 0; k < config_sections()[i].option_count; k++) {
+            enum config_kind kind = config_sections()[i].options[k].kind;
+            assert_true(kind != CONFIG_COUNT && kind != CONFIG_DURATION); // else they belong here
+        }
+}
+
 static void limits_entries_and_sections(void **state)
 {
     static const struct {
@@ -693,13 +737,10 @@ static void recovers_from_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tells_mistakes),
-        cmocka_unit_test(gives_values),
-        cmocka_unit_test(gives_defaults),
-        cmocka_unit_test(is_shared),
-        cmocka_unit_test(limits_entries_and_sections),
-        cmocka_unit_test(limits_a_source),
-        cmocka_unit_test(shortens_long_paths),
+        cmocka_unit_test(tells_mistakes),         cmocka_unit_test(gives_values),
+        cmocka_unit_test(gives_defaults),         cmocka_unit_test(is_shared),
+        cmocka_unit_test(every_range_holds),      cmocka_unit_test(limits_entries_and_sections),
+        cmocka_unit_test(limits_a_source),        cmocka_unit_test(shortens_long_paths),
         cmocka_unit_test(recovers_from_mistakes),
     };
 
