@@ -122,6 +122,14 @@ static void bad_paths_are_refused(void **state)
     assert_true(json_path_is_good(span_of(text, size)));
     memcpy(text + size, ".a", 2);
     assert_false(json_path_is_good(span_of(text, size + 2)));
+    // Selectors, of all steps together; those in brackets count twice.
+    for (size_t more = 0; more < 2; more++) {
+        memcpy(text, "$['a'", 5);
+        for (size = 5; size < 5 + 4 * (63 + more); size += 4)
+            memcpy(text + size, ",'a'", 4);
+        text[size] = ']';
+        assert_int_equal(json_path_is_good(span_of(text, size + 1)), !more);
+    }
 }
 
 static void depth_and_numbers_have_limits(void **state)

@@ -178,6 +178,9 @@ static void conditions(void **state)
         { "true & true", false, false },
         { "!", false, false },
         { "a-b", false, false },
+        // 31 levels, and one more
+        { "(((((((((((((((((((((((((((((((true)))))))))))))))))))))))))))))))", true, true },
+        { "((((((((((((((((((((((((((((((((true))))))))))))))))))))))))))))))))", false, false },
     };
 
     (void)state;

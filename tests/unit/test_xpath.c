@@ -135,6 +135,8 @@ static void bad_paths_are_refused(void **state)
     (void)state;
     prune_paths_are_refused(bad, sizeof bad / sizeof *bad, xpath_is_good);
     assert_true(xpath_is_good(SPAN("(((((((((((((((((((((((//a)))))))))))))))))))))))")));
+    assert_true(xpath_is_good(SPAN("//a[concat(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16)]")));
+    assert_false(xpath_is_good(SPAN("//a[concat(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17)]")));
     text[size++] = 'a';
     while (size < 2 * 253) { // each step is a part, and so are the path and none
         memcpy(text + size, "/a", 2);
