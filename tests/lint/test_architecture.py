@@ -18,3 +18,13 @@ def test_what_the_architecture_names_exists():
             missing += [name for name in re.split(r" ?-> ?|struct ", code)
                         if name and name not in words]
     assert not missing, missing
+
+
+def test_what_it_names_with_its_file_is_in_that_file():
+    text = (TOP / "docs/ARCHITECTURE.md").read_text()
+    found = re.findall(r"`(?:struct )?(\w+)`((?:(?:,| and)\s+`\w+`)*)\s+\(([a-z]+/\w+\.[ch])\b", text)
+    assert len(found) > 10
+    for name, more, path in found:
+        words = set(re.findall(r"\w+", (TOP / "src" / path).read_text()))
+        for one in [name, *re.findall(r"`(\w+)`", more)]:
+            assert one in words, "%s is not in %s" % (one, path)
