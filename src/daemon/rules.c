@@ -16,6 +16,7 @@
 
 #include <xxhash.h>
 
+#include "admin/lists.h"
 #include "base/keep.h"
 #include "base/log.h"
 #include "daemon/child.h"
@@ -27,10 +28,8 @@
 #include "filter/match.h"
 
 enum {
-    LISTS = 256,
     PROBLEM_BYTES = 400,
     KEY_HEX = 32,
-    REPORT_BYTES = 2 * 1024 * 1024,
     UNFILTERED_BYTES = 1024 * 1024,
 };
 
@@ -66,7 +65,7 @@ struct source {
 };
 
 struct plan { // what a database is made from
-    struct source sources[LISTS];
+    struct source sources[LISTS_MOST];
     size_t count;
     char unfiltered[PATH_MAX]; // empty: none
     char directory[PATH_MAX - 32];
@@ -97,8 +96,8 @@ static void add_source(struct plan *plan, struct span name, const char *file, bo
 {
     struct source *source;
 
-    if (plan->count == LISTS) {
-        log_error("more than %d lists; %s is left out", LISTS, file);
+    if (plan->count == LISTS_MOST) {
+        log_error("more than %d lists; %s is left out", LISTS_MOST, file);
         return;
     }
     source = &plan->sources[plan->count++];
@@ -256,8 +255,11 @@ static void add_unfiltered(struct rulebook *rulebook, const struct plan *plan, s
         if (host.size && !buffer_printf(text,
                                         "@@||%.*s^$important\n"
                                         "@@||%.*s^$important,document\n",
-                                        SPAN_PRINT(host), SPAN_PRINT(host)))
+                                        SPAN_PRINT(host), SPAN_PRINT(host))) {
+            log_warning("%s is too long: %.*s and what comes behind it is left out",
+                        plan->unfiltered, SPAN_PRINT(host));
             break;
+        }
     }
     fclose(file);
     if (rulebook_add_text(rulebook, buffer_span(text), MATCHER_UNFILTERED, true, &summary, &error))
@@ -277,23 +279,6 @@ static void report_include(void *report, const char *path)
     char look[LOOK_BYTES];
 
     fprintf(report, INCLUDE_MARK "%s\t%s\n", look_of(path, look), path);
-}
-
-/* The report of the database that is kept; nothing where there is none. */
-static void read_report(const struct plan *plan, struct buffer *out)
-{
-    char path[PATH_MAX], piece[4096];
-    size_t got;
-    FILE *file;
-
-    out->limit_bytes = REPORT_BYTES;
-    snprintf(path, sizeof path, "%s/rules.txt", plan->directory);
-    file = fopen(path, "re");
-    while (file && (got = fread(piece, 1, sizeof piece, file)) > 0)
-        if (!buffer_append(out, span_of(piece, got)))
-            break;
-    if (file)
-        fclose(file);
 }
 
 /* The database that is kept, in sealed memory, so that nothing can be done to it any more. */
@@ -322,16 +307,21 @@ static enum error_kind read_database(int *fd, uint64_t *size_bytes, const struct
     return kind == ERROR_NONE ? kind : error_set(error, kind, "%s: %s", path, why.text);
 }
 
-/* What the last good database was made from. */
+/* The report of the last good database; nothing where there is none. */
 static void read_last_good(const struct plan *plan, struct buffer *out)
 {
     uint64_t size_bytes;
+    char path[PATH_MAX];
+    struct error error;
     int fd;
 
     if (read_database(&fd, &size_bytes, plan, NULL) != ERROR_NONE)
         return;
     close(fd);
-    read_report(plan, out);
+    out->limit_bytes = LISTS_REPORT_BYTES;
+    snprintf(path, sizeof path, "%s/rules.txt", plan->directory);
+    if (keep_read(path, out, &error) != ERROR_NONE)
+        log_warning("what the last good rules were made from is not known: %s", error.text);
 }
 
 static bool is_in(struct span report, const struct source *source)

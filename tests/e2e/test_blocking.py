@@ -242,6 +242,15 @@ def test_a_reload_sees_what_a_list_includes(start, origin, tmp_path):
     assert [ask(proxy, url % host).status for host in ("cdn.example", "news.example")] == [403, 403]
 
 
+def test_the_list_of_captive_portal_hosts_has_a_limit(start, origin, tmp_path):
+    many = "ok.example\n" + "".join("h%05d.example\n" % i for i in range(20000)) + "ads.example\n"
+    proxy = start("||ads.example^\n||ok.example^\n",
+                  unfiltered_hosts=str(write_list(tmp_path, many, "unfiltered")))
+    assert ask(proxy, "http://ok.example:%d/x.js" % origin.port).status == 200
+    assert ask(proxy, "http://ads.example:%d/x.js" % origin.port).status == 403
+    assert re.search(r"unfiltered is too long: h\d{5}\.example and what comes behind it", proxy.log())
+
+
 def test_policies_and_directives_pass_over_captive_portal_hosts(start, origin, tmp_path):
     hosts = write_list(tmp_path, "ads.example\n", "unfiltered")
     proxy = start("*$removeparam=a\n*$csp=sandbox\n", more="""
