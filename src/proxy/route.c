@@ -199,42 +199,50 @@ static bool judge(struct exchange *x)
 
 /* ---- admission ---- */
 
+/* Where it wants to go. False: it is answered, or our own pages are. */
+static bool take_target(struct exchange *x)
+{
+    struct scope *scope = x->session->scope;
+    enum target_form form = x->request.target_form;
+    struct error error;
+
+    if (form == TARGET_ASTERISK && !scope) {
+        answer_local(x);
+        return false;
+    }
+    if (form == TARGET_ORIGIN && !scope && !host_is_ours(x)) {
+        error_set(&error, ERROR_SYNTAX, "this is a proxy: it wants the whole URL");
+        answer_bad_request(x, 421, &error);
+        return false;
+    }
+    if (target_split_in(&x->target, &x->request,
+                        scope && scope->is_secure ? TARGET_HTTPS : TARGET_HTTP, &error)) {
+        answer_bad_request(x, 400, &error);
+        return false;
+    }
+    if (scope)
+        return take_scope(x);
+    if (form == TARGET_ORIGIN) {
+        ask_local(x);
+        return false;
+    }
+    if (exchange_is_secure(x)) {
+        error_set(&error, ERROR_UNSUPPORTED,
+                  "an https URL is asked for inside a tunnel (CONNECT), not in the open");
+        answer_bad_request(x, 400, &error);
+        return false;
+    }
+    return true;
+}
+
 static void after_admission(struct exchange *x)
 {
     struct scope *scope = x->session->scope;
     struct destination to;
     struct error error;
-    enum error_kind kind;
 
-    if (x->request.target_form == TARGET_ASTERISK && !scope) {
-        answer_local(x);
+    if (!take_target(x))
         return;
-    }
-    if (x->request.target_form == TARGET_ORIGIN && !scope) {
-        if (!host_is_ours(x)) {
-            error_set(&error, ERROR_SYNTAX, "this is a proxy: it wants the whole URL");
-            answer_bad_request(x, 421, &error);
-            return;
-        }
-    }
-    kind = target_split_in(&x->target, &x->request,
-                           scope && scope->is_secure ? TARGET_HTTPS : TARGET_HTTP, &error);
-    if (kind) {
-        answer_bad_request(x, 400, &error);
-        return;
-    }
-    if (x->request.target_form == TARGET_ORIGIN && !scope) {
-        ask_local(x);
-        return;
-    }
-    if (scope && !take_scope(x))
-        return;
-    if (exchange_is_secure(x) && !scope) {
-        error_set(&error, ERROR_UNSUPPORTED,
-                  "an https URL is asked for inside a tunnel (CONNECT), not in the open");
-        answer_bad_request(x, 400, &error);
-        return;
-    }
     if (via_is_loop(x)) {
         error_set(&error, ERROR_FORBIDDEN, "this request has been here before: it goes in a loop");
         answer_error(x, ACTION_REFUSED, 508, &error);
@@ -249,9 +257,9 @@ static void after_admission(struct exchange *x)
     to = (struct destination){ .host = x->target.host,
                                .port = x->target.port,
                                .is_literal = target_is_literal(&x->target) };
-    kind = destination_check_port(
-        x->settings, &to, x->request.method == METHOD_CONNECT || exchange_is_secure(x), &error);
-    if (kind) {
+    if (destination_check_port(x->settings, &to,
+                               x->request.method == METHOD_CONNECT || exchange_is_secure(x),
+                               &error)) {
         answer_error(x, ACTION_REFUSED, 403, &error);
         return;
     }
