@@ -1233,6 +1233,11 @@ bool rewrite_gave_up(const struct rewrite *rewrite)
     return rewrite->told;
 }
 
+bool rewrite_costly(const struct rewrite *rewrite, struct match *out)
+{
+    return selection_costly(&rewrite->selection, out);
+}
+
 size_t rewrite_held(const struct rewrite *rewrite)
 {
     return tokenizer_held(&rewrite->tokenizer) + rewrite->inspected.size + rewrite->kept_bytes +

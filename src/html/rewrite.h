@@ -103,6 +103,8 @@ bool rewrite_put_behind(struct rewrite *rewrite, struct span text);
 /* ---- any time ---- */
 
 bool rewrite_gave_up(const struct rewrite *rewrite);
+/* A selector that took most of the work so far; false: none is known. */
+bool rewrite_costly(const struct rewrite *rewrite, struct match *out);
 /* Bytes held back at this moment and memory that grows with open elements; and the most bytes of
  * a tag that were ever held. */
 size_t rewrite_held(const struct rewrite *rewrite);

@@ -396,15 +396,33 @@ static void reach_undecided(struct selection *selection, struct selection_run *r
     }
 }
 
+/* The vote of Boyer and Moore: what has more than half of all stays. */
+static void note_cost(struct selection *selection, uint32_t run, uint32_t position, uint64_t cost)
+{
+    if (selection->costly.run == run && selection->costly.position == position) {
+        selection->costly.weight += cost;
+    } else if (selection->costly.weight >= cost) {
+        selection->costly.weight -= cost;
+    } else {
+        selection->costly.weight = cost - selection->costly.weight;
+        selection->costly.run = run;
+        selection->costly.position = position;
+    }
+}
+
 static void reach(struct selection *selection, struct selection_run *run, uint32_t index)
 {
     const struct position *position = &run->set->positions[index];
+    uint64_t before = selection->work;
+    bool is_reached;
 
     if (position->uses_empty) {
         reach_undecided(selection, run, index);
         return;
     }
-    if (!reaches(selection, run, index, 0))
+    is_reached = reaches(selection, run, index, 0);
+    note_cost(selection, (uint32_t)(run - selection->runs), index, selection->work - before + 1);
+    if (!is_reached)
         return;
     if (position->leads)
         note_mark(selection, (uint32_t)(run - selection->runs), index);
@@ -759,4 +777,27 @@ void selection_close(struct selection *selection, struct element *element)
     free_marks(selection, &element->previous);
     free_marks(selection, &element->earlier);
     free_marks(selection, &element->types);
+}
+
+/* Is it the position itself, or one that it leads to? */
+static bool is_behind(const struct selector_set *set, uint32_t position, uint32_t wanted)
+{
+    while (position != wanted && set->positions[position].combinator != NO_COMBINATOR)
+        position = set->positions[position].before;
+    return position == wanted;
+}
+
+bool selection_costly(const struct selection *selection, struct match *out)
+{
+    const struct selection_run *run = &selection->runs[selection->costly.run];
+
+    for (uint32_t i = 0; selection->costly.weight && i < run->set->positions_count; i++) {
+        const struct position *position = &run->set->positions[i];
+
+        if (position->count == 0 || !is_behind(run->set, i, selection->costly.position))
+            continue;
+        *out = (struct match){ run->number, run->set->ids[position->first] };
+        return true;
+    }
+    return false;
 }

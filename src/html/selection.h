@@ -40,7 +40,12 @@ struct selection {
     size_t if_empty_count, if_full_count;
     uint64_t work; // conditions looked at so far; read only
 
-    struct selection_run runs[SELECTION_SETS]; // selection.c only, from here
+    struct { // where most of the work was done, if more than half of it was at one place
+        uint32_t run, position;
+        uint64_t weight;
+    } costly; // selection.c only, from here
+
+    struct selection_run runs[SELECTION_SETS];
     size_t run_count;
     struct mark *marks;
     uint32_t marks_room, free_mark;
@@ -68,6 +73,9 @@ void selection_open(struct selection *selection, struct element *element,
 /* It is a copy of one that has left these marks. */
 void selection_copy(struct selection *selection, struct element *element, uint32_t marks);
 void selection_close(struct selection *selection, struct element *element);
+
+/* A selector that took most of the work, as far as is known. False: none is. */
+bool selection_costly(const struct selection *selection, struct match *out);
 
 /* Marks of an element for a list that outlives it; ended by selection_forget(). */
 uint32_t selection_remember(struct selection *selection, uint32_t marks);

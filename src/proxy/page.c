@@ -14,6 +14,7 @@ enum {
     MARK_BYTES = 3,  // a byte order mark
     VALUE_BYTES = 1 << 18,
     SELECTOR_BYTES = 1000, // that goes into an attribute
+    COSTLY_BYTES = 4096,   // of text to look at, which no selector's work comes near to
 };
 
 /* What an element that is hidden by itself carries, and the line of the style that hides it. Where
@@ -40,7 +41,7 @@ struct page {
     size_t inspected_count;
     char inspected_name[NAME_BYTES];
     size_t inspected_name_size;
-    struct { // which rule cost most
+    struct { // whose tests had most text to look at
         rule_number rule;
         uint64_t bytes;
     } costly;
@@ -377,6 +378,17 @@ static struct span on_head(void *owner)
     return span_of(page->head, page->head_size);
 }
 
+/* The rule that cost most, as far as is known, or 0. */
+static rule_number costly_rule(const struct page *page)
+{
+    const struct page_rule *rule = NULL;
+    struct match match;
+
+    if (page->costly.bytes < COSTLY_BYTES && page->rewrite && rewrite_costly(page->rewrite, &match))
+        rule = rule_of(page, &match);
+    return rule ? rule->number : page->costly.rule;
+}
+
 static void on_gave_up(void *owner, enum rewrite_reason reason)
 {
     static const char *const reasons[REWRITE_REASONS] = {
@@ -387,7 +399,8 @@ static void on_gave_up(void *owner, enum rewrite_reason reason)
     };
     struct page *page = owner;
 
-    page->events->on_gave_up(page->owner, reasons[reason], page->costly.rule);
+    page->events->on_gave_up(page->owner, reasons[reason],
+                             reason == REWRITE_WORK_SPENT ? costly_rule(page) : 0);
 }
 
 static const struct rewrite_events rewrite_events = {
@@ -539,7 +552,7 @@ rule_number page_stop(struct page *page)
         begin(page);
     if (page->rewrite)
         rewrite_stop(page->rewrite);
-    return page->costly.rule;
+    return costly_rule(page);
 }
 
 size_t page_held(const struct page *page)

@@ -482,6 +482,15 @@ def test_past_its_limits_the_rest_passes_unchanged(start, start_origin):
     wait_for_log(proxy, "it is longer than edit_size")
 
 
+def test_past_its_time_the_rule_is_named(start, start_origin):
+    costly = "news.example##^p:not([title*='one']):not([title*='two']):not([title*='three']) > .x"
+    proxy = start(RULES + costly + "\n", edit_time="1ms")
+    body = START + AD + b"<p title='a text of some length'>words</p>\n" * 100000 + AD + END
+    got = page(proxy, start_origin(serving(body)))
+    assert got.is_complete and got.body == body.replace(AD, b"", 1)
+    wait_for_log(proxy, "it took longer than edit_time rule=" + re.escape(costly))
+
+
 def test_no_memory_for_codings(start, start_origin):
     proxy = start(edit_memory=1)
     origin = start_origin(serving(by_br(HTML * 9, window=24), html_in("br")))

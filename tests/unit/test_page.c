@@ -272,6 +272,47 @@ static void what_is_hidden_says_by_what(void **state)
     }
 }
 
+static void the_rule_that_cost_most_is_known(void **state)
+{
+    static const struct {
+        const char *rules, *piece, *want; // the rule's text; NULL: none
+    } rows[] = {
+        { "##.x", "<p>", NULL },
+        { "##.ad\n##p[title*=\"qq\"]\n##p.x", "<p class=ad title='a long text of words'>",
+          "##p[title*=\"qq\"]" },
+        { "##.ad\nnews.example##p:not(.a):not(.b):not(.c)", "<p class=ad>",
+          "news.example##p:not(.a):not(.b):not(.c)" },
+        { "##.ad\n##p[title*=\"qq\"] > b", "<p class=ad title='a long text of words'>",
+          "##p[title*=\"qq\"] > b" },
+        { "##.ad\nnews.example##^script:has-text(qq)",
+          "<p class=ad><script>much much much much much more text than marks</script>",
+          "news.example##^script:has-text(qq)" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct page_setup setup = { .url = SPAN(PAGE_URL) };
+        struct rule_view view = { .line = 0 };
+        struct page *page;
+        rule_number rule;
+
+        open_rules(rows[i].rules);
+        setup.sheet = page_rules_sheet(rules, SPAN("www.news.example"), 0);
+        output_begin();
+        page = page_new(&setup, &events, NULL);
+        page_sheet_unref(&setup.sheet);
+        for (int k = 0; k < 200; k++)
+            page_feed(page, span_text(rows[i].piece));
+        rule = page_stop(page);
+        if (rule ? !database_rule(database, rule, &view) || !rows[i].want ||
+                       !span_equal(view.text, span_text(rows[i].want))
+                 : rows[i].want != NULL)
+            fail_msg("%s: %.*s", rows[i].rules, SPAN_PRINT(view.text));
+        page_free(&page);
+        close_rules();
+    }
+}
+
 /* From each of its places an expression may look at all of a text. */
 static void a_long_text_is_not_looked_at_for_ever(void **state)
 {
@@ -481,6 +522,7 @@ int main(void)
         cmocka_unit_test(pages_come_out_as_wanted),
         cmocka_unit_test(what_the_style_hides_is_not_touched),
         cmocka_unit_test(what_is_hidden_says_by_what),
+        cmocka_unit_test(the_rule_that_cost_most_is_known),
         cmocka_unit_test(a_long_text_is_not_looked_at_for_ever),
         cmocka_unit_test(a_policy_in_the_page_lets_the_script_ask),
         cmocka_unit_test(sheets_say_what_holds),
