@@ -10,6 +10,7 @@
 
 #include "cli/fetch_report.h"
 #include "cli/say.h"
+#include "proxy/part.h"
 #include "proxy/place.h"
 #include "proxy/report.h"
 
@@ -502,15 +503,14 @@ static void start_anew(struct fetch_job *job)
     loop_later(job->jobs->loop, &job->step);
 }
 
-/* "bytes" with a star for the range: nothing is left behind what we have (RFC 9110 section
- * 15.5.17). */
+/* Nothing is left behind what we have (RFC 9110 section 15.5.17). */
 static bool says_that_it_is_whole(const struct fetch_job *job, const struct message *response)
 {
-    struct span range = message_value(response, FIELD_CONTENT_RANGE);
     uint64_t whole;
 
-    return response->status == 416 && span_starts_nocase(range, SPAN("bytes */")) &&
-           span_to_u64(span_from(range, 8), &whole) && whole == job->file.size;
+    return response->status == 416 &&
+           part_read_none(&whole, message_value(response, FIELD_CONTENT_RANGE)) &&
+           whole == job->file.size;
 }
 
 static void end_continued_whole(struct fetch_job *job)

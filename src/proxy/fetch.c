@@ -8,6 +8,7 @@
 #include "http/coding.h"
 #include "io/stream_tls.h"
 #include "proxy/outgoing.h"
+#include "proxy/part.h"
 #include "proxy/patience.h"
 #include "proxy/place.h"
 #include "proxy/report.h"
@@ -1058,54 +1059,6 @@ static bool is_worth_a_retry(const struct fetch *f)
     return seconds <= FETCH_RETRY_AFTER_S;
 }
 
-/* "bytes 5-9/10" (RFC 9110 section 14.4); *whole is UINT64_MAX for "*". */
-static bool read_content_range(struct span value, uint64_t *first, uint64_t *last, uint64_t *whole)
-{
-    size_t dash, slash;
-
-    if (!span_starts_nocase(value, SPAN("bytes ")))
-        return false;
-    value = span_from(value, 6);
-    slash = span_find_byte(value, '/');
-    dash = span_find_byte(span_slice(value, 0, slash), '-');
-    if (slash == value.size || dash == slash || !span_to_u64(span_slice(value, 0, dash), first) ||
-        !span_to_u64(span_slice(value, dash + 1, slash - dash - 1), last) || *last < *first)
-        return false;
-    value = span_from(value, slash + 1);
-    *whole = UINT64_MAX;
-    return span_equal(value, SPAN("*")) || (span_to_u64(value, whole) && *last < *whole);
-}
-
-/* What a part of this body can go on by: a strong ETag, or a date that is surely older than any
- * change that the date could hide (RFC 9110 section 8.8.2.2). */
-static struct span validator_of(const struct message *response)
-{
-    struct span etag = message_value(response, FIELD_ETAG);
-    struct span date = message_value(response, FIELD_LAST_MODIFIED);
-    time_t modified, sent;
-
-    if (etag.at && span_starts(etag, SPAN("\"")))
-        return etag;
-    if (!date.at || etag.at || !patience_date(date, &modified) ||
-        !message_find(response, FIELD_DATE) ||
-        !patience_date(message_value(response, FIELD_DATE), &sent) || sent <= modified)
-        return SPAN_NONE;
-    return date;
-}
-
-/* Does this part say that it is of another body than the part that the owner has? */
-static bool is_of_another(const struct fetch *f)
-{
-    struct span etag = message_value(&f->response, FIELD_ETAG);
-    struct span date = message_value(&f->response, FIELD_LAST_MODIFIED);
-
-    if (!f->validator.size)
-        return false;
-    if (span_starts(f->validator, SPAN("\"")))
-        return etag.size && !span_equal(etag, f->validator);
-    return date.size && !span_equal(date, f->validator);
-}
-
 /* Does the order ask for a part in words of its own? */
 static bool names_own_range(const struct fetch *f)
 {
@@ -1118,7 +1071,7 @@ static bool names_own_range(const struct fetch *f)
 static bool judge_part(struct fetch *f, struct fetch_head *head)
 {
     const struct message *response = &f->response;
-    uint64_t first, last;
+    struct part part;
 
     f->part_end = f->whole_end = UINT64_MAX;
     if (response->status != 206)
@@ -1128,21 +1081,21 @@ static bool judge_part(struct fetch *f, struct fetch_head *head)
             fail(f, FETCH_BAD_ANSWER, "a part of the body, of which the whole was asked for");
         return !f->has_failed;
     }
-    if (!read_content_range(message_value(response, FIELD_CONTENT_RANGE), &first, &last,
-                            &head->whole_bytes) ||
-        first != f->from_byte) {
+    if (!part_read(&part, message_value(response, FIELD_CONTENT_RANGE)) ||
+        part.first != f->from_byte) {
         fail(f, FETCH_BAD_ANSWER, "another part of the body than was asked for");
         return false;
     }
-    if (response->framing == FRAMING_LENGTH && response->body_bytes != last - first + 1) {
+    if (response->framing == FRAMING_LENGTH && response->body_bytes != part.last - part.first + 1) {
         fail(f, FETCH_BAD_ANSWER, "a part that is not as long as it says");
         return false;
     }
-    head->body_from = first;
-    head->is_other = is_of_another(f);
+    head->body_from = part.first;
+    head->whole_bytes = part.whole;
+    head->is_other = part_is_of_another(response, f->validator);
     if (response->framing != FRAMING_NONE) {
-        f->part_end = last + 1;
-        f->whole_end = head->whole_bytes == UINT64_MAX ? last + 1 : head->whole_bytes;
+        f->part_end = part.last + 1;
+        f->whole_end = part.whole == UINT64_MAX ? part.last + 1 : part.whole;
     }
     return true;
 }
@@ -1170,7 +1123,7 @@ static void tell_head(struct fetch *f)
         .response = response,
         .url = f->place.url,
         .whole_bytes = UINT64_MAX,
-        .validator = validator_of(response),
+        .validator = part_validator(response),
         .peer = f->outgoing->origin->parent ? NULL : &f->outgoing->address,
         .asked_why = f->asked_why,
     };
