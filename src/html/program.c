@@ -97,10 +97,14 @@ struct span program_text(const struct selector_set *set, const struct test *test
     return span_of((set->builder ? set->builder->text.at : set->text) + test->at, test->size);
 }
 
+static void set_bit(uint64_t *bits, unsigned bit)
+{
+    bits[bit / 64] |= (uint64_t)1 << (bit % 64);
+}
+
 void program_add_name(struct selector_set *set, struct span name)
 {
-    unsigned bits = program_name_bits(name);
-    set->names[bits / 64] |= (uint64_t)1 << (bits % 64);
+    set_bit(set->names, program_name_bits(name));
 }
 
 struct selector_set *program_new(void)
@@ -136,6 +140,13 @@ static uint64_t mix(uint64_t hash, uint64_t number)
     return hash ^ hash >> 32;
 }
 
+static uint64_t mix_text(uint64_t hash, struct span text)
+{
+    for (size_t i = 0; i < text.size; i += 8)
+        hash = mix(hash, program_load(text.at + i, text.size - i < 8 ? text.size - i : 8));
+    return hash;
+}
+
 static uint64_t hash_compound(const struct selector_set *set, const struct compound *compound)
 {
     uint64_t hash = compound->count;
@@ -144,7 +155,7 @@ static uint64_t hash_compound(const struct selector_set *set, const struct compo
         const struct test *test = &set->tests[compound->first + i];
         hash = mix(hash, test->kind);
         hash = mix(hash, test->number);
-        hash = mix(hash, program_hash(program_text(set, test), 0, false));
+        hash = mix_text(hash, program_text(set, test));
     }
     return hash;
 }
@@ -452,7 +463,7 @@ static void add_type(struct entries *entries, uint64_t key, uint32_t position, u
     enum tag tag = tag_find(key);
 
     if (tag == TAG_OTHER)
-        add_entry(entries, IN_TABLE, program_key(KEY_TYPE, key, SPAN_NONE), position, test);
+        add_entry(entries, IN_TABLE, program_key(KEY_TYPE, key, SPAN_NONE, false), position, test);
     else
         add_entry(entries, IN_TYPES, tag, position, test);
 }
@@ -515,9 +526,35 @@ static void add_grams(struct selector_set *set, struct entries *entries, uint32_
     }
     for (size_t j = 0; j < stride; j++) {
         uint32_t gram = program_gram(text.at + best + j);
-        unsigned bits = program_gram_bits(gram);
-        keys->grams[bits / 64] |= (uint64_t)1 << (bits % 64);
+        set_bit(keys->grams, program_gram_bits(gram));
         add_entry(entries, IN_TABLE, program_gram_key(keys->name, gram), position, test);
+    }
+}
+
+/* The key that a test of a text is found by in the table; 0 where there is none, and only the
+ * attribute's name is looked up. */
+static uint64_t table_key(const struct selector_set *set, const struct test *test)
+{
+    struct span text = program_text(set, test);
+
+    switch ((enum test_kind)test->kind) {
+    case TEST_ID:
+        return program_key(KEY_ID, 0, text, false);
+    case TEST_CLASS:
+        return program_key(KEY_CLASS, 0, text, false);
+    case TEST_WORD:
+        return test->number == tag_key(SPAN("class")) ? program_key(KEY_CLASS, 0, text, false) : 0;
+    case TEST_EQUALS:
+        return program_key(KEY_EQUALS, test->number, text, false);
+    case TEST_PREFIX:
+        return text.size >= program_prefixes[0] ? prefix_key(test->number, text) : 0;
+    case TEST_SUFFIX:
+        if (text.size < PROGRAM_SUFFIX)
+            return 0;
+        text = span_from(text, text.size - PROGRAM_SUFFIX);
+        return program_key(KEY_SUFFIX, test->number, text, false);
+    default:
+        return 0;
     }
 }
 
@@ -528,73 +565,42 @@ static void add_entries(struct selector_set *set, struct entries *entries, uint3
     int best;
     uint32_t chosen = choose(set, compound, nesting, &best);
     const struct test *test;
-    struct span text;
+    uint64_t key;
 
     if (best == WORST) {
         add_entry(entries, IN_ANY, 0, position, chosen);
         return;
     }
     test = &set->tests[chosen];
-    text = program_text(set, test);
     switch ((enum test_kind)test->kind) {
     case TEST_NEVER:
-        break;
-    case TEST_ID:
-        add_entry(entries, IN_TABLE, program_key(KEY_ID, 0, text), position, chosen);
-        break;
-    case TEST_CLASS:
-        add_entry(entries, IN_TABLE, program_key(KEY_CLASS, 0, text), position, chosen);
-        break;
-    case TEST_EQUALS:
-        add_entry(entries, IN_TABLE, program_key(KEY_EQUALS, test->number, text), position, chosen);
-        break;
-    case TEST_WORD:
-        if (test->number == tag_key(SPAN("class")))
-            add_entry(entries, IN_TABLE, program_key(KEY_CLASS, 0, text), position, chosen);
-        else
-            add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
-        break;
-    case TEST_PREFIX:
-        if (text.size >= program_prefixes[0])
-            add_entry(entries, IN_TABLE, prefix_key(test->number, text), position, chosen);
-        else
-            add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
-        break;
-    case TEST_SUFFIX:
-        if (test->size >= PROGRAM_SUFFIX)
-            add_entry(
-                entries, IN_TABLE,
-                program_key(KEY_SUFFIX, test->number, span_from(text, text.size - PROGRAM_SUFFIX)),
-                position, chosen);
-        else
-            add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
-        break;
-    case TEST_SUBSTRING:
-        if (test->size >= GRAM_BYTES)
-            add_grams(set, entries, position, chosen);
-        else
-            add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
-        break;
-    case TEST_HAS:
-    case TEST_LANGUAGE:
-        add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
-        break;
+        return;
     case TEST_TYPE:
         add_type(entries, test->number, position, chosen);
-        break;
+        return;
     case TEST_LINK:
         add_type(entries, tag_key_of(TAG_A), position, chosen);
         add_type(entries, tag_key_of(TAG_AREA), position, chosen);
-        break;
+        return;
     case TEST_ANY:
         for (uint32_t i = 0; i < test->count; i++) {
             uint32_t alternative = set->alternatives[test->first + i];
             add_entries(set, entries, set->positions[alternative].compound, position, nesting + 1);
         }
-        break;
+        return;
+    case TEST_SUBSTRING:
+        if (test->size < GRAM_BYTES)
+            break;
+        add_grams(set, entries, position, chosen);
+        return;
     default:
         break;
     }
+    key = table_key(set, test);
+    if (key)
+        add_entry(entries, IN_TABLE, key, position, chosen);
+    else
+        add_entry(entries, IN_ATTRIBUTE, test->number, position, chosen);
 }
 
 static int compare_entries(const void *one, const void *other)
@@ -629,10 +635,18 @@ static void add_key(struct selector_set *set, uint64_t key, struct bucket bucket
 
 static void note_prefix(struct attribute_keys *keys, struct span text)
 {
-    unsigned start = program_start_bits(text.at);
+    unsigned prefix = prefix_of(text.size);
 
-    keys->prefixes |= (uint16_t)(1 << prefix_of(text.size));
-    keys->starts[start / 64] |= (uint64_t)1 << (start % 64);
+    keys->prefixes |= (uint16_t)(1 << prefix);
+    set_bit(keys->starts, program_start_bits(text.at));
+    if (program_prefixes[prefix] >= 2 * PROGRAM_MIDDLE)
+        set_bit(keys->middles, program_middle_bits(text.at));
+}
+
+static void note_suffix(struct attribute_keys *keys, struct span text)
+{
+    keys->has_suffix = true;
+    set_bit(keys->ends, program_start_bits(text.at + text.size - 2));
 }
 
 /* A test that is in the table is looked up only where its attribute says so. */
@@ -643,7 +657,7 @@ static void note_attribute(struct selector_set *set, const struct test *test)
     else if (test->kind == TEST_PREFIX)
         note_prefix(attribute_for(set, test->number), program_text(set, test));
     else if (test->kind == TEST_SUFFIX)
-        attribute_for(set, test->number)->has_suffix = true;
+        note_suffix(attribute_for(set, test->number), program_text(set, test));
     else if (test->kind == TEST_TYPE)
         set->has_other_types = true;
 }

@@ -80,18 +80,22 @@ enum {
     PROGRAM_GRAM_BITS = 2048,
     PROGRAM_STRIDE = 8,
     PROGRAM_NAME_BITS = 512,
-    PROGRAM_START_BITS = 512
+    PROGRAM_START_BITS = 512,
+    PROGRAM_MIDDLE = 8, // bytes from there on are known of prefixes of twice the size
+    PROGRAM_MIDDLE_BITS = 2048
 };
 extern const uint8_t program_prefixes[PROGRAM_PREFIXES]; // sizes, ascending
 
 struct attribute_keys { // where to look up the values of an attribute
     uint64_t name;      // key of its name; 0: an empty place
     bool has_equals, has_suffix;
-    uint16_t prefixes;                        // bits: which of program_prefixes
-    uint64_t starts[PROGRAM_START_BITS / 64]; // how values may begin, for them
-    struct bucket has;                        // positions to be tried on any value
-    uint8_t stride;                           // four bytes at every so many are looked up; 0: none
-    uint64_t grams[PROGRAM_GRAM_BITS / 64];   // those that are there
+    uint16_t prefixes;                          // bits: which of program_prefixes
+    uint64_t starts[PROGRAM_START_BITS / 64];   // how values may begin, for them,
+    uint64_t middles[PROGRAM_MIDDLE_BITS / 64]; // and go on, for the long ones
+    uint64_t ends[PROGRAM_START_BITS / 64];     // how values may end, for suffixes
+    struct bucket has;                          // positions to be tried on any value
+    uint8_t stride;                         // four bytes at every so many are looked up; 0: none
+    uint64_t grams[PROGRAM_GRAM_BITS / 64]; // those that are there
 };
 
 struct selector_set { // selection.c reads it; all arrays are the set's own
@@ -163,29 +167,27 @@ static inline uint64_t program_load(const char *at, size_t size)
     return word;
 }
 
-/* Equal for texts that differ only in the case of ASCII letters (and for some others). `is_inside`
- * says that the eight bytes before the text may be read: it is faster then. */
-static inline uint64_t program_hash(struct span text, uint64_t seed, bool is_inside)
+/* The key of a text: equal for texts that differ only in the case of ASCII letters, and for some
+ * others: of a long one its size, its first and its last eight bytes count. `is_inside` says that
+ * the eight bytes up to its end may be read: it is faster then. Never 0. */
+static inline uint64_t program_key(enum key_kind kind, uint64_t name, struct span text,
+                                   bool is_inside)
 {
-    const uint64_t fold = 0x2020202020202020, factor = 0x9fb21c651e98df25;
+    const uint64_t fold = 0x2020202020202020;
     const char *at = text.at;
     size_t size = text.size;
-    uint64_t hash = (seed + size) * 0xd6e8feb86659fd93, one, two = 0;
+    uint64_t key = (name * 8 + kind + size) * 0xd6e8feb86659fd93;
 
-    if (size <= 8) {
-        one = is_inside && size ? program_word(at + size - 8) >> (8 * (8 - size))
-                                : program_load(at, size);
+    if (size > 8) {
+        uint64_t last = program_word(at + size - 8) | fold;
+        key += (program_word(at) | fold) + (last << 23 | last >> 41);
+    } else if (is_inside && size) {
+        key += program_word(at + size - 8) >> (8 * (8 - size)) | fold;
     } else {
-        for (; size > 16; at += 8, size -= 8) {
-            hash = (hash ^ (program_word(at) | fold)) * factor;
-            hash ^= hash >> 32;
-        }
-        one = program_word(at);
-        two = program_word(at + size - 8);
+        key += program_load(at, size) | fold;
     }
-    hash ^= (one | fold) * factor ^ (two | fold) * 0xa0761d6478bd642f;
-    hash = (hash ^ hash >> 32) * factor;
-    return (hash ^ hash >> 29) | 1; // never 0
+    key *= 0x9fb21c651e98df25;
+    return (key ^ key >> 32) | 1;
 }
 
 /* The beginning of a text, which is looked up under several sizes: a number that grows with it
@@ -205,16 +207,6 @@ static inline uint64_t program_prefix_key(uint64_t begun, unsigned size)
 {
     uint64_t key = (begun + size) * 0xa0761d6478bd642f;
     return (key ^ key >> 29) | 1;
-}
-
-static inline uint64_t program_key(enum key_kind kind, uint64_t name, struct span text)
-{
-    return program_hash(text, name * 8 + kind, false);
-}
-
-static inline uint64_t program_key_inside(enum key_kind kind, uint64_t name, struct span text)
-{
-    return program_hash(text, name * 8 + kind, true);
 }
 
 /* Two bits in one word of the filter. */
@@ -263,11 +255,24 @@ static inline unsigned program_name_bits(struct span name)
     return ((unsigned)name.size * 37 + first * 5 + last * 101) % PROGRAM_NAME_BITS;
 }
 
-/* A few bits of the first two bytes of a value that has them. */
+/* A few bits of the first, or last, two bytes of a value that has them. */
 static inline unsigned program_start_bits(const char *at)
 {
     unsigned first = (unsigned char)at[0] | 0x20, second = (unsigned char)at[1] | 0x20;
     return (first * 29 + second) % PROGRAM_START_BITS;
+}
+
+/* A few bits of the second eight bytes of a value that has them. */
+static inline unsigned program_middle_bits(const char *at)
+{
+    uint64_t word = program_word(at + PROGRAM_MIDDLE) | 0x2020202020202020;
+    return (unsigned)(word * 0x9fb21c651e98df25 >> 53); // less than PROGRAM_MIDDLE_BITS
+}
+
+/* Is the bit set? */
+static inline bool program_bit(const uint64_t *bits, unsigned bit)
+{
+    return bits[bit / 64] >> (bit % 64) & 1;
 }
 
 static inline uint32_t program_gram(const char *at)

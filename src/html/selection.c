@@ -12,7 +12,11 @@ struct mark { // a list each; index 0 is the end
     uint64_t set_position; // set << 32 | position; of types: the key
 };
 
-enum { NO_VALUE = SIZE_MAX, VALUE_LIMIT_BYTES = 3 * TOKENIZER_HELD_LIMIT_BYTES };
+enum {
+    NO_VALUE = SIZE_MAX,
+    VALUE_PAD = 16, // bytes before a decoded value, as they are before one in its tag
+    VALUE_LIMIT_BYTES = VALUE_PAD + 3 * TOKENIZER_HELD_LIMIT_BYTES
+};
 
 void selection_init(struct selection *selection, const struct tree *tree,
                     const struct selector_set *const *sets, size_t count)
@@ -121,27 +125,53 @@ static struct span raw_value(const struct selection *selection, size_t index)
     return token_attribute_value(selection->token, index);
 }
 
+/* A value that is not, or may not be, as it stands in the tag. Good until the next call. */
+static struct span decoded(struct selection *selection, size_t index)
+{
+    const struct span pad = { "                ", VALUE_PAD };
+    bool fits = true;
+
+    if (selection->value_of != index) {
+        selection->value.size = 0;
+        selection->value_of = index;
+        fits = buffer_append(&selection->value, pad) &&
+               references_decode(&selection->value, raw_value(selection, index),
+                                 REFERENCES_IN_ATTRIBUTE);
+    }
+    assert(fits); // a tag is within TOKENIZER_HELD_LIMIT_BYTES
+    (void)fits;
+    return span_from(buffer_span(&selection->value), VALUE_PAD);
+}
+
 /* The value of an attribute as the page's scripts see it. Good until the next call. */
 static inline struct span value_of(struct selection *selection, size_t index)
 {
     struct span raw = raw_value(selection, index);
 
-    if (selection->value_of == index)
-        return buffer_span(&selection->value);
-    if (!references_needed(raw))
+    if (selection->value_of != index && !references_needed(raw))
         return raw;
-    selection->value.size = 0;
-    selection->value_of = index;
-    bool fits = references_decode(&selection->value, raw, REFERENCES_IN_ATTRIBUTE);
-    assert(fits); // a tag is within TOKENIZER_HELD_LIMIT_BYTES
-    (void)fits;
-    return buffer_span(&selection->value);
+    return decoded(selection, index);
 }
 
-static bool find_attribute(const struct selection *selection, uint64_t name, size_t *index)
+/* The keys of the names of attributes that something is asked of. */
+static void read_names(struct selection *selection)
+{
+    const struct token *token = selection->token;
+
+    for (size_t i = 0; i < token->attribute_count; i++) {
+        struct span name = token_attribute_name(token, i);
+        selection->names[i] =
+            program_bit(selection->asked, program_name_bits(name)) ? tag_key(name) : 0;
+    }
+    selection->has_names = true;
+}
+
+static bool find_attribute(struct selection *selection, uint64_t name, size_t *index)
 {
     if (!selection->token)
         return false;
+    if (!selection->has_names)
+        read_names(selection);
     for (size_t i = 0; i < selection->token->attribute_count; i++)
         if (selection->names[i] == name) {
             *index = i;
@@ -204,7 +234,7 @@ static bool passes_value(enum test_kind kind, struct span value, struct span tex
     }
 }
 
-static const struct element *parent_of(const struct selection *selection)
+static struct element *parent_of(const struct selection *selection)
 {
     int32_t parent = selection->now->parent;
     return parent < 0 ? NULL : &selection->tree->stack[parent];
@@ -468,104 +498,112 @@ static inline void try_found(struct selection *selection, struct selection_run *
         try_bucket(selection, run, bucket);
 }
 
-static inline void try_key(struct selection *selection, uint64_t key)
+static inline void try_keys(struct selection *selection, const uint64_t *keys, size_t count)
 {
     for (size_t i = 0; i < selection->run_count; i++)
-        try_found(selection, &selection->runs[i], key);
+        for (size_t j = 0; j < count; j++)
+            try_found(selection, &selection->runs[i], keys[j]);
 }
 
-/* Sixteen bytes that end at `end`: a bit for each space; false: there are other controls, or
- * references, and it is better to go slowly. */
-static inline bool spaces_before(const char *end, uint64_t *spaces)
+/* Sixteen bytes: a bit for each that is white space. False: they must be decoded first. */
+static inline bool find_spaces(const char *at, bool is_decoded, uint64_t *spaces)
 {
 #ifdef __SSE2__
-    const __m128i space = _mm_set1_epi8(0x20);
-    __m128i bytes = _mm_loadu_si128((const void *)(end - 16));
+    const __m128i space = _mm_set1_epi8(' ');
+    __m128i bytes = _mm_loadu_si128((const void *)at);
     unsigned low = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes));
 
-    *spaces = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, space));
-    return *spaces == low && !_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('&')));
+    if (!is_decoded && _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('&'))))
+        return false;
+    *spaces = low;
+    for (low &= ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, space)); low; low &= low - 1) {
+        int i = __builtin_ctz(low);
+        if (at[i] == '\0')
+            return false;
+        if (!scan_is(at[i], SCAN_SPACE))
+            *spaces &= ~((uint64_t)1 << i);
+    }
+    return true;
 #else
     *spaces = 0;
     for (int i = 0; i < 16; i++) {
-        if ((unsigned char)end[i - 16] < 0x20 || end[i - 16] == '&')
+        if (at[i] == '\0' || (at[i] == '&' && !is_decoded))
             return false;
-        *spaces |= (uint64_t)(end[i - 16] == ' ') << i;
+        *spaces |= (uint64_t)scan_is(at[i], SCAN_SPACE) << i;
     }
     return true;
 #endif
 }
 
-/* Is it in its tag, not decoded, so that eight bytes up to its end may be read? */
-static inline bool stands_inside(const struct selection *selection, struct span value)
+/* The same for one to 64 bytes; up to fifteen before them are looked at, too. */
+static inline bool find_all_spaces(const char *at, size_t size, bool is_decoded, uint64_t *spaces)
 {
-    const char *tag = selection->token->bytes.at, *end = value.at + value.size;
-
-    return value.at >= tag && end - tag >= 8 && end <= tag + selection->token->bytes.size;
-}
-
-/* Where the spaces are in a value as it stands in its tag. False: not to be had quickly. */
-static inline bool find_spaces(const struct selection *selection, struct span value,
-                               uint64_t *spaces)
-{
-    const char *end = value.at + value.size;
     uint64_t found;
 
-    if (value.size == 0 || value.size > 64 || end - selection->token->bytes.at < 16 ||
-        !spaces_before(end, &found))
-        return false;
-    if (value.size <= 16) {
-        *spaces = found >> (16 - value.size);
-        return true;
-    }
-    *spaces = found << (value.size - 16);
-    for (size_t at = 0; at + 16 < value.size; at += 16) {
-        if (!spaces_before(value.at + at + 16, &found))
+    *spaces = 0;
+    for (size_t i = 0; i + 16 <= size; i += 16) {
+        if (!find_spaces(at + i, is_decoded, &found))
             return false;
-        *spaces |= found << at;
+        *spaces |= found << i;
     }
+    if (size % 16 == 0)
+        return true;
+    if (!find_spaces(at + size - 16, is_decoded, &found))
+        return false;
+    *spaces |= size > 16 ? found << (size - 16) : found >> (16 - size);
     return true;
 }
 
-static void try_classes(struct selection *selection, struct span value)
+/* Sixteen bytes up to the value's end may be read. False: it must be decoded first. */
+static bool try_classes(struct selection *selection, struct span value, bool is_decoded)
 {
-    const char *at = value.at, *end = value.at + value.size;
+    uint64_t keys[32], spaces;
+    size_t end;
 
-    while ((at = scan_spaces(at, end)) < end) {
-        const char *start = at;
-        at = scan_to_space(at, end);
-        try_key(selection, program_key(KEY_CLASS, 0, span_of(start, (size_t)(at - start))));
+    for (size_t at = 0; at < value.size; at = end) {
+        size_t size = value.size - at < 64 ? value.size - at : 64, count = 0;
+        uint64_t words;
+
+        end = at + size;
+        if (!find_all_spaces(value.at + at, size, is_decoded, &spaces))
+            return false;
+        words = size < 64 ? ~spaces & (((uint64_t)1 << size) - 1) : ~spaces;
+        while (words) {
+            size_t first = (size_t)__builtin_ctzll(words), last;
+            uint64_t carried = words + ((uint64_t)1 << first); // a run of ones, less one bit
+
+            last = carried ? (size_t)__builtin_ctzll(carried) : 64;
+            words &= carried;
+            if (last == 64 && end < value.size && first > 0) { // it goes on: it comes once more
+                end = at + first;
+                break;
+            }
+            if (last == 64 && end < value.size) { // it is long
+                const char *behind = value.at + value.size;
+                end = (size_t)(scan_to_space(value.at + end, behind) - value.at);
+                if (!is_decoded && references_needed(span_slice(value, at, end - at)))
+                    return false;
+                last = end - at;
+            }
+            keys[count++] =
+                program_key(KEY_CLASS, 0, span_slice(value, at + first, last - first), true);
+        }
+        try_keys(selection, keys, count);
     }
-}
-
-/* The same for a value of 64 bytes at most that stands in its tag, so that bytes before it may
- * be read; `spaces` has a bit for each byte that is one, and no other is less than a space. */
-static void try_classes_inside(struct selection *selection, struct span value, uint64_t spaces)
-{
-    uint64_t words = ~spaces;
-    size_t at = 0;
-
-    if (value.size < 64)
-        words &= ((uint64_t)1 << value.size) - 1;
-    while (words) {
-        size_t start = (size_t)__builtin_ctzll(words), size;
-        uint64_t rest = ~(words >> start);
-
-        size = rest ? (size_t)__builtin_ctzll(rest) : 64;
-        at += start;
-        try_key(selection, program_key_inside(KEY_CLASS, 0, span_slice(value, at, size)));
-        at += size;
-        words = start + size < 64 ? words >> start >> size : 0;
-    }
+    return true;
 }
 
 static void try_grams(struct selection *selection, struct selection_run *run,
                       const struct attribute_keys *keys, struct span value)
 {
-    for (size_t i = 0; i + 4 <= value.size; i += keys->stride) {
-        uint32_t gram = program_gram(value.at + i);
-        unsigned bits = program_gram_bits(gram);
-        if (keys->grams[bits / 64] >> (bits % 64) & 1)
+    const char *end = value.at + value.size - 3;
+    size_t stride = keys->stride;
+
+    if (value.size < 4)
+        return;
+    for (const char *at = value.at; at < end; at += stride) {
+        uint32_t gram = program_gram(at);
+        if (program_bit(keys->grams, program_gram_bits(gram)))
             try_found(selection, run, program_gram_key(keys->name, gram));
     }
 }
@@ -574,13 +612,8 @@ static void try_prefixes(struct selection *selection, struct selection_run *run,
                          const struct attribute_keys *keys, struct span value)
 {
     uint64_t begun = program_begin(keys->name);
-    unsigned done = 0, start;
+    unsigned done = 0;
 
-    if (value.size < 2)
-        return;
-    start = program_start_bits(value.at);
-    if (!(keys->starts[start / 64] >> (start % 64) & 1))
-        return;
     for (unsigned left = keys->prefixes; left; left &= left - 1) {
         unsigned size = program_prefixes[__builtin_ctz(left)];
 
@@ -593,84 +626,78 @@ static void try_prefixes(struct selection *selection, struct selection_run *run,
             try_found(selection, run, program_prefix_key(program_extend(begun, word), size));
             continue;
         }
+        if (size >= 2 * PROGRAM_MIDDLE && done < 2 * PROGRAM_MIDDLE &&
+            !program_bit(keys->middles, program_middle_bits(value.at)))
+            return;
         for (; done < size; done += 8)
             begun = program_extend(begun, program_word(value.at + done));
         try_found(selection, run, program_prefix_key(begun, size));
     }
 }
 
+/* `is_inside`: eight bytes up to the value's end may be read. */
 static void try_value(struct selection *selection, struct selection_run *run,
-                      const struct attribute_keys *keys, struct span value)
+                      const struct attribute_keys *keys, struct span value, bool is_inside)
 {
     if (keys->has_equals)
-        try_found(selection, run, program_key(KEY_EQUALS, keys->name, value));
-    if (keys->prefixes)
+        try_found(selection, run, program_key(KEY_EQUALS, keys->name, value, is_inside));
+    if (keys->prefixes && value.size >= 2 &&
+        program_bit(keys->starts, program_start_bits(value.at)))
         try_prefixes(selection, run, keys, value);
-    if (keys->has_suffix && value.size >= PROGRAM_SUFFIX)
-        try_found(
-            selection, run,
-            program_key(KEY_SUFFIX, keys->name, span_from(value, value.size - PROGRAM_SUFFIX)));
+    if (keys->has_suffix && value.size >= PROGRAM_SUFFIX &&
+        program_bit(keys->ends, program_start_bits(value.at + value.size - 2))) {
+        struct span end = span_from(value, value.size - PROGRAM_SUFFIX);
+        try_found(selection, run, program_key(KEY_SUFFIX, keys->name, end, false));
+    }
     if (keys->stride)
         try_grams(selection, run, keys, value);
     if (keys->has.count)
         try_bucket(selection, run, keys->has);
 }
 
-static void try_attribute(struct selection *selection, size_t index)
+static void try_attribute(struct selection *selection, size_t index, uint64_t name)
 {
     const uint64_t id = 'i' | 'd' << 8;
     const uint64_t class = 'c' | 'l' << 8 | 'a' << 16 | 's' << 24 | (uint64_t)'s' << 32;
-    uint64_t name = selection->names[index];
     struct span value = raw_value(selection, index);
-    bool is_decoded = true;
-    uint64_t spaces;
+    ptrdiff_t behind = value.at + value.size - selection->token->bytes.at; // of the tag's start
+    bool is_ready = false;
+    uint64_t key;
 
-    if (name == class && find_spaces(selection, value, &spaces)) {
-        try_classes_inside(selection, value, spaces);
-    } else if (name == class || name == id) {
+    if (name == class && value.size) {
+        is_ready = behind >= 16 && try_classes(selection, value, false);
+        if (!is_ready)
+            (void)try_classes(selection, decoded(selection, index), true);
+    } else if (name == id) {
         value = value_of(selection, index);
-        if (name == class)
-            try_classes(selection, value);
-        else
-            try_key(selection, stands_inside(selection, value)
-                                   ? program_key_inside(KEY_ID, 0, value)
-                                   : program_key(KEY_ID, 0, value));
-    } else {
-        is_decoded = false;
+        is_ready = selection->value_of != index;
+        key = program_key(KEY_ID, 0, value, !is_ready || behind >= 8);
+        try_keys(selection, &key, 1);
     }
     for (size_t i = 0; i < selection->run_count; i++) {
         const struct selector_set *set = selection->runs[i].set;
         const struct attribute_keys *keys = name == class ? set->class_keys
                                             : name == id  ? set->id_keys
                                                           : program_attribute(set, name);
-        if (keys) {
-            if (!is_decoded || (selection->value_of != index && value.at == selection->value.at))
-                value = value_of(selection, index); // another one was decoded meanwhile
-            try_value(selection, &selection->runs[i], keys, value);
-        }
+        if (!keys)
+            continue;
+        if (!is_ready) // another one may have been decoded meanwhile
+            value = value_of(selection, index);
+        try_value(selection, &selection->runs[i], keys, value,
+                  selection->value_of == index || behind >= 8);
     }
 }
 
 static void try_attributes(struct selection *selection, const struct token *token)
 {
     const char *end = token->bytes.at + token->bytes.size;
-    bool any = false;
 
     for (size_t i = 0; i < token->attribute_count; i++) {
         struct span name = token_attribute_name(token, i);
-        unsigned bits = program_name_bits(name);
 
-        selection->names[i] = 0;
-        if (selection->asked[bits / 64] >> (bits % 64) & 1) {
-            selection->names[i] = end - name.at >= 8 ? tag_key_fast(name) : tag_key(name);
-            any = true;
-        }
+        if (program_bit(selection->asked, program_name_bits(name)))
+            try_attribute(selection, i, end - name.at >= 8 ? tag_key_fast(name) : tag_key(name));
     }
-    if (!any)
-        return;
-    for (size_t i = 0; i < token->attribute_count; i++)
-        if (selection->names[i])
-            try_attribute(selection, i);
 }
 
 /* ---- elements come and go ---- */
@@ -695,26 +722,23 @@ static void keep_marks(struct selection *selection, struct element *element)
     selection->new_count = 0;
 }
 
-/* Its younger siblings will ask for it. */
-static void tell_siblings(struct selection *selection, const struct element *element)
+/* Its parent keeps how many of each type it has. */
+static void count_element(struct selection *selection, struct element *parent, uint64_t type)
 {
-    struct element *parent;
+    struct mark *mark = find_mark(selection, parent->types, type);
 
-    if (element->parent < 0)
-        return;
-    parent = &selection->tree->stack[element->parent];
-    if (selection->asks_types) {
-        struct mark *mark = find_mark(selection, parent->types, element->key);
-        if (!mark) {
-            add_mark(selection, &parent->types, element->key);
-            mark = &selection->marks[parent->types];
-        }
-        mark->count++;
+    if (!mark) {
+        add_mark(selection, &parent->types, type);
+        mark = &selection->marks[parent->types];
     }
-    if (!selection->asks_siblings)
-        return;
+    mark->count++;
+}
+
+/* Its parent keeps what its younger siblings may ask for. */
+static void replace_elder(struct selection *selection, struct element *parent, uint32_t marks)
+{
     free_marks(selection, &parent->previous);
-    for (uint32_t i = element->notes.marks; i; i = selection->marks[i].next) {
+    for (uint32_t i = marks; i; i = selection->marks[i].next) {
         uint64_t set_position = selection->marks[i].set_position;
         const struct selector_set *set = selection->runs[set_position >> 32].set;
         uint8_t leads = set->positions[(uint32_t)set_position].leads;
@@ -725,9 +749,20 @@ static void tell_siblings(struct selection *selection, const struct element *ele
     }
 }
 
+static inline void tell_siblings(struct selection *selection, const struct element *element,
+                                 struct element *parent)
+{
+    if (!parent)
+        return;
+    if (selection->asks_types)
+        count_element(selection, parent, element->key);
+    if (selection->asks_siblings && (parent->previous | element->notes.marks))
+        replace_elder(selection, parent, element->notes.marks);
+}
+
 void selection_open(struct selection *selection, struct element *element, const struct token *token)
 {
-    const struct element *parent;
+    struct element *parent;
     bool has_context;
 
     selection->match_count = selection->if_empty_count = selection->if_full_count = 0;
@@ -736,6 +771,7 @@ void selection_open(struct selection *selection, struct element *element, const 
     selection->token = token;
     selection->now = element;
     selection->value_of = NO_VALUE;
+    selection->has_names = false;
     parent = parent_of(selection);
     has_context = parent && (parent->notes.marks || parent->previous || parent->earlier);
     if (token)
@@ -745,14 +781,13 @@ void selection_open(struct selection *selection, struct element *element, const 
         if (run->set->types[element->tag].count)
             try_bucket(selection, run, run->set->types[element->tag]);
         if (element->tag == TAG_OTHER && run->set->has_other_types)
-            try_found(selection, run, program_key(KEY_TYPE, element->key, SPAN_NONE));
+            try_found(selection, run, program_key(KEY_TYPE, element->key, SPAN_NONE, false));
         if (run->set->any.count && (has_context || !run->set->any_follows))
             try_bucket(selection, run, run->set->any);
     }
     if (selection->new_count)
         keep_marks(selection, element);
-    if (selection->asks_siblings || selection->asks_types)
-        tell_siblings(selection, element);
+    tell_siblings(selection, element, parent);
 }
 
 void selection_copy(struct selection *selection, struct element *element, uint32_t marks)
@@ -763,8 +798,8 @@ void selection_copy(struct selection *selection, struct element *element, uint32
         count_marked(selection, set_position, 1);
         add_mark(selection, &element->notes.marks, set_position);
     }
-    if (selection->asks_siblings || selection->asks_types)
-        tell_siblings(selection, element);
+    selection->now = element;
+    tell_siblings(selection, element, parent_of(selection));
 }
 
 void selection_close(struct selection *selection, struct element *element)

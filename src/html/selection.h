@@ -56,8 +56,9 @@ struct selection {
     const struct element *now;
     bool assumes_empty;
     uint64_t asked[PROGRAM_NAME_BITS / 64]; // bits of attributes' names
+    bool has_names;                         // the next is filled in
     uint64_t names[TOKENIZER_ATTRIBUTES];   // keys of those of the element; 0: not asked for
-    struct buffer value;                    // decoded
+    struct buffer value;                    // decoded, behind a pad
     size_t value_of;                        // which attribute's
 };
 

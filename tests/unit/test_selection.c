@@ -134,6 +134,78 @@ static void quirky_pages_compare_without_case(void **state)
     assert_true(span_equal(buffer_span(&seen), SPAN("")));
 }
 
+/* Values are looked at in blocks, and names by their first and last bytes. */
+static void classes_are_found_wherever_they_stand(void **state)
+{
+    static const struct {
+        const char *before, *between, *behind;
+        bool is_there;
+    } rows[] = {
+        { "", " ", "", true },
+        { " \t", "\n", "\f\r ", true },
+        { "a&amp;b ", "\t", " c", true },
+        { "\001 ", " ", " \001", true },
+        { "", "\001", "", false },
+        { "", "&amp;", "", false },
+        { "", "-", "", false },
+    };
+    char fill[200], page[1000], selector[300];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int size = 1; size <= 140; size++) {
+            struct span text;
+
+            memset(fill, 'x', sizeof fill);
+            for (int j = 5; j < size - 1 && size % 2; j += 5)
+                fill[j] = ' ';
+            snprintf(page, sizeof page,
+                     "<!doctype html><p n=1 class='%s%.*s%s%s%s'><p n=2 class='%s%s%s%.*s%s'>"
+                     "<p n=3 class=\"targe &#116;arget targe\"><i class=t n=4></i>",
+                     rows[i].before, size, fill, rows[i].between, "target", rows[i].behind,
+                     rows[i].before, "target", rows[i].between, size, fill, rows[i].behind);
+            text = span_text(page);
+            run_through(text, ".target", 0);
+            if (!span_equal(buffer_span(&seen), rows[i].is_there ? SPAN("123") : SPAN("3")))
+                fail_msg("row %zu, size %d: %.*s", i, size, SPAN_PRINT(buffer_span(&seen)));
+            run_through(text, ".t", 0);
+            assert_true(span_equal(buffer_span(&seen), SPAN("4")));
+            memset(fill, 'x', sizeof fill);
+            snprintf(selector, sizeof selector, ".y%.*sz", size, fill);
+            snprintf(page, sizeof page,
+                     "<!doctype html><p n=1 class='a y%.*sz b'><p n=2 class='y%.*sxz'>"
+                     "<p n=3 class='y%.*sx&#122;'><p n=4 class='%s%s y%.*s&#122;'>",
+                     size, fill, size, fill, size, fill, "a b ", "c", size, fill);
+            run_through(span_text(page), selector, 0);
+            assert_true(span_equal(buffer_span(&seen), SPAN("14")));
+        }
+}
+
+/* Long prefixes are told by their second eight bytes, suffixes by their last two. */
+static void prefixes_and_suffixes_of_all_sizes(void **state)
+{
+    static const char value[] = "https://ads.example.com/some/where/over/the/rainbow?way=up";
+    char page[300], selector[300];
+
+    (void)state;
+    snprintf(page, sizeof page, "<!doctype html><a n=1 href='%s'></a><a n=2 href='%.3s'></a>",
+             value, value);
+    for (int size = 4; size < (int)sizeof value; size++) {
+        snprintf(selector, sizeof selector, "[href^='%.*s']", size, value);
+        run_through(span_text(page), selector, 0);
+        assert_true(span_equal(buffer_span(&seen), SPAN("1")));
+        snprintf(selector, sizeof selector, "[href^='%.*s!']", size, value);
+        run_through(span_text(page), selector, 0);
+        assert_true(span_equal(buffer_span(&seen), SPAN("")));
+        snprintf(selector, sizeof selector, "[href$='%s']", value + sizeof value - 1 - size);
+        run_through(span_text(page), selector, 0);
+        assert_true(span_equal(buffer_span(&seen), SPAN("1")));
+        snprintf(selector, sizeof selector, "[href$='!%s']", value + sizeof value - 1 - size);
+        run_through(span_text(page), selector, 0);
+        assert_true(span_equal(buffer_span(&seen), SPAN("")));
+    }
+}
+
 static void many_selectors_are_told_apart(void **state)
 {
     struct selector_set *set = selector_set_new();
@@ -170,6 +242,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(match_by_rows),
         cmocka_unit_test(quirky_pages_compare_without_case),
+        cmocka_unit_test(classes_are_found_wherever_they_stand),
+        cmocka_unit_test(prefixes_and_suffixes_of_all_sizes),
         cmocka_unit_test(many_selectors_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, release);
