@@ -4,7 +4,7 @@
 
 // The two tables below follow from the names in tag.h; test_tag proves that they do.
 // clang-format off
-static const uint64_t keys[TAGS_COUNT] = {
+const uint64_t tag_keys[TAGS_COUNT] = {
     [TAG_A] = 0x61, [TAG_ADDRESS] = 0x73736572646461, [TAG_ANNOTATION_XML] = 0xff2d6f0fe2675a6d,
     [TAG_APPLET] = 0x74656c707061, [TAG_AREA] = 0x61657261, [TAG_ARTICLE] = 0x656c6369747261,
     [TAG_ASIDE] = 0x6564697361, [TAG_AUDIO] = 0x6f69647561, [TAG_B] = 0x62,
@@ -50,10 +50,7 @@ static const uint64_t keys[TAGS_COUNT] = {
     [TAG_WBR] = 0x726277, [TAG_XMP] = 0x706d78,
 };
 
-// A perfect hash: the slot of a key is the top bits of its product with SLOT_FACTOR.
-enum { SLOT_BITS = 10 };
-static const uint64_t SLOT_FACTOR = 0xe1f6bd6a90d55e2f;
-static const uint8_t slots[1 << SLOT_BITS] = {
+const uint8_t tag_slots[1 << TAG_SLOT_BITS] = {
     [2] = TAG_NOFRAMES, [17] = TAG_SPAN, [20] = TAG_KEYGEN, [25] = TAG_H1, [31] = TAG_SCRIPT,
     [45] = TAG_NOBR, [52] = TAG_MS, [59] = TAG_TBODY, [71] = TAG_OL, [72] = TAG_DT, [81] = TAG_RB,
     [87] = TAG_STRIKE, [115] = TAG_CANVAS, [117] = TAG_BASEFONT, [128] = TAG_BASE,
@@ -85,22 +82,12 @@ static const uint8_t slots[1 << SLOT_BITS] = {
 };
 // clang-format on
 
-static const struct tag_row rows[TAGS_COUNT] = { [TAG_OTHER] = { "", 0, TAG_START_ORDINARY, 0 },
+const struct tag_row tag_rows[TAGS_COUNT] = { [TAG_OTHER] = { "", 0, TAG_START_ORDINARY, 0 },
 #define TAG_ROW(id, name, flags, start)                                                            \
     [TAG_##id] = { name, flags, TAG_START_##start, sizeof(name) - 1 },
-                                                 TAGS(TAG_ROW)
+                                              TAGS(TAG_ROW)
 #undef TAG_ROW
 };
-
-const struct tag_row *tag_row(enum tag tag)
-{
-    return &rows[tag];
-}
-
-uint64_t tag_key_of(enum tag tag)
-{
-    return keys[tag];
-}
 
 uint64_t tag_long_key(const char *at, size_t size)
 {
@@ -119,10 +106,4 @@ uint64_t tag_long_key(const char *at, size_t size)
         hash ^= hash >> 32;
     }
     return hash | 0xffULL << 56;
-}
-
-enum tag tag_find(uint64_t key)
-{
-    enum tag tag = slots[key * SLOT_FACTOR >> (64 - SLOT_BITS)];
-    return keys[tag] == key ? tag : TAG_OTHER;
 }

@@ -200,12 +200,6 @@ struct tag_row {
     uint8_t flags, start, size;
 };
 
-/* Of TAG_OTHER too: it has no name, no flags and is ORDINARY. */
-const struct tag_row *tag_row(enum tag tag);
-
-/* The key of its name; 0 for TAG_OTHER. */
-uint64_t tag_key_of(enum tag tag);
-
 /* Eight bytes, those from 'A' to 'Z' in lower case. */
 static inline uint64_t tag_fold(uint64_t bytes)
 {
@@ -240,7 +234,30 @@ static inline uint64_t tag_key_fast(struct span name)
     return tag_fold(word & ~(uint64_t)0 >> (64 - 8 * name.size));
 }
 
+/* tag.c: a perfect hash; the slot of a key is the top bits of its product with TAG_SLOT_FACTOR. */
+enum { TAG_SLOT_BITS = 10 };
+#define TAG_SLOT_FACTOR 0xe1f6bd6a90d55e2fU
+extern const uint8_t tag_slots[1 << TAG_SLOT_BITS];
+extern const uint64_t tag_keys[TAGS_COUNT];
+extern const struct tag_row tag_rows[TAGS_COUNT];
+
 /* The element with this key, or TAG_OTHER. */
-enum tag tag_find(uint64_t key);
+static inline enum tag tag_find(uint64_t key)
+{
+    enum tag tag = (enum tag)tag_slots[key * TAG_SLOT_FACTOR >> (64 - TAG_SLOT_BITS)];
+    return tag_keys[tag] == key ? tag : TAG_OTHER;
+}
+
+/* Of TAG_OTHER too: it has no name, no flags and is ORDINARY. */
+static inline const struct tag_row *tag_row(enum tag tag)
+{
+    return &tag_rows[tag];
+}
+
+/* The key of its name; 0 for TAG_OTHER. */
+static inline uint64_t tag_key_of(enum tag tag)
+{
+    return tag_keys[tag];
+}
 
 #endif

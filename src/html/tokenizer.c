@@ -186,36 +186,63 @@ __attribute__((always_inline)) static inline const char *read_value(const char *
     return stop;
 }
 
+/* "</name>" of an element that we know, at `tag`: most end tags. Returns behind it, or NULL. */
+static inline const char *read_end_tag(const struct tokenizer *tokenizer, const char *tag,
+                                       const char *end, struct token *token)
+{
+    const uint64_t ones = 0x0101010101010101;
+    uint64_t word, closes;
+    size_t size;
+
+    if (end - tag < 10)
+        return NULL;
+    memcpy(&word, tag + 2, sizeof word);
+    closes = word ^ ones * '>';
+    closes = (closes - ones) & ~closes & ones << 7; // the lowest bit is that of the first '>'
+    size = closes ? (size_t)__builtin_ctzll(closes) / 8 : 0;
+    if (size == 0)
+        return NULL;
+    token->key = tag_fold(word & ~(uint64_t)0 >> (64 - 8 * size));
+    token->tag = tag_find(token->key);
+    if (token->tag == TAG_OTHER)
+        return NULL;
+    token->kind = TOKEN_END_TAG;
+    token->name = span_of(tag + 2, size);
+    token->bytes = span_of(tag, size + 3);
+    token->attributes = tokenizer->attributes;
+    token->attribute_count = 0;
+    token->is_self_closing = token->attributes_were_cut = false;
+    return tag + size + 3;
+}
+
 /* The tag that begins at `tag`, all in one piece. Returns behind it, NULL when it has no end. */
-static const char *read_tag(struct tokenizer *tokenizer, const char *tag, const char *end,
-                            struct token *token)
+ALWAYS_INLINE const char *read_tag(struct tokenizer *tokenizer, const char *tag, const char *end,
+                                   struct token *token)
 {
     const char *name = tag[1] == '/' ? tag + 2 : tag + 1;
     const char *at = scan_to_class(name, end, SCAN_TAG_NAME_END);
+    struct span found = span_of(name, (size_t)(at - name));
+    bool were_cut = false, is_self_closing = false;
     size_t count = 0;
 
-    token->name = span_of(name, (size_t)(at - name));
-    token->attributes_were_cut = false;
     for (;;) {
         struct attribute *attribute;
 
         at = scan_spaces(at, end);
         if (at == end)
             return NULL;
-        if (*at == '>') {
-            token->is_self_closing = false;
+        if (*at == '>')
             break;
-        }
         if (*at == '/') {
             at++;
             if (at < end && *at == '>') {
-                token->is_self_closing = true;
+                is_self_closing = true;
                 break;
             }
             continue;
         }
         if (count == TOKENIZER_ATTRIBUTES) { // the last place takes those that are too many
-            token->attributes_were_cut = true;
+            were_cut = true;
             count--;
         }
         attribute = &tokenizer->attributes[count++];
@@ -223,8 +250,7 @@ static const char *read_tag(struct tokenizer *tokenizer, const char *tag, const 
         attribute->value_at = attribute->value_size = 0;
         at = scan_to_class(at + 1, end, SCAN_NAME_END);
         attribute->name_size = (uint32_t)(at - tag) - attribute->name_at;
-        if (at < end && scan_is(*at, SCAN_SPACE))
-            at = scan_spaces(at, end);
+        at = scan_spaces(at, end);
         if (at < end && *at == '=') {
             at = read_value(tag, at + 1, end, attribute);
             if (!at)
@@ -233,12 +259,22 @@ static const char *read_tag(struct tokenizer *tokenizer, const char *tag, const 
     }
     token->kind = tag[1] == '/' ? TOKEN_END_TAG : TOKEN_START_TAG;
     token->bytes = span_of(tag, (size_t)(at + 1 - tag));
-    token->attributes = tokenizer->attributes;
-    token->attribute_count = count - token->attributes_were_cut;
-    token->key =
-        end - name >= 8 && token->name.size ? tag_key_fast(token->name) : tag_key(token->name);
+    token->name = found;
+    token->key = end - name >= 8 && found.size ? tag_key_fast(found) : tag_key(found);
     token->tag = tag_find(token->key);
+    token->is_self_closing = is_self_closing;
+    token->attributes_were_cut = were_cut;
+    token->attributes = tokenizer->attributes;
+    token->attribute_count = count - were_cut;
     return at + 1;
+}
+
+/* The same where it need not be fast. */
+static __attribute__((noinline)) const char *read_any_tag(struct tokenizer *tokenizer,
+                                                          const char *tag, const char *end,
+                                                          struct token *token)
+{
+    return read_tag(tokenizer, tag, end, token);
 }
 
 /* ---- what begins at a '<' ---- */
@@ -530,7 +566,7 @@ static bool next_held_tag(struct tokenizer *tokenizer, struct token *token)
     if (tokenizer->holding == HOLDING_DOCTYPE)
         return give(token, TOKEN_DOCTYPE, tokenizer->held.at, end);
     tokenizer->state = TOKENIZER_DATA;
-    end = read_tag(tokenizer, tokenizer->held.at, end, token);
+    end = read_any_tag(tokenizer, tokenizer->held.at, end, token);
     assert(end);
     return true;
 }
@@ -575,7 +611,7 @@ static __attribute__((noinline)) bool next_opened(struct tokenizer *tokenizer, s
         end = at + tokenizer->held_limit;
     opener = opens(tokenizer, at, (size_t)(end - at), &used);
     if (opener == OPENER_TAG) {
-        stop = read_tag(tokenizer, at, end, token);
+        stop = read_any_tag(tokenizer, at, end, token);
         if (stop) {
             tokenizer->at = stop;
             tokenizer->state = TOKENIZER_DATA;
@@ -691,33 +727,27 @@ static bool next_comment(struct tokenizer *tokenizer, struct token *token)
     return give(token, TOKEN_COMMENT, at, stop);
 }
 
-/* Where nothing is out of the ordinary: data, from the window. */
-static inline bool next_in_data(struct tokenizer *tokenizer, struct token *token)
+/* A '<' in data, from the window. */
+bool tokenizer_next_opened(struct tokenizer *tokenizer, struct token *token)
 {
-    const char *at = tokenizer->at, *end = tokenizer->end, *stop;
+    const char *at = tokenizer->at, *end = tokenizer->end, *stop = NULL;
 
-    if (*at != '<') {
-        stop = scan_to_byte(at, end, '<');
-        tokenizer->at = stop;
-        token->state = TOKENIZER_DATA;
-        return give(token, TOKEN_TEXT, at, stop);
-    }
-    if (end - at > 2 &&
-        (scan_is(at[1], SCAN_LETTER) || (at[1] == '/' && scan_is(at[2], SCAN_LETTER)))) {
-        if ((size_t)(end - at) > tokenizer->held_limit)
-            end = at + tokenizer->held_limit;
+    if ((size_t)(end - at) > tokenizer->held_limit)
+        end = at + tokenizer->held_limit;
+    if (end - at > 2 && at[1] == '/' && scan_is(at[2], SCAN_LETTER))
+        stop = read_end_tag(tokenizer, at, end, token);
+    else if (end - at <= 2 || !scan_is(at[1], SCAN_LETTER))
+        return next_opened(tokenizer, token);
+    if (!stop)
         stop = read_tag(tokenizer, at, end, token);
-        if (stop) {
-            tokenizer->at = stop;
-            return true;
-        }
-    }
-    return next_opened(tokenizer, token);
+    if (!stop)
+        return next_opened(tokenizer, token);
+    tokenizer->at = stop;
+    return true;
 }
 
 /* Where there is something to remember. */
-static __attribute__((noinline)) bool next_elsewhere(struct tokenizer *tokenizer,
-                                                     struct token *token)
+bool tokenizer_next_elsewhere(struct tokenizer *tokenizer, struct token *token)
 {
     if (tokenizer->drop_held) {
         tokenizer->drop_held = false;
@@ -735,8 +765,6 @@ static __attribute__((noinline)) bool next_elsewhere(struct tokenizer *tokenizer
     if (tokenizer->inside != OUTSIDE)
         return next_comment(tokenizer, token);
     switch (tokenizer->state) {
-    case TOKENIZER_DATA:
-        return next_in_data(tokenizer, token);
     case TOKENIZER_SCRIPT:
         if (tokenizer->escape != SCRIPT_PLAIN)
             return next_escaped_script(tokenizer, token);
@@ -752,14 +780,4 @@ static __attribute__((noinline)) bool next_elsewhere(struct tokenizer *tokenizer
         break;
     }
     return next_text(tokenizer, token, '<');
-}
-
-bool tokenizer_next(struct tokenizer *tokenizer, struct token *token)
-{
-    if (__builtin_expect(tokenizer->drop_held | tokenizer->gave_up | tokenizer->holding |
-                             tokenizer->inside | tokenizer->state,
-                         0) ||
-        tokenizer->at == tokenizer->end)
-        return next_elsewhere(tokenizer, token);
-    return next_in_data(tokenizer, token);
 }

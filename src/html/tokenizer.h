@@ -17,6 +17,7 @@
 #ifndef DEJUNK_HTML_TOKENIZER_H
 #define DEJUNK_HTML_TOKENIZER_H
 
+#include "html/scan.h"
 #include "html/tag.h"
 
 enum { TOKENIZER_HELD_LIMIT_BYTES = 1 << 20, TOKENIZER_ATTRIBUTES = 1024 };
@@ -88,8 +89,28 @@ void tokenizer_done(struct tokenizer *tokenizer);
 void tokenizer_feed(struct tokenizer *tokenizer, struct span bytes);
 /* No more will come. tokenizer_next() gives what was held. */
 void tokenizer_finish(struct tokenizer *tokenizer);
+/* Whatever tokenizer_next() does not do at once; tokenizer.c. */
+bool tokenizer_next_elsewhere(struct tokenizer *tokenizer, struct token *token);
+bool tokenizer_next_opened(struct tokenizer *tokenizer, struct token *token);
+
 /* The next token; false: feed me. */
-bool tokenizer_next(struct tokenizer *tokenizer, struct token *token);
+static inline bool tokenizer_next(struct tokenizer *tokenizer, struct token *token)
+{
+    const char *at = tokenizer->at;
+
+    if (__builtin_expect(tokenizer->drop_held | tokenizer->gave_up | tokenizer->holding |
+                             tokenizer->inside | tokenizer->state,
+                         0) ||
+        at == tokenizer->end)
+        return tokenizer_next_elsewhere(tokenizer, token);
+    if (*at == '<')
+        return tokenizer_next_opened(tokenizer, token);
+    tokenizer->at = scan_to_byte(at, tokenizer->end, '<');
+    token->kind = TOKEN_TEXT;
+    token->state = TOKENIZER_DATA;
+    token->bytes = span_of(at, (size_t)(tokenizer->at - at));
+    return true;
+}
 
 /* How to read on. For RCDATA, RAWTEXT and SCRIPT, `name` is the element's. */
 void tokenizer_set_state(struct tokenizer *tokenizer, enum tokenizer_state state, struct span name);
