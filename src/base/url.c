@@ -1,5 +1,7 @@
 #include "base/url.h"
 
+#include <idn2.h>
+
 #include "base/inline.h"
 #include "base/utf8.h"
 
@@ -228,6 +230,35 @@ ALWAYS_INLINE bool ends_host(char c)
     return (uint8_t)c < 64 && ends >> c & 1;
 }
 
+static bool is_ascii(struct span text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if ((uint8_t)text.at[i] > 127)
+            return false;
+    return true;
+}
+
+/* Puts a host's A-labels in its place, if it has letters beyond ASCII. */
+static void name_in_ascii(struct url *url, struct url_text *room)
+{
+    char *at = room->bytes + URL_BEFORE, ascii[URL_HOST_LIMIT];
+    struct span host = span_of(at + url->host_at, url->host_end - url->host_at);
+    uint32_t size = is_ascii(host) ? 0 : (uint32_t)url_host_to_ascii(host, ascii, sizeof ascii);
+    uint32_t end = url->host_at + size, tail = url->size - url->host_end;
+
+    if (size == 0)
+        return;
+    if (tail > URL_LIMIT - end)
+        tail = URL_LIMIT - end;
+    memmove(at + end, at + url->host_end, tail);
+    memcpy(at + url->host_at, ascii, size);
+    url->left_out += (int32_t)host.size - (int32_t)size;
+    url->host_end = end;
+    url->size = end + tail;
+    memset(at + url->size, 0, URL_BEHIND);
+    mark_starts(room, url->size);
+}
+
 /* Hosts with anything else than letters, digits, '-' and '.', or behind the first 64 bytes. */
 static bool find_odd_host(struct url *url, struct url_text *room)
 {
@@ -241,8 +272,9 @@ static bool find_odd_host(struct url *url, struct url_text *room)
         memset(at + url->size, 0, left_out);
         mark_starts(room, url->size);
     }
-    url->left_out = left_out;
+    url->left_out = (int32_t)left_out;
     url->host_end = (uint32_t)authority.host_end - left_out;
+    name_in_ascii(url, room);
     url->dots = find_dots(at + url->host_at, url->host_end - url->host_at);
     return true;
 }
@@ -342,8 +374,17 @@ ALWAYS_INLINE void parse_host_with(struct url_name *name, struct url_host_text *
     if (size - 1 > 62 || !ends_host(at[start + size]) ||
         bits.dots >> (start + size - 1) & 1) {  // a dot at the end
         struct span host = url_find_host(text); // the long way
+        char ascii[URL_HOST_LIMIT];
+
         for (size_t i = 0; i < host.size; i++)
             at[i] = ascii_lower(host.at[i]);
+        if (!is_ascii(host)) {
+            size_t made = url_host_to_ascii(span_of(at, host.size), ascii, sizeof ascii);
+            if (made) {
+                memcpy(at, ascii, made);
+                host.size = made;
+            }
+        }
         memset(at + host.size, 0, 16);
         name->at = at;
         name->size = (uint32_t)host.size;
@@ -562,19 +603,37 @@ static size_t label_to_ascii(struct span label, char *to, size_t limit)
     return size;
 }
 
+/* By the rules of IDNA. */
+static size_t name_by_idna(struct span host, char *to, size_t limit)
+{
+    char text[URL_HOST_LIMIT + 1], *ascii = NULL;
+    size_t size = 0;
+
+    if (host.size > URL_HOST_LIMIT || span_find_byte(host, '\0') < host.size)
+        return 0;
+    memcpy(text, host.at, host.size);
+    text[host.size] = '\0';
+    if (idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK) {
+        size = strlen(ascii);
+        size = size <= limit ? size : 0;
+        memcpy(to, ascii, size);
+    }
+    idn2_free(ascii);
+    return size;
+}
+
 size_t url_host_to_ascii(struct span host, char *to, size_t limit)
 {
-    size_t size = 0, at = 0;
+    size_t at = 0, size = is_ascii(host) ? 0 : name_by_idna(host, to, limit);
 
+    if (size)
+        return size;
     while (at <= host.size) {
         struct span rest = span_from(host, at), label;
-        bool is_ascii = true;
         size_t added;
 
         label = span_slice(host, at, span_find_byte(rest, '.'));
-        for (size_t i = 0; i < label.size; i++)
-            is_ascii = is_ascii && (uint8_t)label.at[i] < 128;
-        if (is_ascii) {
+        if (is_ascii(label)) {
             if (label.size + 1 > limit - size)
                 return 0;
             memcpy(to + size, label.at, label.size);

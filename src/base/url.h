@@ -8,7 +8,8 @@
  *                                 host            port
  *
  * and a bit mask that is made in the same pass: where runs of letters and digits start. User
- * information ("user:password@") is left out. Positions are offsets into the folded text. A URL
+ * information ("user:password@") is left out; a host with letters beyond ASCII stands there as its
+ * A-labels, if it has such. Positions are offsets into the folded text. A URL
  * without "scheme://" (at most 32 bytes in front of "://"), with a host longer than URL_HOST_LIMIT
  * or an empty one is no URL here. What lies behind URL_LIMIT bytes is cut off.
  */
@@ -35,7 +36,8 @@ struct url {
     uint32_t host_at;  // behind "://"
     uint32_t host_end; // in front of ":port"; a dot at the end of the name is included
     uint32_t name_end; // without that dot
-    uint32_t left_out; // bytes of user information that stood in front of the host
+    int32_t left_out;  // bytes that it had more in front of the path: user information, and what
+                       // the host was longer (below zero: shorter) in letters beyond ASCII
     uint64_t dots;     // bit i: byte i of the host is a dot; only the first 64 bytes
 };
 
@@ -81,8 +83,9 @@ struct span url_find_host(struct span text);
 /* Is it an IPv4 address in dotted form, or an IPv6 address in brackets? Spelling only. */
 bool url_host_is_address(struct span host);
 
-/* A host name with bytes above 127 as its A-labels (RFC 3492; letters must be in lower case by
- * now), into `to`. Zero when it does not fit or is no UTF-8; else its size. */
+/* A host name with bytes above 127 as its A-labels (IDNA 2008; what that does not allow, by RFC
+ * 3492 alone), into `to`. ASCII letters must be in lower case by now. Zero when it does not fit or
+ * is no UTF-8; else its size. */
 size_t url_host_to_ascii(struct span host, char *to, size_t limit);
 
 /* Percent-decodes into `to`, which may be `text` itself; returns the size. Broken escapes are

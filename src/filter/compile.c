@@ -1,7 +1,6 @@
 #include "filter/compile.h"
 
 #include <assert.h>
-#include <idn2.h>
 #include <stddef.h>
 #include <xxhash.h>
 
@@ -225,8 +224,6 @@ bool compiler_begin_list(struct compiler *compiler, struct span name)
 static struct span clean_host(struct compiler *compiler, struct span text)
 {
     bool is_ascii = true;
-    char *ascii = NULL, *mapped = NULL;
-    char room[URL_HOST_LIMIT + 1];
 
     while (text.size && text.at[text.size - 1] == '.')
         text.size--;
@@ -234,22 +231,10 @@ static struct span clean_host(struct compiler *compiler, struct span text)
         return SPAN_NONE;
     for (size_t i = 0; i < text.size; i++)
         is_ascii = is_ascii && (uint8_t)text.at[i] < 128;
-    if (is_ascii) {
-        text = keep_lower(compiler, text);
-        return names_can_be(text) ? text : SPAN_NONE;
-    }
-    memcpy(room, text.at, text.size);
-    room[text.size] = 0;
-    if (idn2_to_ascii_8z(room, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) == IDN2_OK && ascii &&
-        strlen(ascii) <= URL_HOST_LIMIT) {
-        struct span kept = arena_copy(&compiler->arena, span_text(ascii));
-        idn2_free(ascii);
-        text = keep_lower(compiler, kept);
-    } else {
-        idn2_free(ascii);
-        mapped = keep(compiler, URL_HOST_LIMIT);
-        text =
-            span_of(mapped, url_host_to_ascii(keep_lower(compiler, text), mapped, URL_HOST_LIMIT));
+    text = keep_lower(compiler, text);
+    if (!is_ascii) {
+        char *ascii = keep(compiler, URL_HOST_LIMIT);
+        text = span_of(ascii, url_host_to_ascii(text, ascii, URL_HOST_LIMIT));
     }
     return names_can_be(text) ? text : SPAN_NONE;
 }

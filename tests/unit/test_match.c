@@ -98,6 +98,31 @@ static const struct {
       "||b\xc3\xbc"
       "cher.example/x",
       "script", "", "http://xn--bcher-kva.example/x", "block 1" },
+    { "IDN in the URL", "||xn--bcher-kva.example^", "script", "",
+      "http://b\xc3\xbc"
+      "cher.example/",
+      "block 1" },
+    { "IDN with a capital",
+      "||B\xc3\x9c"
+      "cher.example^",
+      "script", "",
+      "http://b\xc3\xbc"
+      "cher.example/x",
+      "block 1" },
+    { "IDN and capitals that count",
+      "||b\xc3\xbc"
+      "cher.example/Ads$match-case",
+      "script", "",
+      "http://b\xc3\xbc"
+      "cher.example/Ads",
+      "block 1" },
+    { "IDN of a page",
+      "ads$domain=b\xc3\xbc"
+      "cher.example",
+      "script",
+      "http://b\xc3\x9c"
+      "cher.example/",
+      "http://a.com/ads", "block 1" },
     { "hosts file", "0.0.0.0 ads.example", "script", "", "http://x.ads.example/", "block 1" },
     { "a name alone", "ads.example", "document", "", "http://ads.example/", "block 1" },
     { "the first of several lines", "ads\nads$script\n/ads", "script", "", "http://a.com/x",

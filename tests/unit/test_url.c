@@ -43,8 +43,16 @@ static const struct {
     { "IPv6", "http://[::1]:81/", true, "http://[::1]:81/", "[::1]", "/", 81 },
     { "IPv6 without a port", "http://[fe80::1]/", true, "http://[fe80::1]/", "[fe80::1]", "/", 80 },
     { "underscore", "http://a_b.example/", true, "http://a_b.example/", "a_b.example", "/", 80 },
-    { "not ASCII", "http://b\xc3\xbc.example/\xc3\x9c", true, "http://b\xc3\xbc.example/\xc3\x9c",
-      "b\xc3\xbc.example", "/\xc3\x9c", 80 },
+    { "not ASCII", "http://b\xc3\xbc.example/\xc3\x9c", true, "http://xn--b-eha.example/\xc3\x9c",
+      "xn--b-eha.example", "/\xc3\x9c", 80 },
+    { "not ASCII, a capital, with a user and a port", "http://me@B\xc3\x9c.Example.:81/x", true,
+      "http://xn--b-eha.example.:81/x", "xn--b-eha.example", "/x", 81 },
+    { "a full stop of another script",
+      "http://a\xe3\x80\x82"
+      "example/",
+      true, "http://a.example/", "a.example", "/", 80 },
+    { "no name of any script", "http://b\xff.example/x", true, "http://b\xff.example/x",
+      "b\xff.example", "/x", 80 },
     { "websocket", "ws://a/", true, "ws://a/", "a", "/", 80 },
     { "websocket over TLS", "WSS://a/", true, "wss://a/", "a", "/", 443 },
     { "another scheme", "ftp://a/", true, "ftp://a/", "a", "/", 0 },
@@ -103,8 +111,8 @@ static void cuts_urls(void **state)
             fail_msg("%s: path at %u", urls[i].name, url_path_at(&url));
         if (url_port(&url) != urls[i].port)
             fail_msg("%s: port %u", urls[i].name, url_port(&url));
-        if (url.left_out != strlen(urls[i].url) - strlen(urls[i].text))
-            fail_msg("%s: left out %u", urls[i].name, url.left_out);
+        if (url.left_out != (int)strlen(urls[i].url) - (int)strlen(urls[i].text))
+            fail_msg("%s: left out %d", urls[i].name, url.left_out);
         check_marks(urls[i].name, &url);
     }
 }
@@ -256,6 +264,25 @@ static void decodes(void **state)
     }
 }
 
+/* A host that grows pushes what is behind URL_LIMIT out. */
+static void hosts_that_grow(void **state)
+{
+    static char text[URL_LIMIT];
+    static const char start[] = "http://b\xc3\xbc.example/";
+    struct url url;
+
+    (void)state;
+    memset(text, 'x', sizeof text);
+    memcpy(text, start, sizeof start - 1);
+    for (size_t size = URL_LIMIT - 9; size <= URL_LIMIT; size++) { // xn--b-eha: six bytes more
+        assert_true(url_parse(&url, &room, span_of(text, size)));
+        assert_int_equal(url.size, size + 6 > URL_LIMIT ? URL_LIMIT : size + 6);
+        assert_int_equal(url.left_out, -6);
+        assert_int_equal(url.at[url.size], 0);
+        check_marks("long", &url);
+    }
+}
+
 static void names_in_ascii(void **state)
 {
     static const struct {
@@ -277,9 +304,13 @@ static void names_in_ascii(void **state)
         { "\xff.example", NULL, 255 },
         { "\xc3", NULL, 255 },
     };
+    struct url_name name;
     char to[256];
 
     (void)state;
+    url_parse_host(&name, &host_room, SPAN("B\xc3\x9c.example:81"));
+    assert_true(span_equal(span_of(name.at, name.size), SPAN("xn--b-eha.example")));
+    assert_int_equal(name.dots, 1 << 9);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t size = url_host_to_ascii(span_text(rows[i].host), to, rows[i].limit);
         if (!span_equal(span_of(to, size), span_text(rows[i].ascii)))
@@ -293,7 +324,7 @@ int main(void)
         cmocka_unit_test(cuts_urls),       cmocka_unit_test(limits_of_hosts),
         cmocka_unit_test(limits_of_urls),  cmocka_unit_test(finds_hosts),
         cmocka_unit_test(tells_addresses), cmocka_unit_test(decodes),
-        cmocka_unit_test(names_in_ascii),
+        cmocka_unit_test(names_in_ascii),  cmocka_unit_test(hosts_that_grow),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
