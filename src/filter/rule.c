@@ -1,5 +1,7 @@
 #include "filter/rule.h"
 
+#include <stddef.h>
+
 #include "base/url.h"
 
 static const struct {
@@ -47,21 +49,11 @@ enum option {
     OPTION_POPUP,
     OPTION_WEBRTC,
     OPTION_PARTY, // enum rule_party in `number`
-    OPTION_DOMAIN,
-    OPTION_TO,
-    OPTION_DENYALLOW,
+    OPTION_TEXT,  // `number`: where in struct rule its value goes, a span
+    OPTION_FLAG,  // `number`: where in struct rule the bool is that it sets
     OPTION_METHOD,
-    OPTION_CLIENT,
-    OPTION_ADDRESS,
-    OPTION_HEADER,
-    OPTION_REQUEST_HEADER,
-    OPTION_MATCH_CASE,
-    OPTION_IMPORTANT,
-    OPTION_BADFILTER,
-    OPTION_CNAME,
     OPTION_REASON,
-    OPTION_EXTENSION,
-    OPTION_STEALTH,
+    OPTION_IDLE,     // enum rule_reason in `number`
     OPTION_MODIFIER, // enum rule_modifier in `number`
     OPTION_EMPTY,
     OPTION_MP4,
@@ -75,95 +67,96 @@ enum { TRUST = 8 };
 
 static const struct option_name {
     const char *name;
-    uint8_t size, option, number, traits;
+    uint8_t size, option, traits;
+    uint16_t number;
 } option_names[] = {
 #define NAME(text) (text), sizeof(text) - 1
-    { NAME("document"), OPTION_TYPE, TYPE_DOCUMENT, NEGATION },
-    { NAME("doc"), OPTION_TYPE, TYPE_DOCUMENT, NEGATION },
-    { NAME("main_frame"), OPTION_TYPE, TYPE_DOCUMENT, NEGATION },
-    { NAME("subdocument"), OPTION_TYPE, TYPE_SUBDOCUMENT, NEGATION },
-    { NAME("frame"), OPTION_TYPE, TYPE_SUBDOCUMENT, NEGATION },
-    { NAME("sub_frame"), OPTION_TYPE, TYPE_SUBDOCUMENT, NEGATION },
-    { NAME("script"), OPTION_TYPE, TYPE_SCRIPT, NEGATION },
-    { NAME("stylesheet"), OPTION_TYPE, TYPE_STYLESHEET, NEGATION },
-    { NAME("css"), OPTION_TYPE, TYPE_STYLESHEET, NEGATION },
-    { NAME("image"), OPTION_TYPE, TYPE_IMAGE, NEGATION },
-    { NAME("img"), OPTION_TYPE, TYPE_IMAGE, NEGATION },
-    { NAME("background"), OPTION_TYPE, TYPE_IMAGE, NEGATION },
-    { NAME("font"), OPTION_TYPE, TYPE_FONT, NEGATION },
-    { NAME("media"), OPTION_TYPE, TYPE_MEDIA, NEGATION },
-    { NAME("object"), OPTION_TYPE, TYPE_OBJECT, NEGATION },
-    { NAME("object-subrequest"), OPTION_TYPE, TYPE_OBJECT, NEGATION },
-    { NAME("xmlhttprequest"), OPTION_TYPE, TYPE_XHR, NEGATION },
-    { NAME("xhr"), OPTION_TYPE, TYPE_XHR, NEGATION },
-    { NAME("fetch"), OPTION_TYPE, TYPE_XHR, NEGATION },
-    { NAME("websocket"), OPTION_TYPE, TYPE_WEBSOCKET, NEGATION },
-    { NAME("ping"), OPTION_TYPE, TYPE_PING, NEGATION },
-    { NAME("beacon"), OPTION_TYPE, TYPE_PING, NEGATION },
-    { NAME("other"), OPTION_TYPE, TYPE_OTHER, NEGATION },
-    { NAME("csp_report"), OPTION_TYPE, TYPE_OTHER, NEGATION },
-    { NAME("cspreport"), OPTION_TYPE, TYPE_OTHER, NEGATION },
-    { NAME("xbl"), OPTION_TYPE, TYPE_OTHER, NEGATION },
-    { NAME("dtd"), OPTION_TYPE, TYPE_OTHER, NEGATION },
+    { NAME("document"), OPTION_TYPE, NEGATION, TYPE_DOCUMENT },
+    { NAME("doc"), OPTION_TYPE, NEGATION, TYPE_DOCUMENT },
+    { NAME("main_frame"), OPTION_TYPE, NEGATION, TYPE_DOCUMENT },
+    { NAME("subdocument"), OPTION_TYPE, NEGATION, TYPE_SUBDOCUMENT },
+    { NAME("frame"), OPTION_TYPE, NEGATION, TYPE_SUBDOCUMENT },
+    { NAME("sub_frame"), OPTION_TYPE, NEGATION, TYPE_SUBDOCUMENT },
+    { NAME("script"), OPTION_TYPE, NEGATION, TYPE_SCRIPT },
+    { NAME("stylesheet"), OPTION_TYPE, NEGATION, TYPE_STYLESHEET },
+    { NAME("css"), OPTION_TYPE, NEGATION, TYPE_STYLESHEET },
+    { NAME("image"), OPTION_TYPE, NEGATION, TYPE_IMAGE },
+    { NAME("img"), OPTION_TYPE, NEGATION, TYPE_IMAGE },
+    { NAME("background"), OPTION_TYPE, NEGATION, TYPE_IMAGE },
+    { NAME("font"), OPTION_TYPE, NEGATION, TYPE_FONT },
+    { NAME("media"), OPTION_TYPE, NEGATION, TYPE_MEDIA },
+    { NAME("object"), OPTION_TYPE, NEGATION, TYPE_OBJECT },
+    { NAME("object-subrequest"), OPTION_TYPE, NEGATION, TYPE_OBJECT },
+    { NAME("xmlhttprequest"), OPTION_TYPE, NEGATION, TYPE_XHR },
+    { NAME("xhr"), OPTION_TYPE, NEGATION, TYPE_XHR },
+    { NAME("fetch"), OPTION_TYPE, NEGATION, TYPE_XHR },
+    { NAME("websocket"), OPTION_TYPE, NEGATION, TYPE_WEBSOCKET },
+    { NAME("ping"), OPTION_TYPE, NEGATION, TYPE_PING },
+    { NAME("beacon"), OPTION_TYPE, NEGATION, TYPE_PING },
+    { NAME("other"), OPTION_TYPE, NEGATION, TYPE_OTHER },
+    { NAME("csp_report"), OPTION_TYPE, NEGATION, TYPE_OTHER },
+    { NAME("cspreport"), OPTION_TYPE, NEGATION, TYPE_OTHER },
+    { NAME("xbl"), OPTION_TYPE, NEGATION, TYPE_OTHER },
+    { NAME("dtd"), OPTION_TYPE, NEGATION, TYPE_OTHER },
     { NAME("all"), OPTION_ALL, 0, 0 },
-    { NAME("popup"), OPTION_POPUP, 0, NEGATION },
-    { NAME("popunder"), OPTION_POPUP, 0, NEGATION },
-    { NAME("webrtc"), OPTION_WEBRTC, 0, NEGATION },
-    { NAME("third-party"), OPTION_PARTY, RULE_THIRD, NEGATION },
-    { NAME("3p"), OPTION_PARTY, RULE_THIRD, NEGATION },
-    { NAME("first-party"), OPTION_PARTY, RULE_FIRST, NEGATION },
-    { NAME("1p"), OPTION_PARTY, RULE_FIRST, NEGATION },
-    { NAME("strict3p"), OPTION_PARTY, RULE_STRICT_THIRD, NEGATION },
-    { NAME("strict-third-party"), OPTION_PARTY, RULE_STRICT_THIRD, NEGATION },
-    { NAME("strict1p"), OPTION_PARTY, RULE_STRICT_FIRST, NEGATION },
-    { NAME("strict-first-party"), OPTION_PARTY, RULE_STRICT_FIRST, NEGATION },
-    { NAME("domain"), OPTION_DOMAIN, 0, VALUE_NEEDED },
-    { NAME("from"), OPTION_DOMAIN, 0, VALUE_NEEDED },
-    { NAME("to"), OPTION_TO, 0, VALUE_NEEDED },
-    { NAME("denyallow"), OPTION_DENYALLOW, 0, VALUE_NEEDED },
-    { NAME("method"), OPTION_METHOD, 0, VALUE_NEEDED },
-    { NAME("client"), OPTION_CLIENT, 0, VALUE_NEEDED },
-    { NAME("ipaddress"), OPTION_ADDRESS, 0, VALUE_NEEDED },
-    { NAME("header"), OPTION_HEADER, 0, VALUE_NEEDED },
-    { NAME("requestheader"), OPTION_REQUEST_HEADER, 0, VALUE_NEEDED },
-    { NAME("match-case"), OPTION_MATCH_CASE, 0, NEGATION },
-    { NAME("important"), OPTION_IMPORTANT, 0, 0 },
-    { NAME("badfilter"), OPTION_BADFILTER, 0, 0 },
-    { NAME("cname"), OPTION_CNAME, 0, 0 },
-    { NAME("reason"), OPTION_REASON, 0, VALUE_MAY },
-    { NAME("stealth"), OPTION_STEALTH, 0, VALUE_MAY },
-    { NAME("extension"), OPTION_EXTENSION, 0, VALUE_MAY | NEGATION },
-    { NAME("app"), OPTION_EXTENSION, 0, VALUE_MAY },
-    { NAME("content"), OPTION_EXTENSION, 0, 0 },
-    { NAME("redirect"), OPTION_MODIFIER, MODIFIER_REDIRECT, VALUE_MAY },
-    { NAME("redirect-rule"), OPTION_MODIFIER, MODIFIER_REDIRECT_RULE, VALUE_MAY },
-    { NAME("rewrite"), OPTION_REWRITE, 0, VALUE_NEEDED },
+    { NAME("popup"), OPTION_POPUP, NEGATION, 0 },
+    { NAME("popunder"), OPTION_POPUP, NEGATION, 0 },
+    { NAME("webrtc"), OPTION_WEBRTC, NEGATION, 0 },
+    { NAME("third-party"), OPTION_PARTY, NEGATION, RULE_THIRD },
+    { NAME("3p"), OPTION_PARTY, NEGATION, RULE_THIRD },
+    { NAME("first-party"), OPTION_PARTY, NEGATION, RULE_FIRST },
+    { NAME("1p"), OPTION_PARTY, NEGATION, RULE_FIRST },
+    { NAME("strict3p"), OPTION_PARTY, NEGATION, RULE_STRICT_THIRD },
+    { NAME("strict-third-party"), OPTION_PARTY, NEGATION, RULE_STRICT_THIRD },
+    { NAME("strict1p"), OPTION_PARTY, NEGATION, RULE_STRICT_FIRST },
+    { NAME("strict-first-party"), OPTION_PARTY, NEGATION, RULE_STRICT_FIRST },
+    { NAME("domain"), OPTION_TEXT, VALUE_NEEDED, offsetof(struct rule, domains) },
+    { NAME("from"), OPTION_TEXT, VALUE_NEEDED, offsetof(struct rule, domains) },
+    { NAME("to"), OPTION_TEXT, VALUE_NEEDED, offsetof(struct rule, to) },
+    { NAME("denyallow"), OPTION_TEXT, VALUE_NEEDED, offsetof(struct rule, denyallow) },
+    { NAME("method"), OPTION_METHOD, VALUE_NEEDED, 0 },
+    { NAME("client"), OPTION_TEXT, VALUE_NEEDED, offsetof(struct rule, client) },
+    { NAME("ipaddress"), OPTION_TEXT, VALUE_NEEDED, offsetof(struct rule, address) },
+    { NAME("header"), OPTION_TEXT, VALUE_NEEDED, offsetof(struct rule, header) },
+    { NAME("requestheader"), OPTION_TEXT, VALUE_NEEDED, offsetof(struct rule, request_header) },
+    { NAME("match-case"), OPTION_FLAG, NEGATION, offsetof(struct rule, is_match_case) },
+    { NAME("important"), OPTION_FLAG, 0, offsetof(struct rule, is_important) },
+    { NAME("badfilter"), OPTION_FLAG, 0, offsetof(struct rule, is_badfilter) },
+    { NAME("cname"), OPTION_FLAG, 0, offsetof(struct rule, is_cname) },
+    { NAME("reason"), OPTION_REASON, VALUE_MAY, 0 },
+    { NAME("stealth"), OPTION_IDLE, VALUE_MAY, REASON_STEALTH },
+    { NAME("extension"), OPTION_IDLE, VALUE_MAY | NEGATION, REASON_EXTENSION },
+    { NAME("app"), OPTION_IDLE, VALUE_MAY, REASON_EXTENSION },
+    { NAME("content"), OPTION_IDLE, 0, REASON_EXTENSION },
+    { NAME("redirect"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_REDIRECT },
+    { NAME("redirect-rule"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_REDIRECT_RULE },
+    { NAME("rewrite"), OPTION_REWRITE, VALUE_NEEDED, 0 },
     { NAME("empty"), OPTION_EMPTY, 0, 0 },
     { NAME("mp4"), OPTION_MP4, 0, 0 },
-    { NAME("removeparam"), OPTION_MODIFIER, MODIFIER_REMOVEPARAM, VALUE_MAY },
-    { NAME("queryprune"), OPTION_MODIFIER, MODIFIER_REMOVEPARAM, VALUE_MAY },
-    { NAME("urlskip"), OPTION_MODIFIER, MODIFIER_URLSKIP, VALUE_MAY | TRUST },
-    { NAME("uritransform"), OPTION_MODIFIER, MODIFIER_URITRANSFORM, VALUE_MAY | TRUST },
-    { NAME("urltransform"), OPTION_MODIFIER, MODIFIER_URITRANSFORM, VALUE_MAY | TRUST },
-    { NAME("replace"), OPTION_MODIFIER, MODIFIER_REPLACE, VALUE_MAY | TRUST },
-    { NAME("csp"), OPTION_MODIFIER, MODIFIER_CSP, VALUE_MAY },
-    { NAME("permissions"), OPTION_MODIFIER, MODIFIER_PERMISSIONS, VALUE_MAY },
-    { NAME("referrerpolicy"), OPTION_MODIFIER, MODIFIER_REFERRERPOLICY, VALUE_MAY },
-    { NAME("removeheader"), OPTION_MODIFIER, MODIFIER_REMOVEHEADER, VALUE_MAY },
-    { NAME("cookie"), OPTION_MODIFIER, MODIFIER_COOKIE, VALUE_MAY },
-    { NAME("jsonprune"), OPTION_MODIFIER, MODIFIER_JSONPRUNE, VALUE_MAY | TRUST },
-    { NAME("xmlprune"), OPTION_MODIFIER, MODIFIER_XMLPRUNE, VALUE_MAY | TRUST },
-    { NAME("inline-script"), OPTION_MODIFIER, MODIFIER_INLINE_SCRIPT, NEGATION },
-    { NAME("inline-font"), OPTION_MODIFIER, MODIFIER_INLINE_FONT, NEGATION },
-    { NAME("elemhide"), OPTION_PAGE, PAGE_ELEMHIDE, NEGATION },
-    { NAME("ehide"), OPTION_PAGE, PAGE_ELEMHIDE, NEGATION },
-    { NAME("generichide"), OPTION_PAGE, PAGE_GENERICHIDE, NEGATION },
-    { NAME("ghide"), OPTION_PAGE, PAGE_GENERICHIDE, NEGATION },
-    { NAME("specifichide"), OPTION_PAGE, PAGE_SPECIFICHIDE, NEGATION },
-    { NAME("shide"), OPTION_PAGE, PAGE_SPECIFICHIDE, NEGATION },
-    { NAME("genericblock"), OPTION_PAGE, PAGE_GENERICBLOCK, 0 },
-    { NAME("urlblock"), OPTION_PAGE, PAGE_URLBLOCK, 0 },
-    { NAME("jsinject"), OPTION_PAGE, PAGE_JSINJECT, 0 },
+    { NAME("removeparam"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_REMOVEPARAM },
+    { NAME("queryprune"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_REMOVEPARAM },
+    { NAME("urlskip"), OPTION_MODIFIER, VALUE_MAY | TRUST, MODIFIER_URLSKIP },
+    { NAME("uritransform"), OPTION_MODIFIER, VALUE_MAY | TRUST, MODIFIER_URITRANSFORM },
+    { NAME("urltransform"), OPTION_MODIFIER, VALUE_MAY | TRUST, MODIFIER_URITRANSFORM },
+    { NAME("replace"), OPTION_MODIFIER, VALUE_MAY | TRUST, MODIFIER_REPLACE },
+    { NAME("csp"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_CSP },
+    { NAME("permissions"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_PERMISSIONS },
+    { NAME("referrerpolicy"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_REFERRERPOLICY },
+    { NAME("removeheader"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_REMOVEHEADER },
+    { NAME("cookie"), OPTION_MODIFIER, VALUE_MAY, MODIFIER_COOKIE },
+    { NAME("jsonprune"), OPTION_MODIFIER, VALUE_MAY | TRUST, MODIFIER_JSONPRUNE },
+    { NAME("xmlprune"), OPTION_MODIFIER, VALUE_MAY | TRUST, MODIFIER_XMLPRUNE },
+    { NAME("inline-script"), OPTION_MODIFIER, NEGATION, MODIFIER_INLINE_SCRIPT },
+    { NAME("inline-font"), OPTION_MODIFIER, NEGATION, MODIFIER_INLINE_FONT },
+    { NAME("elemhide"), OPTION_PAGE, NEGATION, PAGE_ELEMHIDE },
+    { NAME("ehide"), OPTION_PAGE, NEGATION, PAGE_ELEMHIDE },
+    { NAME("generichide"), OPTION_PAGE, NEGATION, PAGE_GENERICHIDE },
+    { NAME("ghide"), OPTION_PAGE, NEGATION, PAGE_GENERICHIDE },
+    { NAME("specifichide"), OPTION_PAGE, NEGATION, PAGE_SPECIFICHIDE },
+    { NAME("shide"), OPTION_PAGE, NEGATION, PAGE_SPECIFICHIDE },
+    { NAME("genericblock"), OPTION_PAGE, 0, PAGE_GENERICBLOCK },
+    { NAME("urlblock"), OPTION_PAGE, 0, PAGE_URLBLOCK },
+    { NAME("jsinject"), OPTION_PAGE, 0, PAGE_JSINJECT },
 #undef NAME
 };
 
@@ -651,46 +644,35 @@ static uint16_t parse_methods(struct rule *rule, struct span value)
     return with;
 }
 
+static uint8_t other_party(unsigned party)
+{
+    switch ((enum rule_party)party) {
+    case RULE_FIRST:
+        return RULE_THIRD;
+    case RULE_THIRD:
+        return RULE_FIRST;
+    case RULE_STRICT_FIRST:
+        return RULE_STRICT_THIRD;
+    case RULE_STRICT_THIRD:
+        break;
+    }
+    return RULE_STRICT_FIRST;
+}
+
 struct wanted { // types as written
     uint16_t with, without;
     bool popup, idle_type, is_all;
 };
 
-static void parse_option(struct rule *rule, struct span text, struct wanted *wanted)
+/* What an option says, once it is known that it may. */
+static void apply_option(struct rule *rule, const struct option_name *option, struct span value,
+                         bool is_negated, struct wanted *wanted)
 {
-    struct span name = text, value = SPAN_NONE;
-    size_t equals = span_find_byte(text, '=');
-    const struct option_name *found;
-    bool is_negated = false;
+    void *member = (char *)rule + option->number; // of the options that have one
 
-    name = trim(span_slice(text, 0, equals));
-    if (equals < text.size)
-        value = trim(span_from(text, equals + 1));
-    if (value.size > 1 && memchr("'\"`", value.at[0], 3) &&
-        find_divider(span_from(value, 1), value.at[0]) == value.size - 2)
-        value = span_slice(value, 1, value.size - 2);
-    if (name.size && name.at[0] == '~') {
-        is_negated = true;
-        name = span_from(name, 1);
-    }
-    if (is_filler(name))
-        return;
-    found = find_option(name);
-    if (!found) {
-        bad(rule, REASON_OPTION);
-        return;
-    }
-    if ((is_negated && !(found->traits & NEGATION)) ||
-        ((found->traits & 3) == VALUE_NONE && equals < text.size) ||
-        ((found->traits & 3) == VALUE_NEEDED && value.size == 0)) {
-        bad(rule, REASON_VALUE);
-        return;
-    }
-    if (found->traits & TRUST)
-        rule->needs_trust = true;
-    switch ((enum option)found->option) {
+    switch ((enum option)option->option) {
     case OPTION_TYPE:
-        *(is_negated ? &wanted->without : &wanted->with) |= (uint16_t)TYPE_BIT(found->number);
+        *(is_negated ? &wanted->without : &wanted->with) |= (uint16_t)TYPE_BIT(option->number);
         break;
     case OPTION_ALL:
         wanted->is_all = true;
@@ -701,63 +683,26 @@ static void parse_option(struct rule *rule, struct span text, struct wanted *wan
     case OPTION_WEBRTC:
         wanted->idle_type = wanted->idle_type || !is_negated;
         break;
-    case OPTION_PARTY: {
-        uint8_t party = found->number;
-        if (is_negated)
-            party = party == RULE_FIRST          ? RULE_THIRD
-                    : party == RULE_THIRD        ? RULE_FIRST
-                    : party == RULE_STRICT_FIRST ? RULE_STRICT_THIRD
-                                                 : RULE_STRICT_FIRST;
-        rule->party |= party;
+    case OPTION_PARTY:
+        rule->party |= is_negated ? other_party(option->number) : (uint8_t)option->number;
         break;
-    }
-    case OPTION_DOMAIN:
-        rule->domains = value;
+    case OPTION_TEXT:
+        *(struct span *)member = value;
         break;
-    case OPTION_TO:
-        rule->to = value;
-        break;
-    case OPTION_DENYALLOW:
-        rule->denyallow = value;
+    case OPTION_FLAG:
+        *(bool *)member = !is_negated;
         break;
     case OPTION_METHOD:
         rule->methods = parse_methods(rule, value);
         break;
-    case OPTION_CLIENT:
-        rule->client = value;
-        break;
-    case OPTION_ADDRESS:
-        rule->address = value;
-        break;
-    case OPTION_HEADER:
-        rule->header = value;
-        break;
-    case OPTION_REQUEST_HEADER:
-        rule->request_header = value;
-        break;
-    case OPTION_MATCH_CASE:
-        rule->is_match_case = !is_negated;
-        break;
-    case OPTION_IMPORTANT:
-        rule->is_important = true;
-        break;
-    case OPTION_BADFILTER:
-        rule->is_badfilter = true;
-        break;
-    case OPTION_CNAME:
-        rule->is_cname = true;
-        break;
     case OPTION_REASON:
         break;
-    case OPTION_STEALTH:
-        bad(rule, REASON_STEALTH);
-        break;
-    case OPTION_EXTENSION:
-        bad(rule, REASON_EXTENSION);
+    case OPTION_IDLE:
+        bad(rule, (enum rule_reason)option->number);
         break;
     case OPTION_MODIFIER:
         if (!is_negated)
-            set_modifier(rule, (enum rule_modifier)found->number, value);
+            set_modifier(rule, (enum rule_modifier)option->number, value);
         break;
     case OPTION_REWRITE:
         set_modifier(rule, MODIFIER_REDIRECT, value);
@@ -771,12 +716,43 @@ static void parse_option(struct rule *rule, struct span text, struct wanted *wan
         break;
     case OPTION_PAGE:
         if (!is_negated)
-            rule->page_flags |= found->number;
+            rule->page_flags |= option->number;
         break;
     case OPTION_UNKNOWN:
         bad(rule, REASON_OPTION);
         break;
     }
+}
+
+static void parse_option(struct rule *rule, struct span text, struct wanted *wanted)
+{
+    size_t equals = span_find_byte(text, '=');
+    struct span name = trim(span_slice(text, 0, equals)), value = SPAN_NONE;
+    const struct option_name *option;
+    bool is_negated = name.size && name.at[0] == '~';
+
+    name = span_from(name, is_negated);
+    if (is_filler(name))
+        return;
+    if (equals < text.size)
+        value = trim(span_from(text, equals + 1));
+    if (value.size > 1 && memchr("'\"`", value.at[0], 3) &&
+        find_divider(span_from(value, 1), value.at[0]) == value.size - 2)
+        value = span_slice(value, 1, value.size - 2);
+    option = find_option(name);
+    if (!option) {
+        bad(rule, REASON_OPTION);
+        return;
+    }
+    if ((is_negated && !(option->traits & NEGATION)) ||
+        ((option->traits & 3) == VALUE_NONE && equals < text.size) ||
+        ((option->traits & 3) == VALUE_NEEDED && value.size == 0)) {
+        bad(rule, REASON_VALUE);
+        return;
+    }
+    if (option->traits & TRUST)
+        rule->needs_trust = true;
+    apply_option(rule, option, value, is_negated, wanted);
 }
 
 /* The types of a rule that names none, or only what it does not want. */
