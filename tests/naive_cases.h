@@ -361,6 +361,18 @@ static inline void put_option(struct line *line, const struct naive_rule *rule, 
     }
 }
 
+/* Capitals that say nothing: all of them, or those of the host. */
+static inline void fold_pattern(const struct naive_rule *rule, char *pattern)
+{
+    size_t end = strlen(pattern);
+
+    if (rule->is_regex)
+        return;
+    if (rule->is_match_case)
+        end = rule->at_host ? strcspn(pattern, "/^?:*#") : 0;
+    naive_lower_part(pattern, end);
+}
+
 /* The line, its options in an order that begins anywhere; and what it says, in one order. */
 static inline void write_rule(struct chooser *chooser, struct naive_rule *rule)
 {
@@ -384,6 +396,7 @@ static inline void write_rule(struct chooser *chooser, struct naive_rule *rule)
         tail = "*"; // it would be a regular expression, or the name of a host
     snprintf(rule->text, sizeof rule->text, "%s%s%s%s%s", rule->is_exception ? "@@" : "", pattern,
              tail, options[0] ? "$" : "", options[0] ? options + 1 : "");
+    fold_pattern(rule, pattern);
     options[0] = 0;
     line.size = 0;
     for (unsigned i = 0; i < OPTIONS; i++)

@@ -349,8 +349,9 @@ static uint64_t list_identity(struct span list)
     return sum;
 }
 
-/* Two lines with the same identity say the same, whatever the order of their options. */
-static XXH128_hash_t identity_of(const struct rule *rule)
+/* Two lines with the same identity say the same, whatever the order of their options. `pattern` is
+ * the rule's as clean_pattern() makes it. */
+static XXH128_hash_t identity_of(const struct rule *rule, struct span pattern)
 {
     struct {
         XXH128_hash_t pattern, value;
@@ -359,7 +360,7 @@ static XXH128_hash_t identity_of(const struct rule *rule)
     } all;
 
     memset(&all, 0, sizeof all);
-    all.pattern = XXH3_128bits(rule->pattern.at, rule->pattern.size);
+    all.pattern = XXH3_128bits(pattern.at, pattern.size);
     all.value = XXH3_128bits(rule->value.at, rule->value.size);
     all.lists[0] = list_identity(rule->domains);
     all.lists[1] = list_identity(rule->to);
@@ -379,12 +380,12 @@ static XXH128_hash_t identity_of(const struct rule *rule)
     return XXH3_128bits(&all, sizeof all);
 }
 
-static XXH128_hash_t rest_identity_of(const struct rule *rule)
+static XXH128_hash_t rest_identity_of(const struct rule *rule, struct span pattern)
 {
     struct rule other = *rule;
 
     other.domains = SPAN_NONE;
-    return identity_of(&other);
+    return identity_of(&other, pattern);
 }
 
 /* The pattern in lower case, or with its capitals; a host at its start in lower case and as
@@ -589,6 +590,7 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         .is_host = rule->is_host,
     };
     enum rule_reason reason;
+    struct span pattern;
     bool is_part = false;
 
     if (rule->pattern.size > PATTERN_LIMIT || rule->text.size > UINT16_MAX)
@@ -624,9 +626,10 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
                           rule->methods == 0 && !rule->domains.at && !rule->to.at &&
                           !rule->denyallow.at && !rule->client.at && !rule->address.at &&
                           !rule->header.at && !rule->request_header.at && !rule->is_cname;
-    draft.identity = identity_of(rule);
+    pattern = rule->is_match_case ? draft.written : draft.pattern;
+    draft.identity = identity_of(rule, pattern);
     if (rule->domains.at)
-        draft.rest = rest_identity_of(rule);
+        draft.rest = rest_identity_of(rule, pattern);
     *VECTOR_ADD(compiler->drafts, struct draft) = draft;
     return is_part ? REASON_PART : REASON_NONE;
 }
@@ -751,6 +754,7 @@ static int compare_items(const void *a, const void *b)
 
 static void add_badfilter(struct compiler *compiler, const struct rule *rule)
 {
+    struct span pattern = rule->pattern;
     struct bad_domains bad;
     bool is_part = false;
 
@@ -759,12 +763,14 @@ static void add_badfilter(struct compiler *compiler, const struct rule *rule)
         *VECTOR_ADD(compiler->bad_plain_hosts, struct span) = rule->pattern;
         return;
     }
-    *VECTOR_ADD(compiler->badfilters, XXH128_hash_t) = identity_of(rule);
+    if (!rule->is_regex)
+        pattern = clean_pattern(compiler, rule, rule->is_match_case);
+    *VECTOR_ADD(compiler->badfilters, XXH128_hash_t) = identity_of(rule, pattern);
     if (!rule->domains.at || span_find_byte(rule->domains, '~') < rule->domains.size ||
         span_find_byte(rule->domains, '/') < rule->domains.size ||
         !add_set(compiler, &bad.set, rule->domains, &is_part))
         return;
-    bad.rest = rest_identity_of(rule);
+    bad.rest = rest_identity_of(rule, pattern);
     qsort((struct item *)compiler->items.at + bad.set.first, bad.set.count, sizeof(struct item),
           compare_items);
     *VECTOR_ADD(compiler->bad_domains, struct bad_domains) = bad;
@@ -780,8 +786,9 @@ enum rule_reason compiler_add(struct compiler *compiler, const struct rule *rule
         struct span names = rule->pattern, name;
         enum rule_reason reason = REASON_NONE;
 
-        while (reason == REASON_NONE && rule_next_host(&names, &name))
-            reason = add_plain(compiler, name, place);
+        while (rule_next_host(&names, &name))
+            if (!rule_is_host(name) || add_plain(compiler, name, place) != REASON_NONE)
+                reason = REASON_PART;
         return reason;
     }
     if (rule->kind == RULE_COSMETIC)

@@ -413,10 +413,12 @@ bool rule_next_host(struct span *names, struct span *name)
 static bool parse_hosts(struct rule *rule, struct span line)
 {
     struct span rest = line, address = next_word(&rest), names, name;
+    bool has_good = false, has_bad = false;
 
-    if (address.size < 2 || rest.size == 0)
+    if (address.size == 0 || rest.size == 0)
         return false;
-    if (!url_host_is_address(address) && span_find_byte(address, ':') == address.size)
+    if (!url_host_is_address(address) && span_find_byte(address, ':') == address.size &&
+        !span_equal(address, SPAN("0")))
         return false;
     for (size_t i = 0, zone = 0; i < address.size; i++) { // "fe80::1%lo0"
         char c = address.at[i];
@@ -429,10 +431,9 @@ static bool parse_hosts(struct rule *rule, struct span line)
     names = rule->pattern = trim(rest);
     rule->kind = RULE_HOSTS;
     while (rule_next_host(&names, &name))
-        if (!rule_is_host(name)) {
-            bad(rule, REASON_HOST);
-            break;
-        }
+        *(rule_is_host(name) ? &has_good : &has_bad) = true;
+    if (has_bad && !has_good)
+        bad(rule, REASON_HOST);
     return true;
 }
 
@@ -791,7 +792,7 @@ static void finish_types(struct rule *rule, const struct wanted *wanted)
     uint16_t with = wanted->is_all ? TYPES_ALL : wanted->with;
 
     rule->has_types = with != 0;
-    if (with == 0 && wanted->without == 0 && (wanted->popup || wanted->idle_type)) {
+    if (with == 0 && (wanted->popup || wanted->idle_type)) {
         if (rule->page_flags == 0 && rule->modifier == MODIFIER_NONE)
             bad(rule, wanted->popup ? REASON_POPUP : REASON_WEBRTC);
     }

@@ -62,6 +62,8 @@ LINES = [
     ('... that protects', 'page.example##^responseheader(x-frame-options)', 'needs a trusted list'),
     ('a name that is none', '||ads.example^$domain=a.example|b c.example', 'one of its names is no '
      'host; the rest is in force'),
+    ('... in a hosts file', '0.0.0.0 a.example b/c', 'one of its names is no host; the rest is in force'),
+    ('... and no other', '0.0.0.0 b/c', 'not a host name'),
     ('no name but one that is none', '||ads.example^$domain=b c.example',
      'option with a missing or wrong value'),
     ('an unknown preprocessor line', '!#endif', 'unknown or unbalanced preprocessor line'),
