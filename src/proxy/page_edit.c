@@ -5,6 +5,7 @@
 #include "base/url.h"
 #include "html/charset.h"
 #include "proxy/page_config.h"
+#include "proxy/page_hints.h"
 #include "proxy/page_late.h"
 #include "proxy/page_policy.h"
 
@@ -155,6 +156,24 @@ static bool make_plan(struct plan *plan, const struct page_subject *subject)
     return plan->setup.sheet || plan->setup.removes_blocked;
 }
 
+static bool is_hint_stopped(void *owner, struct span url, enum request_type type, bool is_host_only)
+{
+    const struct page_subject *subject = owner;
+    char client[ADDRESS_TEXT_BYTES];
+    rule_number rule;
+
+    address_text(subject->file->client, client);
+    return judge_element(subject->judge, subject->file, client, url, type, is_host_only, &rule);
+}
+
+/* What the edited page needs, and asks for before it is there. */
+static void change_fields(const struct page_subject *subject, const struct plan *plan)
+{
+    page_policy_amend(subject->response, &plan->policy);
+    if (plan->setup.removes_blocked)
+        page_hints_filter(subject->response, subject->file->url, is_hint_stopped, (void *)subject);
+}
+
 /* ---- the editor ---- */
 
 static void on_output(void *owner, struct span bytes)
@@ -246,7 +265,7 @@ bool page_edit_open(struct body_edit *out, const struct page_subject *subject,
 
     if (charset == CHARSET_UNREADABLE || !make_plan(&plan, subject))
         return false;
-    page_policy_amend(subject->response, &plan.policy);
+    change_fields(subject, &plan);
     plan.setup.charset_is_known = charset == CHARSET_READABLE;
     edit = calloc(1, sizeof *edit);
     if (!edit)
@@ -268,7 +287,7 @@ bool page_edit_fields(const struct page_subject *subject)
     bool is_edited = make_plan(&plan, subject);
 
     if (is_edited)
-        page_policy_amend(subject->response, &plan.policy);
+        change_fields(subject, &plan);
     plan_done(&plan);
     return is_edited;
 }

@@ -96,32 +96,39 @@ static bool has_word(struct span words, const char *word)
     return false;
 }
 
+bool page_link_of_rel(struct span rel, struct span as, enum page_link_kind *kind,
+                      enum request_type *type)
+{
+    *kind = PAGE_LINK_ELEMENT;
+    *type = TYPE_OTHER;
+    if (has_word(rel, "stylesheet")) {
+        *type = TYPE_STYLESHEET;
+        return !has_word(rel, "alternate");
+    }
+    if (has_word(rel, "icon"))
+        *type = TYPE_IMAGE;
+    else if (has_word(rel, "modulepreload"))
+        *type = TYPE_SCRIPT;
+    else if (has_word(rel, "preload"))
+        return preload_type(as, type);
+    else if (!has_word(rel, "prefetch")) {
+        *kind = PAGE_LINK_HOST;
+        return has_word(rel, "preconnect") || has_word(rel, "dns-prefetch");
+    }
+    return true;
+}
+
 static void add_link(struct finding *finding)
 {
     struct span rel = value_of(finding->tag, SPAN("rel"));
-    struct span as = value_of(finding->tag, SPAN("as"));
+    enum page_link_kind kind;
     enum request_type type;
 
-    if (!rel.at)
+    if (!rel.at || !page_link_of_rel(rel, value_of(finding->tag, SPAN("as")), &kind, &type))
         return;
-    if (has_word(rel, "stylesheet")) {
-        if (!has_word(rel, "alternate"))
-            add(finding, SPAN("href"), PAGE_LINK_ELEMENT, TYPE_STYLESHEET);
-    } else if (has_word(rel, "icon")) {
-        add(finding, SPAN("href"), PAGE_LINK_ELEMENT, TYPE_IMAGE);
-    } else if (has_word(rel, "modulepreload")) {
-        add(finding, SPAN("href"), PAGE_LINK_ELEMENT, TYPE_SCRIPT);
-    } else if (has_word(rel, "preload")) {
-        if (preload_type(as.at ? as : SPAN_NONE, &type)) {
-            add(finding, SPAN("href"), PAGE_LINK_ELEMENT, type);
-            if (type == TYPE_IMAGE)
-                add(finding, SPAN("imagesrcset"), PAGE_LINK_SET, type);
-        }
-    } else if (has_word(rel, "prefetch")) {
-        add(finding, SPAN("href"), PAGE_LINK_ELEMENT, TYPE_OTHER);
-    } else if (has_word(rel, "preconnect") || has_word(rel, "dns-prefetch")) {
-        add(finding, SPAN("href"), PAGE_LINK_HOST, TYPE_OTHER);
-    }
+    add(finding, SPAN("href"), kind, type);
+    if (type == TYPE_IMAGE && !has_word(rel, "icon"))
+        add(finding, SPAN("imagesrcset"), PAGE_LINK_SET, type);
 }
 
 size_t page_links_of(const struct token *tag, struct page_link links[PAGE_LINKS])

@@ -33,6 +33,11 @@ struct page_link {
 /* What an element fetches; returns how many. */
 size_t page_links_of(const struct token *tag, struct page_link links[PAGE_LINKS]);
 
+/* What a link of such a `rel` and `as` (of preload; else not looked at) does by itself. False: it
+ * fetches nothing. */
+bool page_link_of_rel(struct span rel, struct span as, enum page_link_kind *kind,
+                      enum request_type *type);
+
 /* True for each tag that can fetch, or says what URLs are relative to. */
 extern const bool page_links_wanted[TAGS_COUNT];
 

@@ -150,6 +150,22 @@ def test_fields_stay_true(start, start_origin):
         assert gone not in got
 
 
+def test_what_a_field_would_fetch(start, start_origin):
+    proxy = start(RULES + "||plain.example^\n")
+    link = "<//plain.example/x.js>; rel=preload; as=script, </own.css>; rel=preload; as=style"
+
+    def answer(request):
+        fields = html_in(None, ETag='"v1"', Link=link)
+        if "if-none-match" in request.fields:
+            return ("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nLink: %s\r\n\r\n" % link).encode()
+        return reply(HTML, headers=fields)
+    origin = start_origin(answering(answer))
+    got = page(proxy, origin)
+    assert got.fields["link"] == "</own.css>; rel=preload; as=style"
+    got = page(proxy, origin, headers=[*PAGE, ("If-None-Match", got.fields["etag"])])
+    assert got.status == 304 and got.fields["link"] == "</own.css>; rel=preload; as=style"
+
+
 LEFT_ALONE = [
     ("no-transform", {"headers": html_in(None, Cache_Control="private, no-transform")}),
     ("a part", {"headers": html_in(None, Content_Range="bytes 0-%d/900" % (len(HTML) - 1)),
