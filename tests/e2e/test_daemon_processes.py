@@ -128,9 +128,9 @@ def test_killed_worker_is_replaced_under_load(start_proxy, origin, count):
 def test_worker_that_crashes_again_and_again_waits(start_proxy, origin):
     proxy = start_proxy(workers=1)
     for _ in range(4):
-        victim = wait_for("worker", lambda: workers(proxy.pid))[0]
+        victim = wait_for("worker", lambda: [one for one in workers(proxy.pid) if is_running(one)])[0]
         os.kill(victim, signal.SIGKILL)
-        wait_for("its end", lambda: not is_running(victim))
+        wait_for("its end", lambda one=victim: not is_running(one))
     wait_for_log(proxy, r"the next start is in 250 ms")
     wait_for_log(proxy, r"the next start is in 500 ms")
     assert ask(proxy, origin.url + "/").status == 200
