@@ -95,7 +95,7 @@ struct compiler {
         suffix_words, texts, lines, host_runs, line_runs, cosmetic_words;
     struct vector chained; // struct chained: what becomes RULES and NUMBERS
     struct known known_texts, known_sets, known_extras, known_chains;
-    uint32_t suffix_bits, once_count;
+    uint32_t suffix_bits, once_count, page_lines_at;
     struct image_book books[BOOKS];
     char *image;
 };
@@ -1481,6 +1481,7 @@ static void write_lines(struct compiler *compiler)
         if (!draft->is_dead)
             draft->number = line_write(writer, draft->text, draft->place);
     }
+    compiler->page_lines_at = line_writer_turn(writer);
     for (size_t i = 0; i < compiler->cosmetics.lines.count; i++) {
         struct cosmetic_line *line = &VECTOR_AT(compiler->cosmetics.lines, struct cosmetic_line, i);
         line->number = line_write(writer, line->text, line->place);
@@ -1871,7 +1872,7 @@ static size_t write_sections(struct compiler *compiler, struct image_header *hea
         size_t item_size;
     } sections[SECTIONS] = {
         [SECTION_BUCKETS] = { &compiler->buckets, sizeof(struct image_bucket) },
-        [SECTION_SLOTS] = { &compiler->slots, 4 },
+        [SECTION_SLOTS] = { &compiler->slots, 1 },
         [SECTION_HOSTS] = { &compiler->hosts, 1 },
         [SECTION_NAMES] = { &compiler->name_words, 4 },
         [SECTION_RULES] = { &compiler->rules, sizeof(struct image_rule) },
@@ -1943,9 +1944,12 @@ enum error_kind compiler_finish(struct compiler *compiler, struct span *image,
     memcpy(header.books, compiler->books, sizeof header.books);
     header.seed = compiler->names.seed;
     header.bucket_count = (uint32_t)compiler->buckets.count;
+    header.slot_bytes =
+        (uint32_t)(compiler->slots.count / (compiler->buckets.count * IMAGE_BUCKET_SLOTS));
     header.suffix_bits = compiler->suffix_bits;
     header.rule_total = counts->plain_hosts + counts->rules;
     header.once_count = compiler->once_count;
+    header.page_lines_at = compiler->page_lines_at;
     size = write_sections(compiler, &header, NULL);
     if (size > IMAGE_LIMIT || compiler->rules.count > IMAGE_CHAIN)
         return error_set(error, ERROR_LIMIT, "the rule database would have %zu bytes", size);

@@ -48,7 +48,7 @@ static bool take_sections(struct image_view *view)
     uint32_t count[SECTIONS];
     static const uint8_t item_sizes[SECTIONS] = {
         [SECTION_BUCKETS] = sizeof(struct image_bucket),
-        [SECTION_SLOTS] = 4,
+        [SECTION_SLOTS] = 1,
         [SECTION_HOSTS] = 1,
         [SECTION_NAMES] = 4,
         [SECTION_RULES] = sizeof(struct image_rule),
@@ -70,7 +70,9 @@ static bool take_sections(struct image_view *view)
         if (!take_section(view, (enum image_section)i, item_sizes[i], &at[i], &count[i]))
             return false;
     view->buckets = at[SECTION_BUCKETS], buckets = count[SECTION_BUCKETS];
-    view->slots = at[SECTION_SLOTS], slots = count[SECTION_SLOTS];
+    view->slot_bytes = header->slot_bytes, slots = count[SECTION_SLOTS];
+    view->slots = (const char *)at[SECTION_SLOTS] - (sizeof(uint32_t) - view->slot_bytes);
+    view->slot_shift = view->slot_bytes == 3 ? 8 : 0;
     view->hosts = at[SECTION_HOSTS], view->hosts_size = count[SECTION_HOSTS];
     view->names = at[SECTION_NAMES], view->name_words = count[SECTION_NAMES];
     view->rules = at[SECTION_RULES], view->rule_count = count[SECTION_RULES];
@@ -87,8 +89,10 @@ static bool take_sections(struct image_view *view)
     view->lists = at[SECTION_LISTS], view->list_count = count[SECTION_LISTS];
     view->cosmetics = at[SECTION_COSMETIC], view->cosmetic_words = count[SECTION_COSMETIC];
     if (buckets == 0 || buckets != header->bucket_count ||
-        slots != (uint64_t)buckets * IMAGE_BUCKET_SLOTS || numbers != view->rule_count ||
-        header->suffix_bits > 20 || (1u << header->suffix_bits) > suffix_words)
+        (view->slot_bytes != 3 && view->slot_bytes != 4) ||
+        slots != (uint64_t)buckets * IMAGE_BUCKET_SLOTS * view->slot_bytes ||
+        numbers != view->rule_count || header->suffix_bits > 20 ||
+        (1u << header->suffix_bits) > suffix_words)
         return false;
     view->suffix_texts = (const uint8_t *)(view->suffixes + (1u << header->suffix_bits));
     view->suffix_texts_size = (suffix_words - (1u << header->suffix_bits)) * 4;
@@ -136,11 +140,11 @@ static bool check_names(const struct image_view *view)
 {
     for (size_t i = 0; i < view->header->bucket_count; i++)
         for (size_t k = 0; k < IMAGE_BUCKET_SLOTS; k++) {
-            uint32_t slot = view->slots[i * IMAGE_BUCKET_SLOTS + k];
+            uint32_t slot = image_slot(view, i * IMAGE_BUCKET_SLOTS + k);
+            uint32_t number = image_slot_number(view, slot);
             if (view->buckets[i].prints[k] == 0)
                 continue;
-            if (slot & IMAGE_SLOT_RECORD ? !is_record(view, slot & ~IMAGE_SLOT_RECORD)
-                                         : !is_host(view, slot & IMAGE_SLOT_NUMBER))
+            if (slot & IMAGE_SLOT_RECORD ? !is_record(view, number) : !is_host(view, number))
                 return false;
         }
     return true;

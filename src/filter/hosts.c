@@ -9,8 +9,9 @@ uint32_t find_slot(const struct image_view *view, uint64_t hash, struct span nam
         uint32_t hits = bucket_hits(bucket, print) & ~(1u << IMAGE_BUCKET_SLOTS);
 
         for (; hits; hits &= hits - 1) {
-            uint32_t slot = view->slots[(size_t)(bucket - view->buckets) * IMAGE_BUCKET_SLOTS +
-                                        (unsigned)__builtin_ctz(hits)];
+            uint32_t slot = image_slot(view, (size_t)(bucket - view->buckets) * IMAGE_BUCKET_SLOTS +
+                                                 (unsigned)__builtin_ctz(hits)) &
+                            ~IMAGE_SLOT_GUESS;
             if (is_slot_of(view, slot, name, is_entity))
                 return slot;
         }
@@ -113,7 +114,7 @@ const uint32_t *host_entity(const struct image_view *view, const struct host *ho
 {
     uint32_t start = host->starts[i], end = host->starts[i - 1] - 1u;
     uint32_t slot = find_slot(view, hash, span_of(host->at + start, end - start), true);
-    const uint32_t *record = &view->names[slot & ~IMAGE_SLOT_RECORD];
+    const uint32_t *record = &view->names[image_slot_number(view, slot)];
 
     return slot & IMAGE_SLOT_RECORD && record[1] & marks ? record : NULL;
 }

@@ -128,8 +128,9 @@ ALWAYS_INLINE uint32_t bucket_hits(const struct image_bucket *bucket, uint16_t p
 /* The offset in HOSTS that a slot of the table of names leads to. */
 ALWAYS_INLINE uint32_t slot_host(const struct image_view *view, uint32_t slot)
 {
-    return slot & IMAGE_SLOT_RECORD ? view->names[slot & ~IMAGE_SLOT_RECORD] & ~IMAGE_NAME_PLAIN
-                                    : slot & IMAGE_SLOT_NUMBER;
+    uint32_t number = image_slot_number(view, slot);
+
+    return slot & IMAGE_SLOT_RECORD ? view->names[number] & ~IMAGE_NAME_PLAIN : number;
 }
 
 ALWAYS_INLINE bool is_slot_of(const struct image_view *view, uint32_t slot, struct span name,
@@ -171,8 +172,8 @@ ALWAYS_INLINE uint32_t guess_slot(const struct image_view *view, const struct ho
         return find_slot(view, hash, host_name(host, i), false);
     if (!hits)
         return 0;
-    return view->slots[(size_t)(bucket - view->buckets) * IMAGE_BUCKET_SLOTS +
-                       (unsigned)__builtin_ctz(hits)] |
+    return image_slot(view, (size_t)(bucket - view->buckets) * IMAGE_BUCKET_SLOTS +
+                                (unsigned)__builtin_ctz(hits)) |
            IMAGE_SLOT_GUESS;
 }
 

@@ -115,9 +115,11 @@ struct image_header {
     uint64_t seed;       // of the hash of names
     uint64_t generation; // XXH3 of all sections
     uint32_t bucket_count;
-    uint32_t suffix_bits; // 1 << suffix_bits words at the start of SUFFIXES
-    uint32_t rule_total;  // rules, plain hosts included
-    uint32_t once_count;  // numbers for EXTRA_ONCE
+    uint32_t suffix_bits;   // 1 << suffix_bits words at the start of SUFFIXES
+    uint32_t rule_total;    // rules, plain hosts included
+    uint32_t once_count;    // numbers for EXTRA_ONCE
+    uint32_t page_lines_at; // in LINES: the texts of cosmetic rules begin here
+    uint32_t slot_bytes;    // of SLOTS: 3 where all numbers are small, else 4
     struct image_book books[BOOKS];
     struct image_range sections[SECTIONS];
 };
@@ -130,9 +132,11 @@ struct image_bucket {
     uint16_t moved;                      // image_moved() of the names that went on to the next
 };
 
+/* A slot of three bytes makes the upper ones of such a word. */
 #define IMAGE_SLOT_RECORD 0x80000000u // an index in NAMES; else an offset in HOSTS:
 #define IMAGE_SLOT_NAME 0x40000000u   // of a name without rules; else of a plain one
 #define IMAGE_SLOT_NUMBER 0x1fffffffu
+#define IMAGE_SLOT_SMALL 0x1fffffu // the largest number in three bytes
 
 /* A record in NAMES, in words: [0] offset in HOSTS and IMAGE_NAME_PLAIN, [1] marks, then for each
  * mark that is set, lowest first, the index of a chain's first rule; with IMAGE_NAME_SIMPLE, which
@@ -368,7 +372,8 @@ ALWAYS_INLINE uint32_t image_cosmetic_key(uint64_t hash)
 struct image_view {
     const struct image_header *header;
     const struct image_bucket *buckets;
-    const uint32_t *slots;
+    const char *slots; // a word ends where a slot does: of three bytes, one stands in front
+    uint32_t slot_bytes, slot_shift;
     const uint8_t *hosts;
     const uint32_t *names;
     const struct image_rule *rules;
@@ -390,6 +395,20 @@ struct image_view {
 const struct image_view *database_image(const struct database *database);
 /* List and line of a rule: see struct image_run. 0xffffffff for a number that is none. */
 uint32_t database_place(const struct image_view *view, rule_number rule);
+
+ALWAYS_INLINE uint32_t image_slot(const struct image_view *view, size_t index)
+{
+    uint32_t slot;
+
+    memcpy(&slot, view->slots + index * view->slot_bytes, sizeof slot);
+    return slot;
+}
+
+/* What a slot leads to: an index in NAMES or an offset in HOSTS. */
+ALWAYS_INLINE uint32_t image_slot_number(const struct image_view *view, uint32_t slot)
+{
+    return (slot & IMAGE_SLOT_NUMBER) >> view->slot_shift;
+}
 
 /* The last run that does not begin behind this record; there is at least one run. */
 ALWAYS_INLINE const struct image_run *image_find_run(const struct image_run *runs, uint32_t count,

@@ -12,6 +12,7 @@ void line_writer_init(struct line_writer *writer, const struct pieces_index *pie
     writer->pieces = pieces;
     writer->lines = lines;
     writer->runs = runs;
+    writer->subject = PIECES_REQUESTS;
     writer->records = writer->next_place = 0;
     writer->front_size = 0;
     vector_add(lines, 1, 1); // 0 is no number
@@ -51,7 +52,7 @@ uint32_t line_write(struct line_writer *writer, struct span text, uint32_t place
 
     if (text.size > limit)
         text.size = limit;
-    size = pieces_pack_text(writer->pieces, text, writer->codes);
+    size = pieces_pack_text(writer->pieces, writer->subject, text, writer->codes);
     if (number == 1 || writer->records == IMAGE_RUN_LIMIT || place < writer->next_place ||
         place - writer->next_place > UINT8_MAX)
         begin_run(writer, place);
@@ -81,6 +82,13 @@ uint32_t line_write(struct line_writer *writer, struct span text, uint32_t place
     writer->records++;
     writer->next_place = place + 1;
     return number;
+}
+
+uint32_t line_writer_turn(struct line_writer *writer)
+{
+    writer->subject = PIECES_PAGES;
+    writer->records = IMAGE_RUN_LIMIT; // the next one begins a run
+    return (uint32_t)writer->lines->count;
 }
 
 void line_writer_finish(struct line_writer *writer)
@@ -133,6 +141,8 @@ bool line_read(const struct image_view *view, uint32_t number, char *room, size_
     const struct image_run *run = image_find_run(view->line_runs, view->line_run_count, number);
     uint32_t at = run->at, place = run->place, front_size = 0, more;
     uint8_t front[LINES_FRONT];
+    enum pieces_subject subject =
+        number < view->header->page_lines_at ? PIECES_REQUESTS : PIECES_PAGES;
     struct record record;
     size_t size;
 
@@ -152,8 +162,9 @@ bool line_read(const struct image_view *view, uint32_t number, char *room, size_
     }
     if (place >> IMAGE_LINE_BITS >= view->list_count)
         return false;
-    size = pieces_unpack_text(front, record.shared, room, limit);
-    size += pieces_unpack_text(view->lines + record.codes, record.count, room + size, limit - size);
+    size = pieces_unpack_text(subject, front, record.shared, room, limit);
+    size += pieces_unpack_text(subject, view->lines + record.codes, record.count, room + size,
+                               limit - size);
     out->text = span_of(room, size);
     out->place = place;
     return true;

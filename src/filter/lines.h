@@ -29,6 +29,7 @@
 /* Open, so that it can live inside its owner; all of it is lines.c's own. */
 struct line_writer {
     const struct pieces_index *pieces;
+    enum pieces_subject subject;
     struct vector *lines, *runs; // borrowed: the sections under construction
     uint32_t records;            // in the run
     uint32_t next_place;
@@ -42,6 +43,8 @@ void line_writer_init(struct line_writer *writer, const struct pieces_index *pie
                       struct vector *lines, struct vector *runs);
 /* Writes a text (up to RULE_TEXT_LIMIT + 1 bytes of it count); returns its number. */
 uint32_t line_write(struct line_writer *writer, struct span text, uint32_t place);
+/* What follows is about pages. To be called once, before line_writer_finish(); returns where. */
+uint32_t line_writer_turn(struct line_writer *writer);
 /* To be called when all is written. */
 void line_writer_finish(struct line_writer *writer);
 

@@ -304,39 +304,50 @@ static enum pattern_result general_holds(struct ask *ask, const struct image_rul
     return PATTERN_NOWHERE;
 }
 
-/* The literal of a rule that no window places: a first look before what costs more. */
-static bool literal_holds(const struct url *url, const struct image_rule *rule)
+#if defined(__x86_64__)
+/* Is a literal in the URL? Behind that there are NULs, which no literal has. */
+static __attribute__((target("avx2,bmi"), noinline)) bool is_literal_in_avx2(
+    const char *at, const char *end, const struct image_rule *rule)
 {
-    const char *at = url->at, *end = url->at + url->size;
+    unsigned last = rule->size - 1u, middle = last / 2, all = (2u << last) - 1;
+    __m128i literal = _mm_loadu_si128((const __m128i *)(const void *)rule->literal);
+    __m256i first = _mm256_set1_epi8(rule->literal[0]);
+    __m256i second = _mm256_set1_epi8(rule->literal[middle]);
+    __m256i third = _mm256_set1_epi8(rule->literal[last]);
+
+#define EQUALS(offset, want)                                                                       \
+    _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(at + (offset))), want)
+    for (; at < end; at += 32) {
+        unsigned hits = (unsigned)_mm256_movemask_epi8(_mm256_and_si256(
+            EQUALS(0, first), _mm256_and_si256(EQUALS(middle, second), EQUALS(last, third))));
+
+        for (; hits; hits &= hits - 1) {
+            const void *hit = at + __builtin_ctz(hits);
+            __m128i equal = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)hit), literal);
+            if (!(all & ~(unsigned)_mm_movemask_epi8(equal)))
+                return true;
+        }
+    }
+#undef EQUALS
+    return false;
+}
+#endif
+
+/* The literal of a rule that no window places: a first look before what costs more. */
+static bool literal_holds(const struct ask *ask, const struct image_rule *rule)
+{
+    struct span url = span_of(ask->url.at, ask->url.size);
+    struct span literal = span_of(rule->literal, rule->size);
 
     if (rule->size == 0)
         return true;
     if (rule->flags & RULE_ENDS)
-        return span_ends(span_of(at, url->size), span_of(rule->literal, rule->size));
-#if defined(__SSE2__)
-    {
-        // Behind the URL there are NULs, which no literal has.
-        unsigned last = rule->size - 1u, middle = last / 2; // of three bytes all are compared
-        __m128i first = _mm_set1_epi8(rule->literal[0]);
-        __m128i second = _mm_set1_epi8(rule->literal[middle]);
-        __m128i third = _mm_set1_epi8(rule->literal[last]);
-
-#define EQUALS(offset, want)                                                                       \
-    _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(at + (offset))), want)
-        for (; at < end; at += 16) {
-            unsigned hits = (unsigned)_mm_movemask_epi8(_mm_and_si128(
-                EQUALS(0, first), _mm_and_si128(EQUALS(middle, second), EQUALS(last, third))));
-
-            for (; hits; hits &= hits - 1)
-                if (last < 3 || memcmp(at + __builtin_ctz(hits), rule->literal, rule->size) == 0)
-                    return true;
-        }
-#undef EQUALS
-        return false;
-    }
-#else
-    return pattern_find(span_of(at, url->size), span_of(rule->literal, rule->size)) < url->size;
+        return span_ends(url, literal);
+#if defined(__x86_64__)
+    if (ask->matcher->is_wide)
+        return is_literal_in_avx2(url.at, url.at + url.size, rule);
 #endif
+    return pattern_find(url, literal) < url.size;
 }
 
 /* Where the literal stands, does the rest of the pattern? What is left to general_holds() is not
@@ -382,7 +393,7 @@ static bool more_holds(struct ask *ask, const struct image_rule *rule, size_t st
     if (!(flags & RULE_ANYWHERE)) {
         if (start > ask->url.size || !rest_holds(ask, rule, start)) // it would begin before the URL
             return false;
-    } else if (flags & (RULE_CONTAINS | RULE_ENDS) && !literal_holds(&ask->url, rule)) {
+    } else if (flags & (RULE_CONTAINS | RULE_ENDS) && !literal_holds(ask, rule)) {
         return false;
     }
     if (!party_holds(ask, flags) || (flags & RULE_CONDITIONS && !conditions_hold(ask, record))) {
@@ -604,10 +615,10 @@ ALWAYS_INLINE lead *lead_by_host(struct ask *ask, enum image_book_name book, lea
             slot = host->slots[i] = guess_slot(view, host, i, find);
         if (!(slot & IMAGE_SLOT_RECORD)) {
             if (slot && !(slot & IMAGE_SLOT_NAME) && (slot = host_slot(view, host, i)) != 0)
-                ask->plain = slot | IMAGE_NUMBER_HOST;
+                ask->plain = image_slot_number(view, slot) | IMAGE_NUMBER_HOST;
             continue;
         }
-        record = &view->names[slot & ~(IMAGE_SLOT_RECORD | IMAGE_SLOT_GUESS)];
+        record = &view->names[image_slot_number(view, slot)];
         if (!(record[0] & IMAGE_NAME_PLAIN) && !(record[1] & (mark | IMAGE_NAME_SIMPLE)))
             continue;
         if (record[0] & IMAGE_NAME_PLAIN) {
@@ -650,7 +661,7 @@ ALWAYS_INLINE lead *lead_by_source(struct ask *ask, const struct image_book *boo
         slot = host_slot(view, host, i);
         if (!(slot & IMAGE_SLOT_RECORD))
             continue;
-        record = &view->names[slot & ~IMAGE_SLOT_RECORD];
+        record = &view->names[image_slot_number(view, slot)];
         if (record[1] & mark)
             *to++ = lead_of(chain_of(record, mark), ask->url.host_end);
     }
@@ -968,7 +979,7 @@ static rule_number find_everything(const struct image_view *view, struct host *h
 {
     for (uint32_t i = 0; i < host->count; i++) {
         uint32_t slot = host_slot(view, host, i);
-        const uint32_t *record = &view->names[slot & ~IMAGE_SLOT_RECORD];
+        const uint32_t *record = &view->names[image_slot_number(view, slot)];
 
         if (!(slot & IMAGE_SLOT_RECORD) || !(record[1] & IMAGE_NAME_MARK(BOOK_MAIN, SIDE_HOST)))
             continue;
@@ -1332,8 +1343,8 @@ static rule_number plain_at(struct ask *ask, uint32_t i)
     if (slot == 0 || (slot & (IMAGE_SLOT_RECORD | IMAGE_SLOT_NAME)) == IMAGE_SLOT_NAME)
         return 0;
     if (!(slot & IMAGE_SLOT_RECORD))
-        return slot | IMAGE_NUMBER_HOST;
-    record = ask->view->names[slot & ~IMAGE_SLOT_RECORD];
+        return image_slot_number(ask->view, slot) | IMAGE_NUMBER_HOST;
+    record = ask->view->names[image_slot_number(ask->view, slot)];
     return record & IMAGE_NAME_PLAIN ? (record & ~IMAGE_NAME_PLAIN) | IMAGE_NUMBER_HOST : 0;
 }
 

@@ -166,15 +166,30 @@ void names_write_hosts(struct names *names, struct vector *hosts, struct vector 
     }
 }
 
+static uint32_t slot_of(const struct name *name)
+{
+    return name->record     ? name->record | IMAGE_SLOT_RECORD
+           : name->is_plain ? name->at
+                            : name->at | IMAGE_SLOT_NAME;
+}
+
+static void put_slot(char *slots, size_t index, uint32_t slot, size_t slot_bytes)
+{
+    if (slot_bytes == 3) // the flags at the upper end, as in a word
+        slot = (slot & ~IMAGE_SLOT_NUMBER) >> 8 | (slot & IMAGE_SLOT_SMALL);
+    for (size_t i = 0; i < slot_bytes; i++)
+        slots[index * slot_bytes + i] = (char)(slot >> 8 * i);
+}
+
 /* False when a name came too far from its own bucket. */
-static bool fill_buckets(struct names *names, size_t count, struct vector *buckets,
-                         struct vector *slots)
+static bool fill_buckets(struct names *names, size_t count, size_t slot_bytes,
+                         struct vector *buckets, struct vector *slots)
 {
     size_t bucket_count = count / BUCKET_LOAD + 1;
 
     buckets->count = slots->count = 0;
     vector_add(buckets, sizeof(struct image_bucket), bucket_count);
-    vector_add(slots, sizeof(uint32_t), bucket_count * IMAGE_BUCKET_SLOTS);
+    vector_add(slots, 1, bucket_count * IMAGE_BUCKET_SLOTS * slot_bytes);
     for (uint32_t i = 0; i < names->items.count; i++) {
         const struct name *name = names_at(names, i);
         uint32_t at = image_bucket_of(name->hash, (uint32_t)bucket_count);
@@ -190,10 +205,7 @@ static bool fill_buckets(struct names *names, size_t count, struct vector *bucke
                 slot++;
             if (slot < IMAGE_BUCKET_SLOTS) {
                 bucket->prints[slot] = image_print(name->hash);
-                VECTOR_AT(*slots, uint32_t, at * IMAGE_BUCKET_SLOTS + slot) =
-                    name->record     ? name->record | IMAGE_SLOT_RECORD
-                    : name->is_plain ? name->at
-                                     : name->at | IMAGE_SLOT_NAME;
+                put_slot(slots->at, at * IMAGE_BUCKET_SLOTS + slot, slot_of(name), slot_bytes);
                 break;
             }
             if (walk == IMAGE_BUCKET_WALK)
@@ -207,12 +219,16 @@ static bool fill_buckets(struct names *names, size_t count, struct vector *bucke
 
 bool names_write_table(struct names *names, struct vector *buckets, struct vector *slots)
 {
-    size_t count = 0;
+    size_t count = 0, slot_bytes = 3;
 
-    for (uint32_t i = 0; i < names->items.count; i++)
-        count += names_at(names, i)->at != 0;
+    for (uint32_t i = 0; i < names->items.count; i++) {
+        const struct name *name = names_at(names, i);
+        count += name->at != 0;
+        if ((slot_of(name) & IMAGE_SLOT_NUMBER) > IMAGE_SLOT_SMALL)
+            slot_bytes = 4;
+    }
     for (unsigned try = 0; try < SEEDS; try++) {
-        if (fill_buckets(names, count, buckets, slots))
+        if (fill_buckets(names, count, slot_bytes, buckets, slots))
             return true;
         names->seed = names->seed * IMAGE_HASH_FACTOR + 1;
         for (uint32_t i = 0; i < names->items.count; i++) {

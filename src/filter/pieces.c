@@ -57,63 +57,27 @@ const struct host_piece pieces_host[PIECES_HOST] = {
         text, sizeof(text) - 1                                                                     \
     }
 
+enum { FIRST_CHARACTER = ' ', CHARACTERS = '~' - ' ' + 1 };
+/* The codes up to CHARACTERS stand for printable ASCII; those that follow for these. */
 static const struct {
     char text[14];
     uint8_t size;
-} text_pieces[] = {
-    P(" "),         P("!"),          P("\""),          P("#"),           P("$"),
-    P("%"),         P("&"),          P("'"),           P("("),           P(")"),
-    P("*"),         P("+"),          P(","),           P("-"),           P("."),
-    P("/"),         P("0"),          P("1"),           P("2"),           P("3"),
-    P("4"),         P("5"),          P("6"),           P("7"),           P("8"),
-    P("9"),         P(":"),          P(";"),           P("<"),           P("="),
-    P(">"),         P("?"),          P("@"),           P("A"),           P("B"),
-    P("C"),         P("D"),          P("E"),           P("F"),           P("G"),
-    P("H"),         P("I"),          P("J"),           P("K"),           P("L"),
-    P("M"),         P("N"),          P("O"),           P("P"),           P("Q"),
-    P("R"),         P("S"),          P("T"),           P("U"),           P("V"),
-    P("W"),         P("X"),          P("Y"),           P("Z"),           P("["),
-    P("\\"),        P("]"),          P("^"),           P("_"),           P("`"),
-    P("a"),         P("b"),          P("c"),           P("d"),           P("e"),
-    P("f"),         P("g"),          P("h"),           P("i"),           P("j"),
-    P("k"),         P("l"),          P("m"),           P("n"),           P("o"),
-    P("p"),         P("q"),          P("r"),           P("s"),           P("t"),
-    P("u"),         P("v"),          P("w"),           P("x"),           P("y"),
-    P("z"),         P("{"),          P("|"),           P("}"),           P("~"),
-    P("*/"),        P("-c"),         P(".c"),          P(".n"),          P("/*"),
-    P("/c"),        P("/p"),         P("@@"),          P("\\."),         P("\\/"),
-    P("^$"),        P("ac"),         P("ad"),          P("ag"),          P("al"),
-    P("am"),        P("an"),         P("ar"),          P("at"),          P("au"),
-    P("ay"),        P("be"),         P("bl"),          P("br"),          P("ce"),
-    P("ch"),        P("co"),         P("de"),          P("dn"),          P("e."),
-    P("ec"),        P("ed"),         P("el"),          P("en"),          P("er"),
-    P("es"),        P("et"),         P("ev"),          P("ew"),          P("ex"),
-    P("fi"),        P("fr"),         P("ho"),          P("ic"),          P("id"),
-    P("il"),        P("im"),         P("in"),          P("io"),          P("ip"),
-    P("it"),        P("js"),         P("le"),          P("li"),          P("lo"),
-    P("ma"),        P("me"),         P("mo"),          P("no"),          P("nt"),
-    P("o."),        P("oc"),         P("ol"),          P("on"),          P("oo"),
-    P("op"),        P("or"),         P("ou"),          P("pl"),          P("po"),
-    P("pu"),        P("re"),         P("ri"),          P("ro"),          P("ru"),
-    P("s."),        P("s/"),         P("se"),          P("sh"),          P("sp"),
-    P("ss"),        P("st"),         P("su"),          P("te"),          P("th"),
-    P("ti"),        P("to"),         P("tr"),          P("un"),          P("ur"),
-    P("us"),        P("ve"),         P("vi"),          P("||"),          P(".co"),
-    P(".de"),       P(".jp"),        P(".js"),         P("ads"),         P("all"),
-    P("and"),       P("api"),        P("ass"),         P("com"),         P("end"),
-    P("ent"),       P("er."),        P("er/"),         P("ima"),         P("ing"),
-    P("ion"),       P("js/"),        P("lin"),         P("ner"),         P("ont"),
-    P("sdk"),       P("tag"),        P("ver"),         P("||a"),         P("||b"),
-    P("||c"),       P("||g"),        P("||m"),         P("||p"),         P("||s"),
-    P("||t"),       P("$doc"),       P(".com"),        P(".gif"),        P(".jp|"),
-    P(".js$"),      P(".net"),       P("@@||"),        P("digi"),        P("load"),
-    P("play"),      P("port"),       P("vide"),        P(".com/"),       P(".com|"),
-    P(".net/"),     P(".net|"),      P("^$all"),       P("^$doc"),       P("ghide"),
-    P("media"),     P("track"),      P("$image"),      P(".com^$"),      P("google"),
-    P("s.com/"),    P("$script"),    P("digikey"),     P(",domain="),    P(",redirect"),
-    P(".com^$doc"), P(".js$script"), P(".com^$popup"), P("third-party"), P("^$third-party"),
+} text_pieces[PIECES_SUBJECTS][PIECES_TEXT_RAW - CHARACTERS] = {
+    [PIECES_REQUESTS] = { P("*/"), P("-c"), P(".c"), P(".n"), P("/*"), P("/c"), P("/p"), P("@@"), P("\\."), P("\\/"), P("^$"), P("ac"), P("ad"), P("ag"), P("al"), P("am"), P("an"), P("ar"), P("at"), P("au"), P("ay"), P("be"), P("bl"), P("br"), P("ce"), P("ch"), P("co"), P("de"), P("dn"), P("e."), P("ec"), P("ed"), P("el"), P("en"), P("er"), P("es"), P("et"), P("ev"), P("ew"), P("ex"), P("fi"), P("fr"), P("ho"), P("ic"), P("id"), P("il"), P("im"), P("in"), P("io"), P("ip"), P("it"), P("js"), P("le"), P("li"), P("lo"), P("ma"), P("me"), P("mo"), P("no"), P("nt"), P("o."), P("oc"), P("ol"), P("on"), P("oo"), P("op"), P("or"), P("ou"), P("pl"), P("po"), P("pu"), P("re"), P("ri"), P("ro"), P("ru"), P("s."), P("s/"), P("se"), P("sh"), P("sp"), P("ss"), P("st"), P("su"), P("te"), P("th"), P("ti"), P("to"), P("tr"), P("un"), P("ur"), P("us"), P("ve"), P("vi"), P("||"), P(".co"), P(".de"), P(".jp"), P(".js"), P("ads"), P("all"), P("and"), P("api"), P("ass"), P("com"), P("end"), P("ent"), P("er."), P("er/"), P("ima"), P("ing"), P("ion"), P("js/"), P("lin"), P("ner"), P("ont"), P("sdk"), P("tag"), P("ver"), P("||a"), P("||b"), P("||c"), P("||g"), P("||m"), P("||p"), P("||s"), P("||t"), P("$doc"), P(".com"), P(".gif"), P(".jp|"), P(".js$"), P(".net"), P("@@||"), P("digi"), P("load"), P("play"), P("port"), P("vide"), P(".com/"), P(".com|"), P(".net/"), P(".net|"), P("^$all"), P("^$doc"), P("ghide"), P("media"), P("track"), P("$image"), P(".com^$"), P("google"), P("s.com/"), P("$script"), P("digikey"), P(",domain="), P(",redirect"), P(".com^$doc"), P(".js$script"), P(".com^$popup"), P("third-party"), P("^$third-party"), },
+    [PIECES_PAGES] = { P("\"]"), P("##"), P("-b"), P("-w"), P(".*"), P(".p"), P(".u"), P(": "), P("=\""), P("Ad"), P("__"), P("ad"), P("al"), P("am"), P("an"), P("ap"), P("ar"), P("at"), P("au"), P("ba"), P("be"), P("bi"), P("bo"), P("ce"), P("ch"), P("ck"), P("co"), P("d-"), P("da"), P("de"), P("di"), P("do"), P("du"), P("ed"), P("em"), P("er"), P("fi"), P("fo"), P("ga"), P("ge"), P("ha"), P("he"), P("ho"), P("ht"), P("ic"), P("id"), P("il"), P("im"), P("in"), P("it"), P("ke"), P("la"), P("ld"), P("le"), P("li"), P("ll"), P("lo"), P("ma"), P("me"), P("mo"), P("ne"), P("ng"), P("no"), P("nt"), P("on"), P("or"), P("ot"), P("ou"), P("pa"), P("pe"), P("po"), P("pu"), P("px"), P("ra"), P("re"), P("ri"), P("ro"), P("ru"), P("s-"), P("s."), P("s_"), P("sc"), P("se"), P("sh"), P("si"), P("sk"), P("so"), P("sp"), P("ss"), P("st"), P("su"), P("t-"), P("ta"), P("te"), P("th"), P("ti"), P("to"), P("un"), P("ve"), P("vi"), P("we"), P(" > "), P("###"), P("##."), P("##["), P("*=\""), P("-ad"), P(".co"), P("/\"]"), P("^=\""), P("_ad"), P("ads"), P("ati"), P("box"), P("div"), P("ent"), P("get"), P("ght"), P("ing"), P("lay"), P("new"), P("pla"), P("pro"), P("red"), P("the"), P("tic"), P("top"), P("ver"), P("wid"), P("-ad-"), P(".com"), P(".net"), P("cont"), P("div["), P("game"), P("ment"), P("porn"), P("side"), P("tion"), P("###ad"), P("##.ad"), P(".com,"), P(":has("), P("block"), P("class"), P("s.com"), P("style"), P("##.ad-"), P(".com##"), P("a[href"), P("banner"), P("header"), P("rapper"), P("s.com,"), P("sponso"), P(".com###"), P(".com##."), P(".com##["), P("s.com##."), P("container"), },
 };
-enum { TEXT_PIECES = sizeof text_pieces / sizeof *text_pieces };
+
+static const char characters[] =
+    " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
+    "abcdefghijklmnopqrstuvwxyz{|}~";
+_Static_assert(sizeof characters - 1 == CHARACTERS, "all of them");
+
+static inline struct span text_piece(enum pieces_subject subject, unsigned code)
+{
+    return code < CHARACTERS ? span_of(&characters[code], 1)
+                             : span_of(text_pieces[subject][code - CHARACTERS].text,
+                                       text_pieces[subject][code - CHARACTERS].size);
+}
 
 static unsigned key_of(const char *text)
 {
@@ -152,9 +116,11 @@ void pieces_index_init(struct pieces_index *index)
     for (unsigned i = 0; i < PIECES_HOST; i++)
         pieces[i] = span_of(pieces_host[i].text, pieces_host[i].size);
     index_pieces(&index->host, pieces, PIECES_HOST);
-    for (unsigned i = 0; i < TEXT_PIECES; i++)
-        pieces[i] = span_of(text_pieces[i].text, text_pieces[i].size);
-    index_pieces(&index->text, pieces, TEXT_PIECES);
+    for (unsigned subject = 0; subject < PIECES_SUBJECTS; subject++) {
+        for (unsigned i = 0; i < PIECES_TEXT_RAW; i++)
+            pieces[i] = text_piece(subject, i);
+        index_pieces(&index->texts[subject], pieces, PIECES_TEXT_RAW);
+    }
 }
 
 /* Up to eight bytes; behind the end of the text there are NULs, which no piece has. */
@@ -208,20 +174,20 @@ size_t pieces_unpack_host(const uint8_t *codes, size_t count, char *to)
 }
 
 /* Does a piece of text stand there? `have`: the first bytes there. */
-static bool is_text_piece(unsigned code, uint64_t have, struct span rest)
+static bool is_text_piece(struct span piece, uint64_t have, struct span rest)
 {
-    size_t size = text_pieces[code].size;
     uint64_t want;
 
-    memcpy(&want, text_pieces[code].text, sizeof want);
-    if ((have ^ want) << (size < 8 ? 64 - 8 * size : 0))
+    memcpy(&want, piece.at, sizeof want); // pieces of two bytes and more have the room
+    if ((have ^ want) << (piece.size < 8 ? 64 - 8 * piece.size : 0))
         return false;
-    return size <= 8 || (size <= rest.size && memcmp(text_pieces[code].text, rest.at, size) == 0);
+    return piece.size <= 8 || span_starts(rest, piece);
 }
 
-size_t pieces_pack_text(const struct pieces_index *index, struct span text, uint8_t *to)
+size_t pieces_pack_text(const struct pieces_index *index, enum pieces_subject subject,
+                        struct span text, uint8_t *to)
 {
-    const struct pieces_table *table = &index->text;
+    const struct pieces_table *table = &index->texts[subject];
     size_t size = 0, at = 0;
 
     while (at < text.size) {
@@ -229,7 +195,7 @@ size_t pieces_pack_text(const struct pieces_index *index, struct span text, uint
         const uint8_t *code = &table->codes[table->begin[have & 0xffff]];
         const uint8_t *end = code + table->count[have & 0xffff];
 
-        while (code < end && !is_text_piece(*code, have, span_from(text, at)))
+        while (code < end && !is_text_piece(text_piece(subject, *code), have, span_from(text, at)))
             code++;
         if (code == end)
             code = &table->single[have & 0xff];
@@ -238,30 +204,28 @@ size_t pieces_pack_text(const struct pieces_index *index, struct span text, uint
             to[size++] = (uint8_t)text.at[at++];
         } else {
             to[size++] = *code;
-            at += text_pieces[*code].size;
+            at += text_piece(subject, *code).size;
         }
     }
     return size;
 }
 
-size_t pieces_unpack_text(const uint8_t *codes, size_t count, char *to, size_t limit)
+size_t pieces_unpack_text(enum pieces_subject subject, const uint8_t *codes, size_t count, char *to,
+                          size_t limit)
 {
     size_t size = 0;
 
     for (size_t i = 0; i < count && size < limit; i++) {
-        size_t more = 1;
-        const char *text = (const char *)&codes[i + 1 < count ? i + 1 : i];
+        struct span piece = SPAN_NONE;
 
-        if (codes[i] == PIECES_TEXT_RAW) {
-            i++;
-        } else if (codes[i] < TEXT_PIECES) {
-            text = text_pieces[codes[i]].text;
-            more = text_pieces[codes[i]].size;
-        }
-        if (more > limit - size)
-            more = limit - size;
-        memcpy(to + size, text, more);
-        size += more;
+        if (codes[i] != PIECES_TEXT_RAW)
+            piece = text_piece(subject, codes[i]);
+        else if (++i < count)
+            piece = span_of((const char *)&codes[i], 1);
+        if (piece.size > limit - size)
+            piece.size = limit - size;
+        memcpy(to + size, piece.at, piece.size);
+        size += piece.size;
     }
     return size;
 }

@@ -1,9 +1,10 @@
 /*
  * pieces.h - short codes for the texts of a database: one byte for a piece of text.
  *
- * Two fixed tables of pieces that are frequent in host names and in lines of filter lists; each
- * byte of a packed text is an index. Host names shrink to 55 %, rules to 52 %. Texts are packed
- * greedily, so that equal texts pack to equal bytes. The tables are part of the database format.
+ * Fixed tables of pieces that are frequent in host names and in lines of filter lists; each byte
+ * of a packed text is an index. Host names and cosmetic rules shrink to 55 %, others to 52 %. Texts
+ * are packed greedily, so that equal texts pack to equal bytes. The tables are part of the database
+ * format.
  */
 #ifndef DEJUNK_FILTER_PIECES_H
 #define DEJUNK_FILTER_PIECES_H
@@ -22,6 +23,12 @@ struct host_piece {
 extern const struct host_piece pieces_host[PIECES_HOST];
 #define PIECES_HOST_STAR 42u // '*': only ever the first code, in front of the names of entities
 
+enum pieces_subject { // of a rule: what it is about
+    PIECES_REQUESTS,
+    PIECES_PAGES,
+    PIECES_SUBJECTS
+};
+
 /* For packing: the pieces by how they begin. Plain data of its owner. */
 struct pieces_index {
     struct pieces_table {
@@ -29,7 +36,7 @@ struct pieces_index {
         uint8_t begin[65536], count[65536]; // by the first two bytes: which of `codes`
         uint8_t single[256];                // by the byte: the piece that is only that
         bool has_single[256];
-    } host, text;
+    } host, texts[PIECES_SUBJECTS];
 };
 void pieces_index_init(struct pieces_index *index);
 
@@ -57,8 +64,10 @@ ALWAYS_INLINE bool pieces_host_is(const uint8_t *codes, size_t count, const char
 }
 
 /* The same for rules and other texts. Packed they have at most twice their size. */
-size_t pieces_pack_text(const struct pieces_index *index, struct span text, uint8_t *to);
+size_t pieces_pack_text(const struct pieces_index *index, enum pieces_subject subject,
+                        struct span text, uint8_t *to);
 /* Unpacks into `to`; stops at `limit` bytes. */
-size_t pieces_unpack_text(const uint8_t *codes, size_t count, char *to, size_t limit);
+size_t pieces_unpack_text(enum pieces_subject subject, const uint8_t *codes, size_t count, char *to,
+                          size_t limit);
 
 #endif

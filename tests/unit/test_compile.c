@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "filter/image.h"
 #include "rules.h"
 
 static const char many_kinds[] =
@@ -249,6 +250,41 @@ static void crowds(void **state)
     buffer_release(&text);
 }
 
+/* Slots of the table of names have three bytes, or four where the names are too many for that. */
+static void small_and_large_slots(void **state)
+{
+    static const struct {
+        uint32_t names, slot_bytes;
+    } rows[] = { { 100, 3 }, { 400000, 4 } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buffer text = { .limit_bytes = 1 << 26 };
+        struct rules rules;
+
+        for (uint32_t k = 0; k < rows[i].names; k++)
+            (void)buffer_printf(&text, "%s%06x.example%s\n", k % 2 ? "||" : "0.0.0.0 ", k,
+                                k % 2 ? "^$third-party" : "");
+        (void)buffer_append(&text, SPAN("\0"));
+        rules_open(&rules, text.at);
+        assert_int_equal(((const struct image_header *)rules.image.at)->slot_bytes,
+                         rows[i].slot_bytes);
+        for (uint32_t k = 0; k < rows[i].names + 5; k += 1 + rows[i].names / 1000) {
+            struct request request = { .type = TYPE_SCRIPT, .source = SPAN("http://a.test/") };
+            struct verdict verdict;
+            char url[40];
+
+            request.url =
+                span_of(url, (size_t)snprintf(url, sizeof url, "http://%06x.example/", k));
+            matcher_ask(rules.matcher, &request, &verdict);
+            if ((verdict.action == VERDICT_BLOCK) != (k < rows[i].names))
+                fail_msg("%u names: %s", rows[i].names, url);
+        }
+        rules_close(&rules);
+        buffer_release(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +296,7 @@ int main(void)
         cmocka_unit_test(number_of_lists),
         cmocka_unit_test(long_names_of_lists),
         cmocka_unit_test(crowds),
+        cmocka_unit_test(small_and_large_slots),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ struct written {
     struct pieces_index pieces;
     struct vector lines, runs;
     struct line_writer writer;
+    struct image_header header;
     struct image_view view;
 };
 
@@ -32,6 +33,9 @@ static struct written *begin(void)
 static void finish(struct written *written)
 {
     line_writer_finish(&written->writer);
+    if (!written->header.page_lines_at)
+        written->header.page_lines_at = (uint32_t)written->lines.count;
+    written->view.header = &written->header;
     written->view.lines = written->lines.at;
     written->view.lines_size = (uint32_t)written->lines.count;
     written->view.line_runs = written->runs.at;
@@ -80,6 +84,32 @@ static void are_read_again(void **state)
             fail_msg("row %zu: %.*s at %u", i, SPAN_PRINT(line.text), line.place);
         assert_int_equal(line_next(&written->view, numbers[i]), i + 1 < ROWS ? numbers[i + 1] : 0);
         assert_true(line_read(&written->view, numbers[i], room, 3, &line) && line.text.size <= 3);
+    }
+    end(written);
+}
+
+/* Those of pages have pieces of their own. */
+static void of_pages(void **state)
+{
+    static const char *const texts[] = { "||ads.example^$third-party", "##.ad-banner",
+                                         "##.ad-box" };
+    enum { TEXTS = sizeof texts / sizeof *texts };
+    struct written *written = begin();
+    uint32_t numbers[TEXTS];
+    char room[100];
+    struct line line;
+
+    (void)state;
+    for (uint32_t i = 0; i < TEXTS; i++) {
+        if (i == 1)
+            written->header.page_lines_at = line_writer_turn(&written->writer);
+        numbers[i] = line_write(&written->writer, span_text(texts[i]), i);
+    }
+    finish(written);
+    assert_int_equal(written->header.page_lines_at, numbers[1]);
+    for (uint32_t i = 0; i < TEXTS; i++) {
+        assert_true(line_read(&written->view, numbers[i], room, sizeof room, &line));
+        assert_true(span_equal(line.text, span_text(texts[i])) && line.place == i);
     }
     end(written);
 }
@@ -158,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(are_read_again),
+        cmocka_unit_test(of_pages),
         cmocka_unit_test(of_any_length),
         cmocka_unit_test(damage_does_no_harm),
     };
