@@ -9,6 +9,7 @@
 #include "io/stream_tls.h"
 #include "proxy/judge.h"
 #include "proxy/tunnel.h"
+#include "trust/origin.h"
 
 enum state { COLLECTING, ORIGIN, LEAF, BROWSER, TUNNEL };
 
@@ -247,6 +248,18 @@ static void note_later(struct session *session, enum learned_kind kind)
 void intercept_note_wanted(struct session *session)
 {
     note_later(session, LEARNED_CLIENT_CERTIFICATE);
+}
+
+bool intercept_note_asked_again(struct session *session, const struct outgoing *outgoing)
+{
+    const struct scope *scope = session->scope;
+
+    if (!scope || !scope->is_secure || !origin_asked_again(stream_tls_ssl(&outgoing->stream)))
+        return false;
+    log_info("host=%.*s is passed through from now on: it asks for another handshake",
+             SPAN_PRINT(scope->host));
+    note_later(session, LEARNED_CLIENT_CERTIFICATE);
+    return true;
 }
 
 void intercept_note_loss(struct session *session)

@@ -53,6 +53,10 @@ void intercept_let_go(struct intercept *intercept);
 /* In an opened tunnel the origin wants a certificate of the browser's. */
 void intercept_note_wanted(struct session *session);
 
+/* The same of one that asks later, for some of its pages: by another handshake (TLS 1.2), which it
+ * does not get. True where this connection's origin did: the tunnel is to end after the answer. */
+bool intercept_note_asked_again(struct session *session, const struct outgoing *outgoing);
+
 /* An opened tunnel broke off before anything was asked in it: some programs look at certificates
  * only then. */
 void intercept_note_loss(struct session *session);

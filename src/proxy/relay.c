@@ -8,6 +8,7 @@
 #include "proxy/amendment.h"
 #include "proxy/answer.h"
 #include "proxy/bound.h"
+#include "proxy/intercept.h"
 #include "proxy/sending.h"
 #include "proxy/via.h"
 
@@ -140,6 +141,8 @@ static void on_response_headers(void *owner)
         sending_failed(x, &error);
         return;
     }
+    if (intercept_note_asked_again(x->session, x->outgoing))
+        x->close_browser = x->outgoing->is_tainted = true;
     report_strip(response);
     if (!x->is_local && !judge_answer(x))
         return;

@@ -255,6 +255,10 @@ void sending_failed(struct exchange *x, const struct error *error)
 {
     bool again = may_retry(x);
 
+    if (intercept_note_asked_again(x->session, x->outgoing)) {
+        x->close_browser = true;
+        again = false; // it would only ask that again, too
+    }
     exchange_drop_outgoing(x);
     if (again) {
         x->was_retried = true;

@@ -43,7 +43,7 @@ struct origin_tls {
 struct exchange { // hangs on its SSL, and goes with it
     struct origin_tls *tls;
     struct verify verify;
-    bool wants_certificate;
+    bool wants_certificate, asked_again;
     bool is_good;
     time_t verified;     // in full: now, or
     time_t was_verified; // where the session is resumed
@@ -183,6 +183,20 @@ static int on_certificate_wanted(SSL *ssl, X509 **certificate, EVP_PKEY **key)
     return -1;
 }
 
+static void on_message(int is_written, int version, int type, const void *at, size_t size, SSL *ssl,
+                       void *argument)
+{
+    (void)version, (void)argument;
+    if (!is_written && type == SSL3_RT_HANDSHAKE && size > 0 &&
+        *(const unsigned char *)at == SSL3_MT_HELLO_REQUEST)
+        exchange_of(ssl)->asked_again = true;
+}
+
+bool origin_asked_again(const SSL *ssl)
+{
+    return exchange_of(ssl)->asked_again;
+}
+
 static bool set_up(SSL_CTX *context)
 {
     SSL_CTX_set_security_level(context, 2);
@@ -193,6 +207,7 @@ static bool set_up(SSL_CTX *context)
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(context, on_chain, NULL);
     SSL_CTX_set_client_cert_cb(context, on_certificate_wanted);
+    SSL_CTX_set_msg_callback(context, on_message);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, on_new_session);
     return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) &&

@@ -59,6 +59,10 @@ struct origin_facts {
  * ORIGIN_FAILED only where nothing better is known). `facts` may be NULL. */
 enum origin_verdict origin_judge(SSL *ssl, struct origin_facts *facts, struct error *error);
 
+/* After a good handshake: did it ask for another one (TLS 1.2)? It was told no. So does an origin
+ * that wants a client certificate only for some of its pages. */
+bool origin_asked_again(const SSL *ssl);
+
 /* The chain, for the log: the verified one, or else what the origin sent. As verify_chain_text().
  */
 const char *origin_chain_text(char *to, size_t size, SSL *ssl);

@@ -334,6 +334,46 @@ def test_a_client_certificate_is_the_browsers_own(start, start_origin, origins, 
     assert origin.accepted == 3  # the second time nobody tried
 
 
+def test_a_client_certificate_that_is_asked_for_later(start, origins):
+    """By another handshake, of TLS 1.2: the first answer is the origin's failure, the next tunnel is the
+    browser's own."""
+    both = origins.leaf("DNS:good.test")
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+    origin = subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:%d" % port, "-tls1_2", "-cert",
+                               str(both), "-key", str(both)], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    limit = threading.Timer(20, origin.kill)  # what it says is waited for without a limit
+    limit.start()
+    try:
+        until(origin, "ACCEPT")
+        proxy = start()
+        with raw(proxy, "good.test", port) as tunnel:
+            tunnel.shake_hands(own_root(proxy))
+            tunnel.send(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % tunnel.authority.encode())
+            until(origin, "Host: good.test")
+            origin.stdin.write("R\n")  # asks for a certificate
+            origin.stdin.flush()
+            assert read_response(tunnel).status == 502
+            assert tunnel.rest()[1]
+        assert "another handshake" in proxy.log()
+        with raw(proxy, "good.test", port) as tunnel:
+            assert not is_ours(tunnel.shake_hands(origins.root).certificate())
+    finally:
+        limit.cancel()
+        origin.kill()
+        origin.wait()
+        origin.stdin.close()
+        origin.stdout.close()
+
+
+def until(process, words):
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError("it ended before %r" % words)
+
+
 def test_a_good_one_that_turned_bad(start, start_origin, origins, tmp_path):
     """A connection for a later request is as good as the first, or is not made."""
     others = Authority(tmp_path / "others", "somebody else")

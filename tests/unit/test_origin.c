@@ -342,6 +342,35 @@ static void tells_who_wants_a_certificate(void **state)
     }
 }
 
+/* It may want a certificate later: it is told no, and that it asked is known. */
+static void hears_of_another_handshake(void **state)
+{
+    struct origin_question q = question;
+    SSL_CTX *server = serve(&(struct server){ .most = TLS1_2_VERSION }, &leaf);
+    SSL *ssl, *other = SSL_new(server);
+    struct error error;
+    char byte;
+
+    (void)state;
+    q.roots = roots;
+    assert_int_equal(origin_begin(&ssl, tls, &q, &error), ERROR_NONE);
+    assert_true(shake_hands(ssl, other));
+    assert_int_equal(origin_judge(ssl, NULL, &error), ORIGIN_GOOD);
+    assert_int_equal(SSL_write(other, "x", 1), 1);
+    assert_int_equal(SSL_read(ssl, &byte, 1), 1);
+    assert_false(origin_asked_again(ssl));
+    SSL_set_verify(other, SSL_VERIFY_PEER, NULL);
+    assert_int_equal(SSL_renegotiate(other), 1);
+    SSL_do_handshake(other);
+    assert_int_equal(SSL_read(ssl, &byte, 1), -1);
+    assert_int_equal(SSL_get_error(ssl, -1), SSL_ERROR_WANT_READ);
+    assert_true(origin_asked_again(ssl));
+    SSL_free(other);
+    SSL_free(ssl);
+    SSL_CTX_free(server);
+    ERR_clear_error();
+}
+
 static void offers_the_protocols_it_is_told(void **state)
 {
     SSL_CTX *server = serve(&(struct server){ .protocol = "\2h2\10http/1.1" }, &leaf);
@@ -751,6 +780,7 @@ int main(void)
         cmocka_unit_test(a_session_is_verified_again_in_name_and_date),
         cmocka_unit_test(other_roots_mean_other_sessions),
         cmocka_unit_test(tells_who_wants_a_certificate),
+        cmocka_unit_test(hears_of_another_handshake),
         cmocka_unit_test(offers_the_protocols_it_is_told),
         cmocka_unit_test(staples_decide),
         cmocka_unit_test(offers_no_more_than_the_browser),
