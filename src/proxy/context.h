@@ -30,7 +30,7 @@ struct interception;
 struct origin_tls;
 
 enum {
-    OWN_ADDRESSES = 64,  // listeners and the addresses we were reached at
+    OWN_ADDRESSES = 64,  // of listeners
     FREE_EXCHANGES = 64, // kept for their next life
     EXCHANGE_ARENA_BYTES = 4 * 1024 * 1024,
     WINDOW_BYTES = 2 * 1024 * 1024, // what a browser may have under way to us
@@ -108,8 +108,6 @@ struct proxy {
 
 /* To be called when a session or tunnel has ended: tells on_drained() after the last one. */
 void proxy_note_end(struct proxy *proxy);
-/* Notes an address that we were reached at. */
-void proxy_note_own(struct proxy *proxy, const struct address *address);
 
 static inline void count(struct proxy *proxy, enum metric metric)
 {

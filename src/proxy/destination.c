@@ -67,7 +67,7 @@ static bool is_own(const struct address *address, const struct address *own, siz
         struct address listener = address_unwrap(&own[i]);
         if (address_port(&listener) != address_port(address))
             continue;
-        // Bound to every address: loopback is ours for certain; others are noted as they are met.
+        // Bound to every address: loopback is ours for certain; the rest shows once connected.
         if (address_classify(&listener) == ADDRESS_UNSPECIFIED &&
             address_classify(address) == ADDRESS_LOOPBACK)
             return true;

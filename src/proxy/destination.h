@@ -25,7 +25,7 @@ enum error_kind destination_check_port(const struct settings *settings,
                                        const struct destination *to, bool is_connect,
                                        struct error *error);
 
-/* `own` are the addresses that we listen on or were reached at. */
+/* `own` are the addresses that we listen on. */
 enum error_kind destination_check_address(const struct settings *settings,
                                           const struct destination *to,
                                           const struct address *address, const struct address *own,

@@ -1,5 +1,6 @@
 #include "proxy/proxy.h"
 
+#include <assert.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@ struct proxy_listener {
     struct proxy *proxy;
     struct acceptor acceptor;
     int fd;
-    bool is_everywhere; // bound to no address: each connection tells where it is reached
+    struct address address;
     struct proxy_listener *next;
 };
 
@@ -29,15 +30,8 @@ struct proxy_listener {
 static void on_accepted(void *owner, int fd, const struct address *peer)
 {
     struct proxy_listener *listener = owner;
-    struct proxy *proxy = listener->proxy;
 
-    if (listener->is_everywhere) {
-        struct address local;
-        socklen_t size = sizeof local;
-        if (getsockname(fd, &local.any, &size) == 0)
-            proxy_note_own(proxy, &local);
-    }
-    session_open(proxy, fd, peer);
+    session_open(listener->proxy, fd, peer);
 }
 
 /* The oldest idle outgoing connection, else the oldest idle browser connection. */
@@ -70,34 +64,34 @@ static void bound_buffers(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
-void proxy_note_own(struct proxy *proxy, const struct address *address)
+/* Where no request may lead. */
+static void note_own(struct proxy *proxy)
 {
-    for (size_t i = 0; i < proxy->own_count; i++)
-        if (address_equal(&proxy->own[i], address))
-            return;
-    if (proxy->own_count < OWN_ADDRESSES)
-        proxy->own[proxy->own_count++] = *address;
+    proxy->own_count = 0;
+    for (const struct proxy_listener *listener = proxy->listeners; listener;
+         listener = listener->next) {
+        assert(proxy->own_count < OWN_ADDRESSES); // a worker has no more listeners
+        proxy->own[proxy->own_count++] = listener->address;
+    }
 }
 
 enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error)
 {
     struct proxy_listener *listener = calloc(1, sizeof *listener);
-    struct address local;
-    socklen_t size = sizeof local;
+    socklen_t size = sizeof listener->address;
 
     if (!listener)
         abort(); // out of memory ends the worker; the master starts another
-    if (getsockname(fd, &local.any, &size) < 0) {
+    if (getsockname(fd, &listener->address.any, &size) < 0) {
         free(listener);
         return error_errno(error, ERROR_SYSTEM, "a listening socket has no address");
     }
-    proxy_note_own(proxy, &local);
     bound_buffers(fd);
     listener->proxy = proxy;
     listener->fd = fd;
-    listener->is_everywhere = address_classify(&local) == ADDRESS_UNSPECIFIED;
     listener->next = proxy->listeners;
     proxy->listeners = listener;
+    note_own(proxy);
     acceptor_start(&listener->acceptor, proxy->loop, fd, &acceptor_events, listener, 0);
     return ERROR_NONE;
 }
@@ -122,8 +116,10 @@ static void stop_listening(struct proxy *proxy, int fd)
 
 void proxy_unlisten(struct proxy *proxy, int fd)
 {
-    if (fd >= 0)
-        stop_listening(proxy, fd);
+    if (fd < 0)
+        return;
+    stop_listening(proxy, fd);
+    note_own(proxy);
 }
 
 /* ---- life ---- */

@@ -52,7 +52,7 @@ enum error_kind proxy_new(struct proxy **out, const struct proxy_setup *setup, s
 void proxy_free(struct proxy **proxy);
 
 /* Accepts on a listening non-blocking socket, which stays the caller's (shared by workers) and is
- * not closed. A few accepts for each wake-up. */
+ * not closed. A few accepts for each wake-up. At most 64 (OWN_ADDRESSES) at a time. */
 enum error_kind proxy_listen(struct proxy *proxy, int fd, struct error *error);
 /* No more accepts on it, at once; connections accepted before live on. The caller may close it. */
 void proxy_unlisten(struct proxy *proxy, int fd);
