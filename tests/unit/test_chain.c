@@ -29,6 +29,7 @@ struct trimmer {
     char held[64 * KB];
     size_t held_size;
     bool is_open, is_stopped, gives_up; // gives_up: at the first '!'
+    int turns;                          // that it takes at the end, each putting a dot
     struct body_edit_counts counts;
     int *freed;
 };
@@ -72,6 +73,11 @@ static bool trimmer_finish(void *editor)
 {
     struct trimmer *t = editor;
 
+    if (t->turns > 0) {
+        t->turns--;
+        put(t, SPAN("."));
+        return false;
+    }
     put(t, span_of(t->held, t->held_size));
     t->held_size = 0;
     return true;
@@ -79,6 +85,7 @@ static bool trimmer_finish(void *editor)
 
 static void trimmer_stop(void *editor, rule_number *costly)
 {
+    ((struct trimmer *)editor)->turns = 0;
     (void)trimmer_finish(editor);
     ((struct trimmer *)editor)->is_stopped = true;
     *costly = 9;
@@ -123,7 +130,7 @@ static void on_gave_up(void *owner, const char *why, rule_number rule, uint64_t 
 static const struct chain_events events = { on_gave_up };
 static int freed;
 
-static void add(struct chain *chain, bool gives_up)
+static struct trimmer *add(struct chain *chain, bool gives_up)
 {
     struct trimmer *t = calloc(1, sizeof *t);
     struct body_edit edit = { &trimmer_ops, t };
@@ -135,6 +142,7 @@ static void add(struct chain *chain, bool gives_up)
     t->freed = &freed;
     chain_add(chain, &edit);
     assert_null(edit.ops);
+    return t;
 }
 
 static struct buffer code(enum coding coding, struct span text)
@@ -350,6 +358,26 @@ static void stops_editors_at_their_limits(void **state)
     report = (struct report){ .count = 0 };
 }
 
+/* Each in as many as it wants, the first of them first. */
+static void editors_take_turns_at_the_end(void **state)
+{
+    struct codings codings = { { 0 }, 0 };
+    struct buffer got;
+
+    (void)state;
+    for (enum cut cut = WHOLE; cut < CUTS; cut++) {
+        struct chain *chain = chain_new(&codings, &memory, &no_limits, &events, &report);
+
+        add(chain, false)->turns = 3;
+        add(chain, false)->turns = 2;
+        assert_int_equal(play(chain, SPAN("a<b"), cut, &got), CHAIN_FINISHED);
+        assert_true(span_equal(buffer_span(&got), SPAN("a.....<b")));
+        chain_free(&chain);
+        buffer_release(&got);
+    }
+    assert_int_equal(report.count, 0);
+}
+
 static void what_all_hold_is_a_limit(void **state)
 {
     struct coding_memory small = { 90, 100 };
@@ -475,6 +503,7 @@ int main(void)
         cmocka_unit_test(undoes_edits_and_codes),
         cmocka_unit_test(shows_the_start_and_gives_it_back),
         cmocka_unit_test(stops_editors_at_their_limits),
+        cmocka_unit_test(editors_take_turns_at_the_end),
         cmocka_unit_test(what_all_hold_is_a_limit),
         cmocka_unit_test(time_is_a_limit),
         cmocka_unit_test(a_slice_is_bounded),
