@@ -39,6 +39,7 @@ static bool read_text(int directory, const char *name, struct buffer *text)
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     ssize_t got = -1;
 
+    text->size = 0;
     if (fd < 0)
         return false;
     if (buffer_reserve(text, FETCH_META_BYTES))
@@ -206,18 +207,30 @@ static bool find(struct fetch_file *file, struct span url, enum fetch_file_mode 
     return true;
 }
 
+static bool read_note(const struct fetch_file *file, struct buffer *text)
+{
+    char name[SIDE_NAME];
+
+    side_name(name, file->name, "meta");
+    return read_text(file->directory, name, text);
+}
+
+static bool is_noted(const struct fetch_file *file, struct span url, struct buffer *text)
+{
+    struct fetch_facts facts;
+    return read_note(file, text) && read_facts(&facts, buffer_span(text), url);
+}
+
 /* Is this name free for the URL, or its own? Then the part is open and locked. */
 static bool try_name(struct fetch_file *file, struct span url, enum fetch_file_mode mode,
                      struct buffer *text)
 {
-    char meta[SIDE_NAME];
     struct stat part;
     bool is_new;
 
     if (!open_part(file->directory, file->name, &file->fd, &is_new))
         return false;
-    side_name(meta, file->name, "meta");
-    file->has_meta = mode != FETCH_FILE_NEW && read_text(file->directory, meta, text);
+    file->has_meta = mode != FETCH_FILE_NEW && read_note(file, text);
     file->size = !is_new && fstat(file->fd, &part) == 0 ? (uint64_t)part.st_size : 0;
     if (find(file, url, mode, file->has_meta ? buffer_span(text) : SPAN_NONE))
         return true;
@@ -230,12 +243,17 @@ enum error_kind fetch_file_begin(struct fetch_file *file, int directory, const c
                                  struct span url, enum fetch_file_mode mode, struct error *error)
 {
     struct buffer text = { .limit_bytes = FETCH_META_BYTES };
-    bool good = false;
+    bool good = false, any = mode == FETCH_FILE_NEW;
 
     *file = (struct fetch_file){ .directory = directory, .fd = -1, .found = -1 };
-    for (unsigned number = 0; number < FETCH_NAME_TRIES && !good; number++) {
+    // What is noted as the URL's goes before what may be had.
+    for (unsigned number = 0; number < FETCH_NAME_TRIES && !good;) {
         fetch_name_try(file->name, name, number, url);
-        good = try_name(file, url, mode, &text);
+        good = (any || is_noted(file, url, &text)) && try_name(file, url, mode, &text);
+        if (++number == FETCH_NAME_TRIES && !any) {
+            any = true;
+            number = 0;
+        }
     }
     buffer_release(&text);
     if (good)
@@ -307,7 +325,7 @@ static bool is_the_same(const struct fetch_file *file)
     struct stat part, there;
     ssize_t got;
 
-    if (fstat(file->fd, &part) < 0 || fstat(file->found, &there) < 0 ||
+    if (fstat(file->fd, &part) < 0 || fstat(file->found, &there) < 0 || !S_ISREG(there.st_mode) ||
         part.st_size != there.st_size)
         return false;
     for (off_t at = 0; at < part.st_size; at += got) {
@@ -316,6 +334,29 @@ static bool is_the_same(const struct fetch_file *file)
             return false;
     }
     return true;
+}
+
+/* The same for the file of another name that may be the URL's: nobody told of it, nor is anybody at
+ * it. Then it is what was found. */
+static bool is_the_same_as(struct fetch_file *file, const char *name)
+{
+    char side[SIDE_NAME];
+    bool is_new, is_same = false;
+    int lock;
+
+    if (!open_part(file->directory, name, &lock, &is_new))
+        return false;
+    side_name(side, name, "meta");
+    if (faccessat(file->directory, side, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+        close(file->found);
+        file->found = openat(file->directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        is_same = file->found >= 0 && is_the_same(file);
+    }
+    side_name(side, name, "part");
+    if (is_new)
+        unlinkat(file->directory, side, 0);
+    close(lock);
+    return is_same;
 }
 
 /* Some file systems cannot tell by themselves whether something is there. */
@@ -338,25 +379,24 @@ enum error_kind fetch_file_keep(struct fetch_file *file, const char *name, struc
                                 struct error *error)
 {
     char part[SIDE_NAME], to[FETCH_NAME_ROOM];
+    bool is_there = file->state == FETCH_FILE_UNKNOWN && is_the_same(file);
     int result;
 
-    if (file->state == FETCH_FILE_UNKNOWN && is_the_same(file)) {
-        remove_side(file, "part");
-        close_files(file);
-        return ERROR_NONE;
-    }
     side_name(part, file->name, "part");
-    result = rename_to(file, part, file->name);
+    result = is_there ? 0 : rename_to(file, part, file->name);
     for (unsigned number = 1; result < 0 && errno == EEXIST && number < FETCH_NAME_TRIES;
          number++) {
         fetch_name_try(to, name, number, url);
-        result = rename_to(file, part, to);
+        is_there = file->state == FETCH_FILE_UNKNOWN && is_the_same_as(file, to);
+        result = is_there ? 0 : rename_to(file, part, to);
         if (result == 0) {
             fetch_file_forget(file);
             memcpy(file->name, to, sizeof to);
             remove_side(file, "meta"); // of a part that was there once
         }
     }
+    if (is_there)
+        unlinkat(file->directory, part, 0);
     if (result < 0)
         return error_errno(error, ERROR_SYSTEM, "cannot rename %s", part);
     close_files(file);

@@ -304,6 +304,41 @@ static void what_nobody_told_of_is_compared(void **state)
     }
 }
 
+/* Of many URLs with one name, whichever comes first. */
+static void each_finds_its_own(void **state)
+{
+    static const char *const urls[] = { "http://h/1/x", "http://h/2/x", "http://h/3/x" };
+    static const char *const want[] = { "x", "x-2", "x-3" };
+    struct fetch_file file;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        begin(&file, "x", urls[i], FETCH_FILE_CONTINUE);
+        write_text(&file, i == 2 ? "a part" : "whole");
+        note(&file, urls[i], "\"1\"", i == 2 ? "" : "abc", 5);
+        if (i == 2)
+            fetch_file_drop(&file, true);
+        else
+            keep(&file, "x", urls[i]);
+        assert_string_equal(file.name, want[i]);
+    }
+    for (size_t i = 3; i-- > 0;) {
+        begin(&file, "x", urls[i], FETCH_FILE_CONTINUE);
+        assert_string_equal(file.name, want[i]);
+        assert_int_equal(file.state, i == 2 ? FETCH_FILE_PART : FETCH_FILE_WHOLE);
+        fetch_file_drop(&file, true);
+    }
+    // Where one has the name of another from before, it is found by what is in it.
+    put("y", "one");
+    put("y-2", "two");
+    begin(&file, "y", "http://h/y", FETCH_FILE_CONTINUE);
+    assert_int_equal(file.state, FETCH_FILE_UNKNOWN);
+    write_text(&file, "two");
+    keep(&file, "y", "http://h/y");
+    assert_string_equal(file.name, "y-2");
+    assert_null(get("y-3"));
+}
+
 static void damaged_notes_count_for_nothing(void **state)
 {
     static const char *const texts[] = {
@@ -339,6 +374,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_part_is_gone_on_with, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_has_changed_is_replaced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_nobody_told_of_is_compared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_finds_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_notes_count_for_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
