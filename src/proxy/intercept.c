@@ -253,8 +253,9 @@ void intercept_note_wanted(struct session *session)
 bool intercept_note_asked_again(struct session *session, const struct outgoing *outgoing)
 {
     const struct scope *scope = session->scope;
+    const SSL *ssl = stream_tls_ssl(&outgoing->stream); // NULL: our own pages come in clear
 
-    if (!scope || !scope->is_secure || !origin_asked_again(stream_tls_ssl(&outgoing->stream)))
+    if (!scope || !scope->is_secure || !ssl || !origin_asked_again(ssl))
         return false;
     log_info("host=%.*s is passed through from now on: it asks for another handshake",
              SPAN_PRINT(scope->host));
