@@ -2,6 +2,9 @@
 #ifndef TESTS_UNIT_PROXY_CONFIG_H
 #define TESTS_UNIT_PROXY_CONFIG_H
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "proxy/settings.h"
 
 static inline enum error_kind config_of(struct config **out, const char *text, struct error *error)
@@ -23,6 +26,19 @@ static inline enum error_kind settings_of(struct settings **out, const char *tex
     kind = settings_new(out, config, error);
     config_unref(&config);
     return kind;
+}
+
+/* Of a text that has no mistakes. */
+static inline struct settings *good_settings(const char *text)
+{
+    struct settings *settings;
+    struct error error;
+
+    if (settings_of(&settings, text, &error)) {
+        fprintf(stderr, "%s: %s\n", text, error.text);
+        abort();
+    }
+    return settings;
 }
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "certificates.h"
 #include "proxy/anchors.h"
+#include "proxy_config.h"
 
 static struct buffer system_pem, general_pem, site_pem;
 
@@ -35,20 +36,6 @@ static int free_roots(void **state)
     buffer_release(&general_pem);
     buffer_release(&site_pem);
     return 0;
-}
-
-static struct settings *settings_of(const char *text)
-{
-    struct config_source source = { SPAN("a.conf"), span_text(text) };
-    struct config_sources sources = { .items = &source, .count = 1 };
-    struct config *config;
-    struct settings *settings = NULL;
-    struct error error;
-
-    if (config_parse(&config, &sources, &error) || settings_new(&settings, config, &error))
-        fail_msg("%s: %s", text, error.text);
-    config_unref(&config);
-    return settings;
 }
 
 static struct anchors *anchors_of(bool has_system)
@@ -89,7 +76,7 @@ static void each_host_has_its_roots(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct settings *settings = settings_of(cases[i].config);
+        struct settings *settings = good_settings(cases[i].config);
         struct anchors *anchors = anchors_of(cases[i].has_system);
         struct verify_roots *roots = anchors_for(anchors, settings, span_text(cases[i].host));
         size_t got = roots ? verify_roots_count(roots) : 0;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "proxy/choice.h"
+#include "proxy_config.h"
 
 #define HEAD "dejunk learned 1\n"
 #define ANN HEAD "enrolled user:ann any 5 always by-hand\nend 1\n"
@@ -70,20 +71,6 @@ static const struct {
       FAMILY, CHOICE_LEARNED },
 };
 
-static struct settings *settings_of(const char *text)
-{
-    struct config_source source = { SPAN("a.conf"), span_text(text) };
-    struct config_sources sources = { .items = &source, .count = 1 };
-    struct config *config;
-    struct settings *settings = NULL;
-    struct error error;
-
-    if (config_parse(&config, &sources, &error) || settings_new(&settings, config, &error))
-        fail_msg("%s: %s", text, error.text);
-    config_unref(&config);
-    return settings;
-}
-
 static struct choice_question question_of(struct settings *settings, struct address *client,
                                           size_t i)
 {
@@ -98,7 +85,7 @@ static void each_has_its_answer(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct settings *settings = settings_of(cases[i].config);
+        struct settings *settings = good_settings(cases[i].config);
         struct choice *choice = choice_new(&seams);
         struct address client;
         const struct choice_question question = question_of(settings, &client, i);
@@ -135,7 +122,7 @@ static void tell_learned(void *owner, const struct learned_event *event)
 static void what_changes_is_told_and_holds_at_once(void **state)
 {
     const struct proxy_seams seams = { .tell_learned = tell_learned, .owner = &told };
-    struct settings *settings = settings_of("intercept = all");
+    struct settings *settings = good_settings("intercept = all");
     struct choice *choice = choice_new(&seams);
     struct address client;
     struct choice_question question = question_of(settings, &client, 0);
