@@ -13,7 +13,7 @@
         (literal), sizeof(literal) - 1                                                             \
     }
 
-static const struct {
+struct row {
     const char *name;
     enum parent_kind kind;
     const char *user, *password, *authorization, *host;
@@ -21,7 +21,9 @@ static const struct {
     struct span answers; // all that the parent sends
     enum error_kind want;
     struct span left; // behind the answer
-} rows[] = {
+};
+
+static const struct row rows[] = {
     { "connect", PARENT_HTTP, NULL, NULL, NULL, "h.example",
       BYTES("CONNECT h.example:443 HTTP/1.1\r\nHost: h.example:443\r\n\r\n"),
       BYTES("HTTP/1.1 200 OK\r\nA: b\r\n\r\nmore"), ERROR_NONE, BYTES("more") },
@@ -85,30 +87,6 @@ static const struct {
       BYTES("\5\2"), ERROR_REFUSED, BYTES("") },
     { "socks, version 4", PARENT_SOCKS5, NULL, NULL, NULL, "h", BYTES("\5\1\0"), BYTES("\4\0"),
       ERROR_SYNTAX, BYTES("") },
-    { "socks, host unreachable", PARENT_SOCKS5, NULL, NULL, NULL, "h",
-      BYTES("\5\1\0"
-            "\5\1\0\3\1h\1\273"),
-      BYTES("\5\0"
-            "\5\4\0\1\0\0\0\0\0\0"),
-      ERROR_ADDRESS, BYTES("") },
-    { "socks, refused", PARENT_SOCKS5, NULL, NULL, NULL, "h",
-      BYTES("\5\1\0"
-            "\5\1\0\3\1h\1\273"),
-      BYTES("\5\0"
-            "\5\5\0\1\0\0\0\0\0\0"),
-      ERROR_REFUSED, BYTES("") },
-    { "socks, not allowed", PARENT_SOCKS5, NULL, NULL, NULL, "h",
-      BYTES("\5\1\0"
-            "\5\1\0\3\1h\1\273"),
-      BYTES("\5\0"
-            "\5\2\0\1\0\0\0\0\0\0"),
-      ERROR_FORBIDDEN, BYTES("") },
-    { "socks, an unknown reply", PARENT_SOCKS5, NULL, NULL, NULL, "h",
-      BYTES("\5\1\0"
-            "\5\1\0\3\1h\1\273"),
-      BYTES("\5\0"
-            "\5\11\0\1\0\0\0\0\0\0"),
-      ERROR_SYNTAX, BYTES("") },
     { "socks, an unknown kind of address", PARENT_SOCKS5, NULL, NULL, NULL, "h",
       BYTES("\5\1\0"
             "\5\1\0\3\1h\1\273"),
@@ -119,21 +97,21 @@ static const struct {
 
 enum { WHOLE, BYTEWISE, AT_RANDOM, CUTS };
 
-static void play(size_t i, int cut)
+static void play(const struct row *row, int cut)
 {
-    struct parent parent = { .kind = rows[i].kind, .name = SPAN("p") };
+    struct parent parent = { .kind = row->kind, .name = SPAN("p") };
     struct parent_talk talk;
     struct buffer said = { .limit_bytes = 4096 };
     struct error error = { 0 };
     enum error_kind got = ERROR_NONE;
     unsigned chance = 8119;
 
-    parent.user = span_text(rows[i].user);
-    parent.password = span_text(rows[i].password);
-    parent.authorization = span_text(rows[i].authorization);
-    parent_talk_init(&talk, &parent, span_text(rows[i].host), 443);
-    for (size_t at = 0; !got && at < rows[i].answers.size;) {
-        size_t size = rows[i].answers.size - at;
+    parent.user = span_text(row->user);
+    parent.password = span_text(row->password);
+    parent.authorization = span_text(row->authorization);
+    parent_talk_init(&talk, &parent, span_text(row->host), 443);
+    for (size_t at = 0; !got && at < row->answers.size;) {
+        size_t size = row->answers.size - at;
 
         chance = chance * 1103515245u + 12345u;
         if (cut == BYTEWISE)
@@ -142,20 +120,20 @@ static void play(size_t i, int cut)
             size = 1 + (chance >> 16) % size;
         buffer_append(&said, buffer_span(&talk.out));
         talk.out.size = 0;
-        got = parent_talk_feed(&talk, span_slice(rows[i].answers, at, size), &error);
+        got = parent_talk_feed(&talk, span_slice(row->answers, at, size), &error);
         at += size;
     }
     buffer_append(&said, buffer_span(&talk.out));
-    if (got != rows[i].want)
-        fail_msg("%s, cut %d: kind %d, %s", rows[i].name, cut, got, error.text);
+    if (got != row->want)
+        fail_msg("%s, cut %d: kind %d, %s", row->name, cut, got, error.text);
     if (got && error.kind != got)
-        fail_msg("%s: the error is of kind %d", rows[i].name, error.kind);
-    if (!span_equal(buffer_span(&said), rows[i].said))
-        fail_msg("%s, cut %d: said %zu bytes", rows[i].name, cut, said.size);
+        fail_msg("%s: the error is of kind %d", row->name, error.kind);
+    if (!span_equal(buffer_span(&said), row->said))
+        fail_msg("%s, cut %d: said %zu bytes", row->name, cut, said.size);
     if (!got && talk.step != PARENT_DONE)
-        fail_msg("%s, cut %d: step %d", rows[i].name, cut, talk.step);
-    if (!got && !span_equal(buffer_span(&talk.answer), rows[i].left))
-        fail_msg("%s, cut %d: %zu bytes left", rows[i].name, cut, talk.answer.size);
+        fail_msg("%s, cut %d: step %d", row->name, cut, talk.step);
+    if (!got && !span_equal(buffer_span(&talk.answer), row->left))
+        fail_msg("%s, cut %d: %zu bytes left", row->name, cut, talk.answer.size);
     parent_talk_done(&talk);
     buffer_release(&said);
 }
@@ -165,7 +143,46 @@ static void says_and_understands(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int cut = 0; cut < CUTS; cut++)
-            play(i, cut);
+            play(&rows[i], cut);
+}
+
+/* The octet with which a server says how the connection went (RFC 1928 section 6). */
+static void tells_socks_replies_apart(void **state)
+{
+    static const struct {
+        const char *name;
+        char octet;
+        enum error_kind want;
+    } replies[] = {
+        { "done", 0, ERROR_NONE },
+        { "failed", 1, ERROR_SYSTEM },
+        { "not allowed", 2, ERROR_FORBIDDEN },
+        { "network unreachable", 3, ERROR_ADDRESS },
+        { "host unreachable", 4, ERROR_ADDRESS },
+        { "refused", 5, ERROR_REFUSED },
+        { "no such reply", 9, ERROR_SYNTAX },
+        { "none at all", '\377', ERROR_SYNTAX },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        char answers[] = "\5\0\5_\0\1\0\0\0\0\0\0";
+        const struct row row = { replies[i].name,
+                                 PARENT_SOCKS5,
+                                 NULL,
+                                 NULL,
+                                 NULL,
+                                 "h",
+                                 BYTES("\5\1\0"
+                                       "\5\1\0\3\1h\1\273"),
+                                 { answers, sizeof answers - 1 },
+                                 replies[i].want,
+                                 BYTES("") };
+
+        answers[3] = replies[i].octet;
+        for (int cut = 0; cut < CUTS; cut++)
+            play(&row, cut);
+    }
 }
 
 static void an_answer_has_a_limit(void **state)
@@ -192,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_and_understands),
+        cmocka_unit_test(tells_socks_replies_apart),
         cmocka_unit_test(an_answer_has_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
