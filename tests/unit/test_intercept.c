@@ -173,6 +173,25 @@ static void a_drip_does_not_push_the_limit_ahead(void **state)
     buffer_release(&hello);
 }
 
+/* It takes the connection and no more; then its error is told inside. */
+static void an_origin_that_does_not_shake_hands_is_given_up(void **state)
+{
+    (void)state;
+    scene_connect(&scene, "good.test");
+    answered();
+    say_hello("good.test", true);
+    clock_run(scene.loop, OUTGOING_HANDSHAKE_MS - MARGIN_MS);
+    assert_true(scene_hear(&scene));
+    assert_true(scene_origin_was_asked(&scene));
+    assert_int_equal(scene.questions, 0);
+    assert_int_equal(scene.got.size, 0);
+    clock_run(scene.loop, 2 * MARGIN_MS);
+    assert_true(scene_hear(&scene));
+    assert_int_equal(scene.questions, 1);
+    assert_true(scene.got.size > 0); // a leaf
+    assert_int_equal(scene.learned, -1);
+}
+
 /* ---- the first bytes ---- */
 
 static void first_bytes_decide(void **state)
@@ -411,6 +430,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ends_at_its_limit),
         cmocka_unit_test_setup_teardown(a_drip_does_not_push_the_limit_ahead, open_scene,
+                                        close_scene),
+        cmocka_unit_test_setup_teardown(an_origin_that_does_not_shake_hands_is_given_up, open_scene,
                                         close_scene),
         cmocka_unit_test(first_bytes_decide),
         cmocka_unit_test(names_decide),
