@@ -60,38 +60,15 @@ static enum error_kind read_own(struct buffer *out, struct span path, bool is_se
                                 struct error *error)
 {
     char name[PATH_MAX];
-    struct stat status;
-    ssize_t got = 1;
-    int fd;
-    enum error_kind kind = ERROR_NONE;
 
     snprintf(name, sizeof name, "%.*s", SPAN_PRINT(path));
-    fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return error_errno(error, ERROR_CONFIG, "cannot open %s", name);
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-        kind = error_set(error, ERROR_CONFIG, "%s is no file", name);
-    else if (is_secret && (status.st_mode & (S_IRWXG | S_IRWXO)))
-        kind = error_set(error, ERROR_FORBIDDEN, "%s may be read by others: chmod 600 it", name);
-    else if (status.st_size == 0 || status.st_size > AUTHORITY_TEXT_BYTES)
-        kind = error_set(error, ERROR_LIMIT, "%s is empty or longer than %d bytes", name,
-                         AUTHORITY_TEXT_BYTES);
-    else if (!buffer_reserve(out, (size_t)status.st_size)) // no copies: it does not grow
-        abort();
-    while (kind == ERROR_NONE && got != 0 && out->size < out->capacity) {
-        got = read(fd, out->at + out->size, out->capacity - out->size);
-        if (got < 0 && errno != EINTR)
-            kind = error_errno(error, ERROR_CONFIG, "cannot read %s", name);
-        out->size += got > 0 ? (size_t)got : 0;
-    }
-    close(fd);
-    return kind;
+    return vault_read_file(out, name, 0, is_secret, error);
 }
 
 static enum error_kind load_own(struct authority **out, const struct config_ca *ca,
                                 struct error *error)
 {
-    struct buffer certificate = { .limit_bytes = 2 * AUTHORITY_TEXT_BYTES }, key = certificate;
+    struct buffer certificate = { 0 }, key = { 0 };
     struct error why;
     enum error_kind kind = read_own(&certificate, ca->certificate, false, &why);
 
@@ -99,9 +76,8 @@ static enum error_kind load_own(struct authority **out, const struct config_ca *
         kind = read_own(&key, ca->key, true, &why);
     if (kind == ERROR_NONE)
         kind = authority_own(out, buffer_span(&certificate), buffer_span(&key), time(NULL), &why);
-    OPENSSL_cleanse(key.at, key.capacity);
-    buffer_release(&key);
-    buffer_release(&certificate);
+    vault_wipe(&key);
+    vault_wipe(&certificate);
     return kind == ERROR_NONE ? kind : error_set(error, kind, "ca: %s", why.text);
 }
 

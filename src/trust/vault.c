@@ -27,7 +27,6 @@ bool vault_exists(const char *directory)
     return !path_of(path, directory, VAULT_FILE, NULL) && access(path, F_OK) == 0;
 }
 
-/* Into what is reserved: a buffer that grows would leave copies of the key behind. */
 static enum error_kind read_all(struct buffer *text, int fd, const char *path, struct error *error)
 {
     ssize_t got = 1;
@@ -41,7 +40,30 @@ static enum error_kind read_all(struct buffer *text, int fd, const char *path, s
     return ERROR_NONE;
 }
 
-static void wipe(struct buffer *text)
+enum error_kind vault_read_file(struct buffer *out, const char *path, int how, bool is_secret,
+                                struct error *error)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | how);
+    enum error_kind kind;
+
+    if (fd < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot open %s", path);
+    out->limit_bytes = AUTHORITY_TEXT_BYTES;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+        kind = error_set(error, ERROR_CORRUPT, "%s is no file", path);
+    else if (is_secret && (status.st_mode & (S_IRWXG | S_IRWXO)))
+        kind = error_set(error, ERROR_FORBIDDEN, "%s may be read by others: chmod 600 it", path);
+    else if (!buffer_reserve(out, (size_t)status.st_size))
+        kind =
+            error_set(error, ERROR_LIMIT, "%s is longer than %d bytes", path, AUTHORITY_TEXT_BYTES);
+    else
+        kind = read_all(out, fd, path, error);
+    close(fd);
+    return kind;
+}
+
+void vault_wipe(struct buffer *text)
 {
     OPENSSL_cleanse(text->at, text->capacity);
     buffer_release(text);
@@ -50,36 +72,21 @@ static void wipe(struct buffer *text)
 enum error_kind vault_load(struct authority **out, const char *directory, struct error *error)
 {
     char path[PATH_BYTES];
-    struct buffer text = { .limit_bytes = AUTHORITY_TEXT_BYTES };
+    struct buffer text = { 0 };
     struct error why;
-    struct stat status;
     enum error_kind kind = path_of(path, directory, VAULT_FILE, error);
-    int fd = kind ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     if (kind)
         return kind;
-    if (fd < 0)
-        return errno == ENOENT
-                   ? error_set(error, ERROR_CONFIG, "there is no authority yet in %s", directory)
-                   : error_errno(error, ERROR_SYSTEM, "cannot open %s", path);
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-        kind = error_set(error, ERROR_CORRUPT, "%s is no file", path);
-    else if (status.st_mode & (S_IRWXG | S_IRWXO))
-        kind = error_set(error, ERROR_FORBIDDEN, "%s may be read by others: chmod 600 it", path);
-    else if (status.st_size > AUTHORITY_TEXT_BYTES)
-        kind =
-            error_set(error, ERROR_LIMIT, "%s is longer than %d bytes", path, AUTHORITY_TEXT_BYTES);
-    else if (!buffer_reserve(&text, (size_t)status.st_size))
-        abort();
-    if (!kind)
-        kind = read_all(&text, fd, path, error);
-    close(fd);
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return error_set(error, ERROR_CONFIG, "there is no authority yet in %s", directory);
+    kind = vault_read_file(&text, path, O_NOFOLLOW, true, error);
     if (!kind) {
         kind = authority_read(out, buffer_span(&text), &why);
         if (kind)
             error_set(error, kind, "%s: %s", path, why.text);
     }
-    wipe(&text);
+    vault_wipe(&text);
     return kind;
 }
 
@@ -165,7 +172,7 @@ static enum error_kind save_files(const struct saving *to, const struct authorit
     kind = save_file(to, VAULT_FILE, buffer_span(&text), 0600, error);
     if (!kind)
         kind = save_file(to, VAULT_ROOT_FILE, buffer_span(&root), 0644, error);
-    wipe(&text);
+    vault_wipe(&text);
     buffer_release(&root);
     return kind;
 }

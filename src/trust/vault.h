@@ -18,6 +18,15 @@
 enum error_kind vault_load(struct authority **out, const char *directory, struct error *error);
 bool vault_exists(const char *directory);
 
+/* A file with a key, or of certificates, to an empty buffer: at most AUTHORITY_TEXT_BYTES, into
+ * what is reserved at once, since a buffer that grows leaves copies behind. Of a secret: where only
+ * its owner may read it. `how`: for open(2), O_NOFOLLOW or 0. ERROR_FORBIDDEN, ERROR_CORRUPT where
+ * it is no file, ERROR_LIMIT, ERROR_SYSTEM. Ends with vault_wipe(). */
+enum error_kind vault_read_file(struct buffer *out, const char *path, int how, bool is_secret,
+                                struct error *error);
+/* Its memory goes back zeroed. */
+void vault_wipe(struct buffer *text);
+
 /* Makes the directory where needed (the one above it must be there, and its owner owns what is
  * made). Of another root's authority that was there before, the root's certificate stays as
  * "old-FINGERPRINT.pem". A company's own is not for us to keep: ERROR_CONFIG. */
