@@ -12,7 +12,11 @@ struct reference {
 
 #include "html/references_table.inc"
 
-enum { LONGEST_NAME = 32, ROWS = sizeof reference_rows / sizeof *reference_rows };
+enum {
+    LONGEST_NAME = 32,
+    LONGEST_BARE_NAME = 6, // of those that need no semicolon: "frac12"
+    ROWS = sizeof reference_rows / sizeof *reference_rows
+};
 
 /* The first byte that stands for something else, or `end`. */
 static const char *find_special(const char *at, const char *end)
@@ -145,6 +149,8 @@ static size_t read_named(struct span raw, enum references_where where,
     if (size + 1 < raw.size && raw.at[size + 1] == ';')
         size++;
     for (; size > 1; size--) {
+        if (size > LONGEST_BARE_NAME && raw.at[size] != ';')
+            size = LONGEST_BARE_NAME;
         *found = find_name(span_slice(raw, 1, size));
         if (!*found)
             continue;

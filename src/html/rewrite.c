@@ -369,8 +369,9 @@ static enum rewrite_action ask(struct rewrite *rewrite, const struct element *el
     return action;
 }
 
-/* What becomes of an element whose parent is in the output. */
-static void decide(struct rewrite *rewrite, struct element *element, bool is_in_hollow)
+/* What becomes of an element whose parent is in the output, where there may be something to do. */
+static __attribute__((noinline)) void decide(struct rewrite *rewrite, struct element *element,
+                                             bool is_in_hollow)
 {
     enum rewrite_action action = REWRITE_KEEP;
 
@@ -474,10 +475,13 @@ static void on_open(void *owner, struct element *element, enum tree_origin origi
     if (rewrite->has_selectors)
         selection_open(&rewrite->selection, element, rewrite->token);
     content = parent_content(rewrite, element);
-    if (content == REWRITE_KEEP)
+    if (content != REWRITE_KEEP)
+        inherit(rewrite, element, content);
+    else if (rewrite->wanted[element->tag] | rewrite->selection.match_count |
+             rewrite->selection.if_empty_count | rewrite->selection.if_full_count)
         decide(rewrite, element, false);
     else
-        inherit(rewrite, element, content);
+        element->notes.is_out = true; // action and content are REWRITE_KEEP when it comes
     rewrite->token = token;
     if (origin == TREE_FROM_TAG) {
         rewrite->was_opened = true;

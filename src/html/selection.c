@@ -18,6 +18,9 @@ enum {
     VALUE_LIMIT_BYTES = VALUE_PAD + 3 * TOKENIZER_HELD_LIMIT_BYTES
 };
 
+static const uint64_t ID_NAME = 'i' | 'd' << 8; // keys
+static const uint64_t CLASS_NAME = 'c' | 'l' << 8 | 'a' << 16 | 's' << 24 | (uint64_t)'s' << 32;
+
 void selection_init(struct selection *selection, const struct tree *tree,
                     const struct selector_set *const *sets, size_t count)
 {
@@ -276,7 +279,7 @@ static bool passes(struct selection *selection, const struct selection_run *run,
         return element->key == test->number;
     case TEST_ID:
     case TEST_CLASS:
-        name = tag_key(test->kind == TEST_ID ? SPAN("id") : SPAN("class"));
+        name = test->kind == TEST_ID ? ID_NAME : CLASS_NAME;
         ignores_case = selection->tree->is_quirky;
         return find_attribute(selection, name, &index) &&
                passes_value(test->kind == TEST_ID ? TEST_EQUALS : TEST_CLASS,
@@ -655,37 +658,50 @@ static void try_value(struct selection *selection, struct selection_run *run,
         try_bucket(selection, run, keys->has);
 }
 
-static void try_attribute(struct selection *selection, size_t index, uint64_t name)
+/* How much of its tag there is up to a value's end. */
+static inline size_t size_up_to(const struct selection *selection, struct span value)
 {
-    const uint64_t id = 'i' | 'd' << 8;
-    const uint64_t class = 'c' | 'l' << 8 | 'a' << 16 | 's' << 24 | (uint64_t)'s' << 32;
-    struct span value = raw_value(selection, index);
-    ptrdiff_t behind = value.at + value.size - selection->token->bytes.at; // of the tag's start
-    bool is_ready = false;
-    uint64_t key;
+    return (size_t)(value.at + value.size - selection->token->bytes.at);
+}
 
-    if (name == class && value.size) {
-        is_ready = behind >= 16 && try_classes(selection, value, false);
-        if (!is_ready)
-            (void)try_classes(selection, decoded(selection, index), true);
-    } else if (name == id) {
-        value = value_of(selection, index);
-        is_ready = selection->value_of != index;
-        key = program_key(KEY_ID, 0, value, !is_ready || behind >= 8);
-        try_keys(selection, &key, 1);
-    }
+/* What is asked of the value as a whole; `is_raw`: it is known to stand in its tag as it is. */
+static inline void try_whole(struct selection *selection, size_t index, uint64_t name, bool is_raw)
+{
+    struct span value = raw_value(selection, index);
+    bool is_inside = size_up_to(selection, value) >= 8;
+
     for (size_t i = 0; i < selection->run_count; i++) {
         const struct selector_set *set = selection->runs[i].set;
-        const struct attribute_keys *keys = name == class ? set->class_keys
-                                            : name == id  ? set->id_keys
-                                                          : program_attribute(set, name);
+        const struct attribute_keys *keys = name == CLASS_NAME ? set->class_keys
+                                            : name == ID_NAME  ? set->id_keys
+                                                               : program_attribute(set, name);
         if (!keys)
             continue;
-        if (!is_ready) // another one may have been decoded meanwhile
+        if (!is_raw) // another one may have been decoded meanwhile
             value = value_of(selection, index);
         try_value(selection, &selection->runs[i], keys, value,
-                  selection->value_of == index || behind >= 8);
+                  selection->value_of == index || is_inside);
     }
+}
+
+static void try_id(struct selection *selection, size_t index)
+{
+    struct span value = value_of(selection, index);
+    bool is_raw = selection->value_of != index;
+    uint64_t key = program_key(KEY_ID, 0, value, !is_raw || size_up_to(selection, value) >= 8);
+
+    try_keys(selection, &key, 1);
+    try_whole(selection, index, ID_NAME, is_raw);
+}
+
+static void try_class(struct selection *selection, size_t index)
+{
+    struct span value = raw_value(selection, index);
+    bool is_raw = size_up_to(selection, value) >= 16 && try_classes(selection, value, false);
+
+    if (!is_raw)
+        (void)try_classes(selection, decoded(selection, index), true);
+    try_whole(selection, index, CLASS_NAME, is_raw);
 }
 
 static void try_attributes(struct selection *selection, const struct token *token)
@@ -695,8 +711,17 @@ static void try_attributes(struct selection *selection, const struct token *toke
     for (size_t i = 0; i < token->attribute_count; i++) {
         struct span name = token_attribute_name(token, i);
 
-        if (program_bit(selection->asked, program_name_bits(name)))
-            try_attribute(selection, i, end - name.at >= 8 ? tag_key_fast(name) : tag_key(name));
+        uint64_t key;
+
+        if (!program_bit(selection->asked, program_name_bits(name)))
+            continue;
+        key = end - name.at >= 8 ? tag_key_fast(name) : tag_key(name);
+        if (key == CLASS_NAME)
+            try_class(selection, i);
+        else if (key == ID_NAME)
+            try_id(selection, i);
+        else
+            try_whole(selection, i, key, false);
     }
 }
 

@@ -203,10 +203,14 @@ struct tag_row {
 /* Eight bytes, those from 'A' to 'Z' in lower case. */
 static inline uint64_t tag_fold(uint64_t bytes)
 {
-    uint64_t low = bytes & 0x7f7f7f7f7f7f7f7f;
-    uint64_t from_a = low + 0x3f3f3f3f3f3f3f3f; // high bit set: 'A' or above
-    uint64_t past_z = low + 0x2525252525252525; // high bit set: above 'Z'
-    uint64_t upper = from_a & ~past_z & ~bytes & 0x8080808080808080;
+    uint64_t low, from_a, past_z, upper;
+
+    if (__builtin_expect(!(bytes & ~(bytes << 1) & 0x4040404040404040), 1))
+        return bytes; // nothing from '@' to '_'
+    low = bytes & 0x7f7f7f7f7f7f7f7f;
+    from_a = low + 0x3f3f3f3f3f3f3f3f; // high bit set: 'A' or above
+    past_z = low + 0x2525252525252525; // high bit set: above 'Z'
+    upper = from_a & ~past_z & ~bytes & 0x8080808080808080;
     return bytes | upper >> 2;
 }
 
