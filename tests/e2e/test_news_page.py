@@ -265,6 +265,19 @@ def test_sites_may_differ(site, ads, start_reader):
     assert ads.requests == []  # the proxy stops them
 
 
+def test_a_frame_in_a_sandbox_is_stripped_and_says_nothing(start_origin, start_reader):
+    frame = b"<!doctype html><body><div class=ad-container style='height: 9px'></div><script>" \
+        b"parent.postMessage([document.querySelector('.ad-container').offsetHeight, origin], '*')</script>"
+    outer = b"<!doctype html><link rel=icon href=data:,><body><script>addEventListener('message', got => {" \
+        b"document.documentElement.dataset.said = got.data })</script><iframe sandbox=allow-scripts src=/frame>"
+    site = start_origin(answering(lambda request: reply(
+        frame if request.target == "/frame" else outer, headers=[("Content-Type", "text/html")])))
+    _, browser = start_reader("##.ad-container\n")
+    assert browser.visit("http://news.example:%d/" % site.port) is None
+    said = wait_for("the frame's word", lambda: browser.evaluate("document.documentElement.dataset.said"))
+    assert said == "0,null" and browser.console == []
+
+
 # ---- pages that a script takes over ----------------------------------------------------------------
 
 APP = """\
