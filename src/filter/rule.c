@@ -988,6 +988,24 @@ static void parse_network(struct rule *rule, struct span line)
         bad(rule, REASON_NOTHING);
 }
 
+/* Is there a control byte, other than a tab? Eight bytes at a time: an addition sets the upper bit
+ * of those that are as large, and none carries over. */
+static bool has_control(struct span line)
+{
+    const uint64_t ones = 0x0101010101010101u, uppers = ones << 7;
+    uint64_t found = 0;
+
+    for (size_t i = 0; i < line.size; i += 8) {
+        uint64_t bytes = ones * ' ', lower, are_tabs;
+
+        memcpy(&bytes, line.at + i, line.size - i < 8 ? line.size - i : 8);
+        lower = bytes & ~uppers;
+        are_tabs = ~((lower ^ ones * '\t') + ones * 0x7f);
+        found |= ((~(lower + ones * (0x80 - ' ')) & ~are_tabs) | (lower + ones)) & ~bytes;
+    }
+    return found & uppers;
+}
+
 void rule_parse(struct rule *rule, struct span line)
 {
     *rule = (struct rule){ 0 };
@@ -1012,15 +1030,17 @@ void rule_parse(struct rule *rule, struct span line)
          (line.at[1] == '#' && (line.size == 2 || line.at[2] == ' ' || line.at[2] == '#') &&
           (line.size < 4 || !is_host_byte(line.at[3])))))
         return; // a comment of hosts files
-    for (size_t i = 0; i < line.size; i++)
-        if (((uint8_t)line.at[i] < ' ' && line.at[i] != '\t') || line.at[i] == 0x7f) {
-            bad(rule, REASON_NOT_TEXT);
-            return;
-        }
+    if (has_control(line)) {
+        bad(rule, REASON_NOT_TEXT);
+        return;
+    }
     if (parse_cosmetic(rule, line) || parse_hosts(rule, line))
         return;
-    for (size_t i = 1; i < line.size; i++)
-        if (line.at[i] == '#' && (line.at[i - 1] == ' ' || line.at[i - 1] == '\t'))
+    for (size_t i = span_find_byte(line, '#'); i < line.size;) {
+        if (i > 0 && (line.at[i - 1] == ' ' || line.at[i - 1] == '\t'))
             line.size = i; // "||ads.example^ # a comment"
+        else
+            i += 1 + span_find_byte(span_from(line, i + 1), '#');
+    }
     parse_network(rule, trim(line));
 }

@@ -430,9 +430,30 @@ static void hosts_by_shape(void **state)
     assert_false(rule_is_host(span_of(long_name, 256)));
 }
 
+/* Wherever it stands. */
+static void control_bytes_are_refused(void **state)
+{
+    char text[] = "||ads.example/path^";
+    struct rule rule;
+
+    (void)state;
+    for (size_t at = 3; at < sizeof text - 2; at++)
+        for (unsigned byte = 0; byte < 256; byte++) {
+            bool is_control = (byte < ' ' && byte != '\t') || byte == 0x7f;
+            char kept = text[at];
+
+            text[at] = (char)byte;
+            rule_parse(&rule, span_of(text, sizeof text - 1));
+            if ((rule.kind == RULE_BAD && rule.reason == REASON_NOT_TEXT) != is_control)
+                fail_msg("byte %u at %zu", byte, at);
+            text[at] = kept;
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(control_bytes_are_refused),
         cmocka_unit_test(network_rules),
         cmocka_unit_test(other_lines),
         cmocka_unit_test(reasons_have_words),
