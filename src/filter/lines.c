@@ -4,6 +4,8 @@
 
 #include "filter/database.h"
 
+enum { KNOWN_BYTES = 6 }; // that are looked for
+
 /* ---- writing ---- */
 
 void line_writer_init(struct line_writer *writer, const struct pieces_index *pieces,
@@ -15,23 +17,77 @@ void line_writer_init(struct line_writer *writer, const struct pieces_index *pie
     writer->subject = PIECES_REQUESTS;
     writer->records = writer->next_place = 0;
     writer->front_size = 0;
+    memset(writer->known, 0, sizeof writer->known);
     vector_add(lines, 1, 1); // 0 is no number
 }
 
-/* How many bytes of the codes are those of the record before, whole codes only. */
+/* How many of the first `size` bytes, from the start of a code on, are whole codes. */
+static size_t whole_codes(const uint8_t *codes, size_t size)
+{
+    size_t whole = 0;
+
+    while (whole < size)
+        whole += codes[whole] == PIECES_TEXT_RAW ? 2 : 1;
+    return whole > size ? size - 1 : size;
+}
+
+/* How many bytes of the codes are those of the record before. */
 static size_t shared_size(const struct line_writer *writer, size_t size)
 {
-    size_t limit = size < writer->front_size ? size : writer->front_size, same = 0, whole = 0;
+    size_t limit = size < writer->front_size ? size : writer->front_size, same = 0;
 
     while (same < limit && writer->codes[same] == writer->front[same])
         same++;
-    while (whole < same) {
-        size_t step = writer->codes[whole] == PIECES_TEXT_RAW ? 2 : 1;
-        if (whole + step > same)
-            break;
-        whole += step;
+    return whole_codes(writer->codes, same);
+}
+
+static uint32_t *known_place(struct line_writer *writer, const uint8_t *at)
+{
+    uint64_t bytes = 0;
+
+    memcpy(&bytes, at, KNOWN_BYTES);
+    return &writer->known[bytes * IMAGE_HASH_FACTOR >> (64 - LINES_KNOWN_BITS)];
+}
+
+/* How many of the codes stand in LINES already, and where; 0: too few. */
+static size_t find_again(struct line_writer *writer, const uint8_t *codes, size_t count,
+                         uint32_t *at)
+{
+    const uint8_t *lines = writer->lines->at;
+    size_t size = 0;
+
+    if (count <= LINES_AGAIN_SIZE + 1)
+        return 0;
+    *at = *known_place(writer, codes);
+    while (size < count && size < UINT8_MAX && *at + size < writer->lines->count &&
+           lines[*at + size] == codes[size])
+        size++;
+    size = whole_codes(codes, size);
+    return size > LINES_AGAIN_SIZE + 1 && *at > 0 && *at <= LINES_AGAIN_LIMIT ? size : 0;
+}
+
+/* Makes writer->rest of codes; returns its size. */
+static size_t write_rest(struct line_writer *writer, const uint8_t *codes, size_t count)
+{
+    uint8_t *to = writer->rest;
+
+    for (size_t i = 0, size; i < count; i += size) {
+        uint32_t at;
+
+        size = find_again(writer, codes + i, count - i, &at);
+        if (size) {
+            *to++ = LINES_AGAIN;
+            *to++ = (uint8_t)at;
+            *to++ = (uint8_t)(at >> 8);
+            *to++ = (uint8_t)(at >> 16);
+            *to++ = (uint8_t)size;
+        } else {
+            size = codes[i] == PIECES_TEXT_RAW ? 2 : 1;
+            memcpy(to, codes + i, size);
+            to += size;
+        }
     }
-    return whole;
+    return (size_t)(to - writer->rest);
 }
 
 static void begin_run(struct line_writer *writer, uint32_t place)
@@ -60,7 +116,7 @@ uint32_t line_write(struct line_writer *writer, struct span text, uint32_t place
     shared = shared_size(writer, size);
     if (shared < 2)
         shared = 0;
-    count = size - shared;
+    count = write_rest(writer, writer->codes + shared, size - shared);
     head[0] = (uint8_t)(count < LINES_COUNT ? count : LINES_COUNT);
     if (head[0] == LINES_COUNT) {
         head[head_size++] = (uint8_t)count;
@@ -76,7 +132,9 @@ uint32_t line_write(struct line_writer *writer, struct span text, uint32_t place
     }
     to = vector_add(writer->lines, 1, head_size + count);
     memcpy(to, head, head_size);
-    memcpy(to + head_size, writer->codes + shared, count);
+    memcpy(to + head_size, writer->rest, count);
+    for (size_t i = 0; i + KNOWN_BYTES <= count; i++)
+        *known_place(writer, writer->rest + i) = number + (uint32_t)(head_size + i);
     writer->front_size = size < LINES_FRONT ? size : LINES_FRONT;
     memcpy(writer->front, writer->codes, writer->front_size);
     writer->records++;
@@ -135,16 +193,71 @@ static bool read_head(const struct image_view *view, uint32_t at, struct record 
     return record->count <= limit - at;
 }
 
+/* The codes of a record one by one, or many at once where they stand somewhere else. */
+struct codes {
+    const uint8_t *at, *end; // in LINES
+};
+
+/* The next run of bytes that are codes; false at the end, or at what is none. */
+static bool next_codes(const struct image_view *view, struct codes *left, const uint8_t **run,
+                       uint32_t *size)
+{
+    const uint8_t *at = left->at;
+    uint32_t from;
+
+    *run = at;
+    while (at < left->end && *at != LINES_AGAIN)
+        at += *at == PIECES_TEXT_RAW && left->end - at > 1 ? 2 : 1;
+    *size = (uint32_t)(at - *run);
+    left->at = at;
+    if (*size > 0)
+        return true;
+    if (left->end - at < (ptrdiff_t)LINES_AGAIN_SIZE)
+        return false;
+    from = at[1] | (uint32_t)at[2] << 8 | (uint32_t)at[3] << 16;
+    *size = at[4];
+    left->at = at + LINES_AGAIN_SIZE;
+    if (from > view->lines_size || *size > view->lines_size - from)
+        return false;
+    *run = view->lines + from;
+    return true;
+}
+
+static struct codes codes_of(const struct image_view *view, const struct record *record)
+{
+    const uint8_t *at = view->lines + record->codes;
+
+    return (struct codes){ at, at + record->count };
+}
+
+/* Puts a record's codes behind those that it shares, as many as the next may share. */
+static void take_front(const struct image_view *view, const struct record *record, uint8_t *front,
+                       uint32_t *front_size)
+{
+    struct codes left = codes_of(view, record);
+    const uint8_t *run;
+    uint32_t size;
+
+    *front_size = record->shared;
+    while (*front_size < LINES_FRONT && next_codes(view, &left, &run, &size)) {
+        if (size > LINES_FRONT - *front_size)
+            size = LINES_FRONT - *front_size;
+        memcpy(front + *front_size, run, size);
+        *front_size += size;
+    }
+}
+
 bool line_read(const struct image_view *view, uint32_t number, char *room, size_t limit,
                struct line *out)
 {
     const struct image_run *run = image_find_run(view->line_runs, view->line_run_count, number);
-    uint32_t at = run->at, place = run->place, front_size = 0, more;
-    uint8_t front[LINES_FRONT];
+    uint32_t at = run->at, place = run->place, front_size = 0, size;
     enum pieces_subject subject =
         number < view->header->page_lines_at ? PIECES_REQUESTS : PIECES_PAGES;
+    uint8_t front[LINES_FRONT];
+    const uint8_t *part;
     struct record record;
-    size_t size;
+    struct codes left;
 
     for (unsigned i = 0;; i++) {
         if (i == IMAGE_RUN_LIMIT || at > number || !read_head(view, at, &record) ||
@@ -153,20 +266,18 @@ bool line_read(const struct image_view *view, uint32_t number, char *room, size_
         place += record.skip;
         if (at == number)
             break;
-        more = LINES_FRONT - record.shared;
-        more = record.count < more ? record.count : more;
-        memcpy(front + record.shared, view->lines + record.codes, more);
-        front_size = record.shared + more;
+        take_front(view, &record, front, &front_size);
         at = record.codes + record.count;
         place++;
     }
     if (place >> IMAGE_LINE_BITS >= view->list_count)
         return false;
-    size = pieces_unpack_text(subject, front, record.shared, room, limit);
-    size += pieces_unpack_text(subject, view->lines + record.codes, record.count, room + size,
-                               limit - size);
-    out->text = span_of(room, size);
     out->place = place;
+    out->text = span_of(room, pieces_unpack_text(subject, front, record.shared, room, limit));
+    left = codes_of(view, &record);
+    while (next_codes(view, &left, &part, &size))
+        out->text.size +=
+            pieces_unpack_text(subject, part, size, room + out->text.size, limit - out->text.size);
     return true;
 }
 

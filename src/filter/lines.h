@@ -9,7 +9,8 @@
  *      head     how many codes (0 to 62, 63: in two more bytes), and what else follows
  *      skip     (1) lines that were passed over since the record before it
  *      shared   (1) how many codes of the record before it come first
- *      codes
+ *      codes    among them LINES_AGAIN: an offset in LINES (3) and how many bytes that stand
+ *               there are codes of this text, too (1)
  *
  * Whoever compiles writes with a struct line_writer; the rest is for readers of an image, of which
  * nothing is believed.
@@ -25,6 +26,10 @@
 #define LINES_SHARED 0x40u
 #define LINES_SKIP 0x80u
 #define LINES_FRONT 255u // bytes of codes that the next record may share
+#define LINES_AGAIN PIECES_TEXT_FREE
+#define LINES_AGAIN_SIZE 5u
+#define LINES_AGAIN_LIMIT 0xffffffu // offsets beyond are not repeated
+#define LINES_KNOWN_BITS 16u
 
 /* Open, so that it can live inside its owner; all of it is lines.c's own. */
 struct line_writer {
@@ -35,7 +40,8 @@ struct line_writer {
     uint32_t next_place;
     uint8_t front[LINES_FRONT]; // codes of the record before
     size_t front_size;
-    uint8_t codes[2 * UINT16_MAX];
+    uint8_t codes[2 * (RULE_TEXT_LIMIT + 1)], rest[2 * (RULE_TEXT_LIMIT + 1)];
+    uint32_t known[1u << LINES_KNOWN_BITS]; // by the hash of the bytes there: offsets in LINES
 };
 
 /* The vectors are empty and outlive the writer. */

@@ -62,9 +62,9 @@ enum { FIRST_CHARACTER = ' ', CHARACTERS = '~' - ' ' + 1 };
 static const struct {
     char text[14];
     uint8_t size;
-} text_pieces[PIECES_SUBJECTS][PIECES_TEXT_RAW - CHARACTERS] = {
-    [PIECES_REQUESTS] = { P("*/"), P("-c"), P(".c"), P(".n"), P("/*"), P("/c"), P("/p"), P("@@"), P("\\."), P("\\/"), P("^$"), P("ac"), P("ad"), P("ag"), P("al"), P("am"), P("an"), P("ar"), P("at"), P("au"), P("ay"), P("be"), P("bl"), P("br"), P("ce"), P("ch"), P("co"), P("de"), P("dn"), P("e."), P("ec"), P("ed"), P("el"), P("en"), P("er"), P("es"), P("et"), P("ev"), P("ew"), P("ex"), P("fi"), P("fr"), P("ho"), P("ic"), P("id"), P("il"), P("im"), P("in"), P("io"), P("ip"), P("it"), P("js"), P("le"), P("li"), P("lo"), P("ma"), P("me"), P("mo"), P("no"), P("nt"), P("o."), P("oc"), P("ol"), P("on"), P("oo"), P("op"), P("or"), P("ou"), P("pl"), P("po"), P("pu"), P("re"), P("ri"), P("ro"), P("ru"), P("s."), P("s/"), P("se"), P("sh"), P("sp"), P("ss"), P("st"), P("su"), P("te"), P("th"), P("ti"), P("to"), P("tr"), P("un"), P("ur"), P("us"), P("ve"), P("vi"), P("||"), P(".co"), P(".de"), P(".jp"), P(".js"), P("ads"), P("all"), P("and"), P("api"), P("ass"), P("com"), P("end"), P("ent"), P("er."), P("er/"), P("ima"), P("ing"), P("ion"), P("js/"), P("lin"), P("ner"), P("ont"), P("sdk"), P("tag"), P("ver"), P("||a"), P("||b"), P("||c"), P("||g"), P("||m"), P("||p"), P("||s"), P("||t"), P("$doc"), P(".com"), P(".gif"), P(".jp|"), P(".js$"), P(".net"), P("@@||"), P("digi"), P("load"), P("play"), P("port"), P("vide"), P(".com/"), P(".com|"), P(".net/"), P(".net|"), P("^$all"), P("^$doc"), P("ghide"), P("media"), P("track"), P("$image"), P(".com^$"), P("google"), P("s.com/"), P("$script"), P("digikey"), P(",domain="), P(",redirect"), P(".com^$doc"), P(".js$script"), P(".com^$popup"), P("third-party"), P("^$third-party"), },
-    [PIECES_PAGES] = { P("\"]"), P("##"), P("-b"), P("-w"), P(".*"), P(".p"), P(".u"), P(": "), P("=\""), P("Ad"), P("__"), P("ad"), P("al"), P("am"), P("an"), P("ap"), P("ar"), P("at"), P("au"), P("ba"), P("be"), P("bi"), P("bo"), P("ce"), P("ch"), P("ck"), P("co"), P("d-"), P("da"), P("de"), P("di"), P("do"), P("du"), P("ed"), P("em"), P("er"), P("fi"), P("fo"), P("ga"), P("ge"), P("ha"), P("he"), P("ho"), P("ht"), P("ic"), P("id"), P("il"), P("im"), P("in"), P("it"), P("ke"), P("la"), P("ld"), P("le"), P("li"), P("ll"), P("lo"), P("ma"), P("me"), P("mo"), P("ne"), P("ng"), P("no"), P("nt"), P("on"), P("or"), P("ot"), P("ou"), P("pa"), P("pe"), P("po"), P("pu"), P("px"), P("ra"), P("re"), P("ri"), P("ro"), P("ru"), P("s-"), P("s."), P("s_"), P("sc"), P("se"), P("sh"), P("si"), P("sk"), P("so"), P("sp"), P("ss"), P("st"), P("su"), P("t-"), P("ta"), P("te"), P("th"), P("ti"), P("to"), P("un"), P("ve"), P("vi"), P("we"), P(" > "), P("###"), P("##."), P("##["), P("*=\""), P("-ad"), P(".co"), P("/\"]"), P("^=\""), P("_ad"), P("ads"), P("ati"), P("box"), P("div"), P("ent"), P("get"), P("ght"), P("ing"), P("lay"), P("new"), P("pla"), P("pro"), P("red"), P("the"), P("tic"), P("top"), P("ver"), P("wid"), P("-ad-"), P(".com"), P(".net"), P("cont"), P("div["), P("game"), P("ment"), P("porn"), P("side"), P("tion"), P("###ad"), P("##.ad"), P(".com,"), P(":has("), P("block"), P("class"), P("s.com"), P("style"), P("##.ad-"), P(".com##"), P("a[href"), P("banner"), P("header"), P("rapper"), P("s.com,"), P("sponso"), P(".com###"), P(".com##."), P(".com##["), P("s.com##."), P("container"), },
+} text_pieces[PIECES_SUBJECTS][PIECES_TEXT - CHARACTERS] = {
+    [PIECES_REQUESTS] = { P("*/"), P("-c"), P(".c"), P(".n"), P("/*"), P("/c"), P("/p"), P("@@"), P("\\."), P("\\/"), P("^$"), P("ac"), P("ad"), P("ag"), P("al"), P("am"), P("an"), P("ar"), P("at"), P("au"), P("ay"), P("be"), P("bl"), P("br"), P("ce"), P("ch"), P("co"), P("de"), P("dn"), P("e."), P("ec"), P("ed"), P("el"), P("en"), P("er"), P("es"), P("et"), P("ev"), P("ew"), P("ex"), P("fi"), P("fr"), P("ho"), P("ic"), P("id"), P("il"), P("im"), P("in"), P("io"), P("ip"), P("it"), P("js"), P("le"), P("li"), P("lo"), P("ma"), P("me"), P("mo"), P("no"), P("nt"), P("o."), P("oc"), P("ol"), P("on"), P("oo"), P("op"), P("or"), P("ou"), P("pl"), P("po"), P("pu"), P("re"), P("ri"), P("ro"), P("ru"), P("s."), P("s/"), P("se"), P("sh"), P("sp"), P("ss"), P("st"), P("su"), P("te"), P("th"), P("ti"), P("to"), P("tr"), P("un"), P("ur"), P("us"), P("ve"), P("vi"), P("||"), P(".co"), P(".de"), P(".jp"), P(".js"), P("ads"), P("all"), P("and"), P("api"), P("ass"), P("com"), P("end"), P("ent"), P("er."), P("er/"), P("ima"), P("ing"), P("ion"), P("js/"), P("lin"), P("ner"), P("ont"), P("sdk"), P("tag"), P("ver"), P("||a"), P("||b"), P("||c"), P("||g"), P("||m"), P("||p"), P("||s"), P("||t"), P("$doc"), P(".com"), P(".gif"), P(".jp|"), P(".js$"), P(".net"), P("@@||"), P("digi"), P("load"), P("play"), P("port"), P("vide"), P(".com/"), P(".com|"), P(".net/"), P(".net|"), P("^$all"), P("^$doc"), P("ghide"), P("media"), P("track"), P("$image"), P(".com^$"), P("google"), P("s.com/"), P("$script"), P(",domain="), P(",redirect"), P(".com^$doc"), P(".js$script"), P(".com^$popup"), P("third-party"), P("^$third-party"), },
+    [PIECES_PAGES] = { P("\"]"), P("##"), P("-b"), P("-w"), P(".*"), P(".p"), P(".u"), P(": "), P("=\""), P("Ad"), P("__"), P("ad"), P("al"), P("am"), P("an"), P("ap"), P("ar"), P("at"), P("au"), P("ba"), P("be"), P("bi"), P("bo"), P("ce"), P("ch"), P("ck"), P("co"), P("d-"), P("da"), P("de"), P("di"), P("do"), P("du"), P("ed"), P("em"), P("er"), P("fi"), P("fo"), P("ga"), P("ge"), P("ha"), P("he"), P("ho"), P("ht"), P("ic"), P("id"), P("il"), P("im"), P("in"), P("it"), P("ke"), P("la"), P("ld"), P("le"), P("li"), P("ll"), P("lo"), P("ma"), P("me"), P("mo"), P("ne"), P("ng"), P("no"), P("nt"), P("on"), P("or"), P("ot"), P("ou"), P("pa"), P("pe"), P("po"), P("pu"), P("px"), P("ra"), P("re"), P("ri"), P("ro"), P("ru"), P("s-"), P("s."), P("s_"), P("sc"), P("se"), P("sh"), P("si"), P("sk"), P("so"), P("sp"), P("ss"), P("st"), P("su"), P("t-"), P("ta"), P("te"), P("th"), P("ti"), P("to"), P("un"), P("ve"), P("vi"), P("we"), P(" > "), P("###"), P("##."), P("##["), P("*=\""), P("-ad"), P(".co"), P("/\"]"), P("^=\""), P("_ad"), P("ads"), P("ati"), P("box"), P("div"), P("ent"), P("get"), P("ght"), P("ing"), P("lay"), P("new"), P("pla"), P("red"), P("the"), P("tic"), P("top"), P("ver"), P("wid"), P("-ad-"), P(".com"), P(".net"), P("cont"), P("div["), P("game"), P("ment"), P("porn"), P("side"), P("tion"), P("###ad"), P("##.ad"), P(".com,"), P(":has("), P("block"), P("class"), P("s.com"), P("style"), P("##.ad-"), P(".com##"), P("a[href"), P("banner"), P("header"), P("rapper"), P("s.com,"), P("sponso"), P(".com###"), P(".com##."), P(".com##["), P("s.com##."), P("container"), },
 };
 
 static const char characters[] =
@@ -117,9 +117,9 @@ void pieces_index_init(struct pieces_index *index)
         pieces[i] = span_of(pieces_host[i].text, pieces_host[i].size);
     index_pieces(&index->host, pieces, PIECES_HOST);
     for (unsigned subject = 0; subject < PIECES_SUBJECTS; subject++) {
-        for (unsigned i = 0; i < PIECES_TEXT_RAW; i++)
+        for (unsigned i = 0; i < PIECES_TEXT; i++)
             pieces[i] = text_piece(subject, i);
-        index_pieces(&index->texts[subject], pieces, PIECES_TEXT_RAW);
+        index_pieces(&index->texts[subject], pieces, PIECES_TEXT);
     }
 }
 
@@ -216,11 +216,11 @@ size_t pieces_unpack_text(enum pieces_subject subject, const uint8_t *codes, siz
     size_t size = 0;
 
     for (size_t i = 0; i < count && size < limit; i++) {
-        struct span piece = SPAN_NONE;
+        struct span piece = SPAN(""); // of a code that is none
 
-        if (codes[i] != PIECES_TEXT_RAW)
+        if (codes[i] < PIECES_TEXT)
             piece = text_piece(subject, codes[i]);
-        else if (++i < count)
+        else if (codes[i] == PIECES_TEXT_RAW && ++i < count)
             piece = span_of((const char *)&codes[i], 1);
         if (piece.size > limit - size)
             piece.size = limit - size;

@@ -12,8 +12,10 @@
 #include "base/bytes.h"
 #include "base/inline.h"
 
-#define PIECES_HOST 256u     // of host names: every code stands for a piece
-#define PIECES_TEXT_RAW 255u // in other texts: the byte behind this code stands for itself
+#define PIECES_HOST 256u      // of host names: every code stands for a piece
+#define PIECES_TEXT 254u      // of other texts
+#define PIECES_TEXT_FREE 254u // never made here: its meaning is the owner's
+#define PIECES_TEXT_RAW 255u  // in other texts: the byte behind this code stands for itself
 
 struct host_piece {
     _Alignas(16) char text[8];

@@ -114,6 +114,35 @@ static void of_pages(void **state)
     end(written);
 }
 
+/* What stands in LINES already is not written again, wherever it stood. */
+static void nothing_twice(void **state)
+{
+    static const char *const starts[] = { "||one.example^", "/two", "@@||three.example/\x80" };
+    static const char lasting[] = "$domain=a-long.example|another.example|\xc3\xa9.example|x.test";
+    enum { STARTS = sizeof starts / sizeof *starts };
+    struct written *written = begin();
+    uint32_t numbers[STARTS];
+    char text[200], room[200];
+    struct line line;
+
+    (void)state;
+    for (size_t i = 0; i < STARTS; i++) {
+        int size = snprintf(text, sizeof text, "%s%s", starts[i], lasting);
+        numbers[i] = line_write(&written->writer, span_of(text, (size_t)size), (uint32_t)(i * 500));
+    }
+    finish(written);
+    assert_true(numbers[2] - numbers[1] < sizeof lasting / 2);
+    for (size_t i = 0; i < STARTS; i++) {
+        snprintf(text, sizeof text, "%s%s", starts[i], lasting);
+        for (size_t limit = 1; limit < sizeof room; limit++) {
+            assert_true(line_read(&written->view, numbers[i], room, limit, &line));
+            assert_true(
+                span_equal(line.text, span_of(text, limit < strlen(text) ? limit : strlen(text))));
+        }
+    }
+    end(written);
+}
+
 /* Long ones, too: as much as the next may share, and one code more; the longest short count and
  * the next; as much as is kept, and more. */
 static void of_any_length(void **state)
@@ -187,9 +216,8 @@ static void damage_does_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(are_read_again),
-        cmocka_unit_test(of_pages),
-        cmocka_unit_test(of_any_length),
+        cmocka_unit_test(are_read_again),      cmocka_unit_test(of_pages),
+        cmocka_unit_test(nothing_twice),       cmocka_unit_test(of_any_length),
         cmocka_unit_test(damage_does_no_harm),
     };
 
