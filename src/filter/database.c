@@ -70,6 +70,8 @@ static bool take_sections(struct image_view *view)
         if (!take_section(view, (enum image_section)i, item_sizes[i], &at[i], &count[i]))
             return false;
     view->buckets = at[SECTION_BUCKETS], buckets = count[SECTION_BUCKETS];
+    if (header->slot_bytes != 3 && header->slot_bytes != 4)
+        return false;
     view->slot_bytes = header->slot_bytes, slots = count[SECTION_SLOTS];
     view->slots = (const char *)at[SECTION_SLOTS] - (sizeof(uint32_t) - view->slot_bytes);
     view->slot_shift = view->slot_bytes == 3 ? 8 : 0;
@@ -89,7 +91,6 @@ static bool take_sections(struct image_view *view)
     view->lists = at[SECTION_LISTS], view->list_count = count[SECTION_LISTS];
     view->cosmetics = at[SECTION_COSMETIC], view->cosmetic_words = count[SECTION_COSMETIC];
     if (buckets == 0 || buckets != header->bucket_count ||
-        (view->slot_bytes != 3 && view->slot_bytes != 4) ||
         slots != (uint64_t)buckets * IMAGE_BUCKET_SLOTS * view->slot_bytes ||
         numbers != view->rule_count || header->suffix_bits > 20 ||
         (1u << header->suffix_bits) > suffix_words)
