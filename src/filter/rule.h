@@ -149,8 +149,9 @@ uint16_t rule_method_bit(struct span name);
 /* Takes `line` (no line end in it) apart; `rule` is filled in completely. */
 void rule_parse(struct rule *rule, struct span line);
 
-/* Cuts the next name off `pattern` of a RULE_HOSTS. Names of the machine itself ("localhost" and
- * the like) are passed over. False at the end. */
+/* Cuts the next name off `pattern` of a RULE_HOSTS. If there is any, one of them at least is a
+ * host. Names of the machine itself ("localhost" and the like) are passed over. False at the end.
+ */
 bool rule_next_host(struct span *names, struct span *name);
 
 /* A plausible host name: labels of letters, digits, '-', '_' or bytes above 127, and a dot. */

@@ -58,8 +58,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     walk_names(rule.denyallow);
     if (rule.kind == RULE_HOSTS) {
         struct span names = rule.pattern, name;
-        while (rule_next_host(&names, &name))
-            assert(rule_is_host(name));
+        bool has_name = false, has_host = false;
+
+        while (rule_next_host(&names, &name)) {
+            assert(name.size > 0);
+            has_name = true;
+            has_host = has_host || rule_is_host(name);
+        }
+        assert(has_host == has_name);
     }
     if (rule.kind == RULE_NETWORK && rule.is_host)
         assert(rule.anchor == ANCHOR_HOST && !rule.is_regex && rule.pattern.size > 0);
