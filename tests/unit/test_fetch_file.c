@@ -364,6 +364,40 @@ static void damaged_notes_count_for_nothing(void **state)
     }
 }
 
+static void notes_have_limits(void **state)
+{
+    static char text[FETCH_META_BYTES + 100];
+
+    (void)state;
+    for (size_t over = 0; over < 2; over++) { // a validator
+        struct fetch_file file;
+        size_t size = FETCH_VALIDATOR_BYTES - 1 + over, used;
+
+        used = (size_t)snprintf(text, sizeof text, "url http://h/x\netag ");
+        memset(text + used, 'e', size);
+        snprintf(text + used + size, sizeof text - used - size, "\nend\n");
+        put(".x.meta", text);
+        put(".x.part", "part");
+        begin(&file, "x", "http://h/x", FETCH_FILE_CONTINUE);
+        assert_int_equal(file.state, FETCH_FILE_PART);
+        assert_int_equal(strlen(file.facts.etag), over ? 0 : size);
+        fetch_file_drop(&file, true);
+    }
+    for (size_t over = 0; over < 2; over++) { // all of it: what is longer has no end
+        static const char head[] = "url http://h/x\nother ", tail[] = "\nend";
+        struct fetch_file file;
+
+        memset(text, 'o', sizeof text);
+        memcpy(text, head, sizeof head - 1);
+        memcpy(text + FETCH_META_BYTES + over - (sizeof tail - 1), tail, sizeof tail);
+        put(".x.meta", text);
+        put(".x.part", "part");
+        begin(&file, "x", "http://h/x", FETCH_FILE_CONTINUE);
+        assert_int_equal(file.state, over ? FETCH_FILE_NOTHING : FETCH_FILE_PART);
+        fetch_file_drop(&file, true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +410,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_nobody_told_of_is_compared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_finds_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_notes_count_for_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(notes_have_limits, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
