@@ -2,9 +2,9 @@
  * bytes.h - runs of bytes: the borrowed span and the growing buffer with a ceiling.
  *
  * Knows nothing of what the bytes mean. A span is a view: it is good until its lender moves on
- * (a callback returns, an arena is reset). A buffer owns its memory and gives it back when it is
- * emptied with buffer_release() or ended with buffer_done(); a zeroed buffer with a limit is a
- * good empty one.
+ * (a callback returns, an arena is reset). A buffer owns its memory and gives it back with
+ * buffer_release(), after which it may be used anew; a zeroed buffer with a limit is a good empty
+ * one.
  */
 #ifndef DEJUNK_BASE_BYTES_H
 #define DEJUNK_BASE_BYTES_H

@@ -3,10 +3,10 @@
  *
  * Bytes in, bytes out, never more of either than the caller says, so that a bomb costs no more than
  * its caller wants to spend at once. A decoder undoes up to CODING_STACK codings. What browsers
- * take is taken: deflate without its zlib header, bytes behind the end of a stream (also a second
- * gzip member: they are ignored), an empty body. What is corrupt, cut short, too dense or wants too
- * large a window is an error. Memory that the libraries take is counted, for a ceiling over all of
- * them. Knows nothing of messages.
+ * take is taken: deflate without its zlib header, members of gzip and frames of zstd one behind the
+ * other, other bytes behind the end of a stream (they are ignored), an empty body. What is corrupt,
+ * cut short, too dense or wants too large a window is an error. Memory that the libraries take is
+ * counted, for a ceiling over all of them. Knows nothing of messages.
  */
 #ifndef DEJUNK_HTTP_CODING_H
 #define DEJUNK_HTTP_CODING_H
