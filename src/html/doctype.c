@@ -68,80 +68,81 @@ void doctype_read(struct span token, struct doctype *doctype)
         doctype->is_correct = false;
 }
 
-bool doctype_is_quirky(const struct doctype *doctype)
-{
+/* Public identifiers of pages that were made for browsers of old (HTML section 13.2.6.4.1). */
 #define PREFIX(text)                                                                               \
     {                                                                                              \
         text, sizeof(text) - 1                                                                     \
     }
-    static const struct span whole_public[] = {
-        PREFIX("-//W3O//DTD W3 HTML Strict 3.0//EN//"),
-        PREFIX("-/W3C/DTD HTML 4.0 Transitional/EN"),
-        PREFIX("HTML"),
-    };
-    static const struct span public_prefixes[] = {
-        PREFIX("+//Silmaril//dtd html Pro v0r11 19970101//"),
-        PREFIX("-//AS//DTD HTML 3.0 asWedit + extensions//"),
-        PREFIX("-//AdvaSoft Ltd//DTD HTML 3.0 asWedit + extensions//"),
-        PREFIX("-//IETF//DTD HTML 2.0 Level 1//"),
-        PREFIX("-//IETF//DTD HTML 2.0 Level 2//"),
-        PREFIX("-//IETF//DTD HTML 2.0 Strict Level 1//"),
-        PREFIX("-//IETF//DTD HTML 2.0 Strict Level 2//"),
-        PREFIX("-//IETF//DTD HTML 2.0 Strict//"),
-        PREFIX("-//IETF//DTD HTML 2.0//"),
-        PREFIX("-//IETF//DTD HTML 2.1E//"),
-        PREFIX("-//IETF//DTD HTML 3.0//"),
-        PREFIX("-//IETF//DTD HTML 3.2 Final//"),
-        PREFIX("-//IETF//DTD HTML 3.2//"),
-        PREFIX("-//IETF//DTD HTML 3//"),
-        PREFIX("-//IETF//DTD HTML Level 0//"),
-        PREFIX("-//IETF//DTD HTML Level 1//"),
-        PREFIX("-//IETF//DTD HTML Level 2//"),
-        PREFIX("-//IETF//DTD HTML Level 3//"),
-        PREFIX("-//IETF//DTD HTML Strict Level 0//"),
-        PREFIX("-//IETF//DTD HTML Strict Level 1//"),
-        PREFIX("-//IETF//DTD HTML Strict Level 2//"),
-        PREFIX("-//IETF//DTD HTML Strict Level 3//"),
-        PREFIX("-//IETF//DTD HTML Strict//"),
-        PREFIX("-//IETF//DTD HTML//"),
-        PREFIX("-//Metrius//DTD Metrius Presentational//"),
-        PREFIX("-//Microsoft//DTD Internet Explorer 2.0 HTML Strict//"),
-        PREFIX("-//Microsoft//DTD Internet Explorer 2.0 HTML//"),
-        PREFIX("-//Microsoft//DTD Internet Explorer 2.0 Tables//"),
-        PREFIX("-//Microsoft//DTD Internet Explorer 3.0 HTML Strict//"),
-        PREFIX("-//Microsoft//DTD Internet Explorer 3.0 HTML//"),
-        PREFIX("-//Microsoft//DTD Internet Explorer 3.0 Tables//"),
-        PREFIX("-//Netscape Comm. Corp.//DTD HTML//"),
-        PREFIX("-//Netscape Comm. Corp.//DTD Strict HTML//"),
-        PREFIX("-//O'Reilly and Associates//DTD HTML 2.0//"),
-        PREFIX("-//O'Reilly and Associates//DTD HTML Extended 1.0//"),
-        PREFIX("-//O'Reilly and Associates//DTD HTML Extended Relaxed 1.0//"),
-        PREFIX("-//SQ//DTD HTML 2.0 HoTMetaL + extensions//"),
-        PREFIX("-//SoftQuad Software//DTD HoTMetaL PRO 6.0::19990601::extensions to HTML 4.0//"),
-        PREFIX("-//SoftQuad//DTD HoTMetaL PRO 4.0::19971010::extensions to HTML 4.0//"),
-        PREFIX("-//Spyglass//DTD HTML 2.0 Extended//"),
-        PREFIX("-//Sun Microsystems Corp.//DTD HotJava HTML//"),
-        PREFIX("-//Sun Microsystems Corp.//DTD HotJava Strict HTML//"),
-        PREFIX("-//W3C//DTD HTML 3 1995-03-24//"),
-        PREFIX("-//W3C//DTD HTML 3.2 Draft//"),
-        PREFIX("-//W3C//DTD HTML 3.2 Final//"),
-        PREFIX("-//W3C//DTD HTML 3.2//"),
-        PREFIX("-//W3C//DTD HTML 3.2S Draft//"),
-        PREFIX("-//W3C//DTD HTML 4.0 Frameset//"),
-        PREFIX("-//W3C//DTD HTML 4.0 Transitional//"),
-        PREFIX("-//W3C//DTD HTML Experimental 19960712//"),
-        PREFIX("-//W3C//DTD HTML Experimental 970421//"),
-        PREFIX("-//W3C//DTD W3 HTML//"),
-        PREFIX("-//W3O//DTD W3 HTML 3.0//"),
-        PREFIX("-//WebTechs//DTD Mozilla HTML 2.0//"),
-        PREFIX("-//WebTechs//DTD Mozilla HTML//"),
-    };
-    static const struct span without_system_prefixes[] = {
-        PREFIX("-//W3C//DTD HTML 4.01 Frameset//"),
-        PREFIX("-//W3C//DTD HTML 4.01 Transitional//"),
-    };
+static const struct span whole_public[] = {
+    PREFIX("-//W3O//DTD W3 HTML Strict 3.0//EN//"),
+    PREFIX("-/W3C/DTD HTML 4.0 Transitional/EN"),
+    PREFIX("HTML"),
+};
+static const struct span public_prefixes[] = {
+    PREFIX("+//Silmaril//dtd html Pro v0r11 19970101//"),
+    PREFIX("-//AS//DTD HTML 3.0 asWedit + extensions//"),
+    PREFIX("-//AdvaSoft Ltd//DTD HTML 3.0 asWedit + extensions//"),
+    PREFIX("-//IETF//DTD HTML 2.0 Level 1//"),
+    PREFIX("-//IETF//DTD HTML 2.0 Level 2//"),
+    PREFIX("-//IETF//DTD HTML 2.0 Strict Level 1//"),
+    PREFIX("-//IETF//DTD HTML 2.0 Strict Level 2//"),
+    PREFIX("-//IETF//DTD HTML 2.0 Strict//"),
+    PREFIX("-//IETF//DTD HTML 2.0//"),
+    PREFIX("-//IETF//DTD HTML 2.1E//"),
+    PREFIX("-//IETF//DTD HTML 3.0//"),
+    PREFIX("-//IETF//DTD HTML 3.2 Final//"),
+    PREFIX("-//IETF//DTD HTML 3.2//"),
+    PREFIX("-//IETF//DTD HTML 3//"),
+    PREFIX("-//IETF//DTD HTML Level 0//"),
+    PREFIX("-//IETF//DTD HTML Level 1//"),
+    PREFIX("-//IETF//DTD HTML Level 2//"),
+    PREFIX("-//IETF//DTD HTML Level 3//"),
+    PREFIX("-//IETF//DTD HTML Strict Level 0//"),
+    PREFIX("-//IETF//DTD HTML Strict Level 1//"),
+    PREFIX("-//IETF//DTD HTML Strict Level 2//"),
+    PREFIX("-//IETF//DTD HTML Strict Level 3//"),
+    PREFIX("-//IETF//DTD HTML Strict//"),
+    PREFIX("-//IETF//DTD HTML//"),
+    PREFIX("-//Metrius//DTD Metrius Presentational//"),
+    PREFIX("-//Microsoft//DTD Internet Explorer 2.0 HTML Strict//"),
+    PREFIX("-//Microsoft//DTD Internet Explorer 2.0 HTML//"),
+    PREFIX("-//Microsoft//DTD Internet Explorer 2.0 Tables//"),
+    PREFIX("-//Microsoft//DTD Internet Explorer 3.0 HTML Strict//"),
+    PREFIX("-//Microsoft//DTD Internet Explorer 3.0 HTML//"),
+    PREFIX("-//Microsoft//DTD Internet Explorer 3.0 Tables//"),
+    PREFIX("-//Netscape Comm. Corp.//DTD HTML//"),
+    PREFIX("-//Netscape Comm. Corp.//DTD Strict HTML//"),
+    PREFIX("-//O'Reilly and Associates//DTD HTML 2.0//"),
+    PREFIX("-//O'Reilly and Associates//DTD HTML Extended 1.0//"),
+    PREFIX("-//O'Reilly and Associates//DTD HTML Extended Relaxed 1.0//"),
+    PREFIX("-//SQ//DTD HTML 2.0 HoTMetaL + extensions//"),
+    PREFIX("-//SoftQuad Software//DTD HoTMetaL PRO 6.0::19990601::extensions to HTML 4.0//"),
+    PREFIX("-//SoftQuad//DTD HoTMetaL PRO 4.0::19971010::extensions to HTML 4.0//"),
+    PREFIX("-//Spyglass//DTD HTML 2.0 Extended//"),
+    PREFIX("-//Sun Microsystems Corp.//DTD HotJava HTML//"),
+    PREFIX("-//Sun Microsystems Corp.//DTD HotJava Strict HTML//"),
+    PREFIX("-//W3C//DTD HTML 3 1995-03-24//"),
+    PREFIX("-//W3C//DTD HTML 3.2 Draft//"),
+    PREFIX("-//W3C//DTD HTML 3.2 Final//"),
+    PREFIX("-//W3C//DTD HTML 3.2//"),
+    PREFIX("-//W3C//DTD HTML 3.2S Draft//"),
+    PREFIX("-//W3C//DTD HTML 4.0 Frameset//"),
+    PREFIX("-//W3C//DTD HTML 4.0 Transitional//"),
+    PREFIX("-//W3C//DTD HTML Experimental 19960712//"),
+    PREFIX("-//W3C//DTD HTML Experimental 970421//"),
+    PREFIX("-//W3C//DTD W3 HTML//"),
+    PREFIX("-//W3O//DTD W3 HTML 3.0//"),
+    PREFIX("-//WebTechs//DTD Mozilla HTML 2.0//"),
+    PREFIX("-//WebTechs//DTD Mozilla HTML//"),
+};
+static const struct span without_system_prefixes[] = {
+    PREFIX("-//W3C//DTD HTML 4.01 Frameset//"),
+    PREFIX("-//W3C//DTD HTML 4.01 Transitional//"),
+};
 #undef PREFIX
 
+bool doctype_is_quirky(const struct doctype *doctype)
+{
     if (!doctype->is_correct || !span_equal_nocase(doctype->name, SPAN("html")))
         return true;
     if (doctype->has_system_id &&

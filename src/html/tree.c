@@ -133,7 +133,7 @@ static int32_t foster_parent(struct tree *tree)
     return 0;
 }
 
-static int32_t insertion_parent(struct tree *tree)
+static inline int32_t insertion_parent(struct tree *tree)
 {
     if (tree->foster && is_table_part(top(tree)))
         return foster_parent(tree);
@@ -1005,9 +1005,76 @@ static void start_form(struct tree *tree)
     }
 }
 
+/* Elements without content. */
+static void start_void(struct tree *tree, enum tag_start start)
+{
+    switch (start) {
+    case TAG_START_VOID_INLINE:
+        reconstruct(tree);
+        insert_void(tree);
+        tree->is_frameset_ok = false;
+        break;
+    case TAG_START_INPUT:
+        reconstruct(tree);
+        insert_void(tree);
+        if (!is_hidden_input(tree->token))
+            tree->is_frameset_ok = false;
+        break;
+    case TAG_START_VOID_META:
+        insert_void(tree);
+        break;
+    case TAG_START_RULE:
+        close_p(tree);
+        insert_void(tree);
+        tree->is_frameset_ok = false;
+        break;
+    case TAG_START_IMAGE_ALIAS: // the parser makes it an img
+        reconstruct(tree);
+        push(tree, TAG_IMG, tag_key_of(TAG_IMG), TREE_HTML, TREE_FROM_TAG, NULL);
+        pop_one(tree);
+        tree->is_frameset_ok = false;
+        break;
+    default:
+        break;
+    }
+}
+
+/* Elements with text only, as it stands. */
+static void start_text(struct tree *tree, enum tag_start start)
+{
+    switch (start) {
+    case TAG_START_PLAIN:
+        close_p(tree);
+        insert(tree);
+        tree->text_state = TOKENIZER_PLAINTEXT;
+        break;
+    case TAG_START_TEXTAREA:
+        tree->is_frameset_ok = false;
+        insert_text(tree, TOKENIZER_RCDATA);
+        break;
+    case TAG_START_XMP:
+        close_p(tree);
+        reconstruct(tree);
+        tree->is_frameset_ok = false;
+        insert_text(tree, TOKENIZER_RAWTEXT);
+        break;
+    case TAG_START_IFRAME:
+        tree->is_frameset_ok = false;
+        insert_text(tree, TOKENIZER_RAWTEXT);
+        break;
+    case TAG_START_RAW:
+        insert_text(tree, TOKENIZER_RAWTEXT);
+        break;
+    default:
+        break;
+    }
+}
+
 static enum verdict start_in_body(struct tree *tree)
 {
-    switch ((enum tag_start)tag_row(tree->token->tag)->start) {
+    enum tag_start start = (enum tag_start)tag_row(tree->token->tag)->start;
+
+    switch (start) {
     case TAG_START_HTML:
         if (tree->templates == 0)
             aim_at(tree, 0);
@@ -1048,11 +1115,6 @@ static enum verdict start_in_body(struct tree *tree)
     case TAG_START_DEFINITION:
         start_item(tree);
         break;
-    case TAG_START_PLAIN:
-        close_p(tree);
-        insert(tree);
-        tree->text_state = TOKENIZER_PLAINTEXT;
-        break;
     case TAG_START_BUTTON:
         start_button(tree);
         break;
@@ -1075,46 +1137,18 @@ static enum verdict start_in_body(struct tree *tree)
         tree->mode = IN_TABLE;
         break;
     case TAG_START_VOID_INLINE:
-        reconstruct(tree);
-        insert_void(tree);
-        tree->is_frameset_ok = false;
-        break;
     case TAG_START_INPUT:
-        reconstruct(tree);
-        insert_void(tree);
-        if (!is_hidden_input(tree->token))
-            tree->is_frameset_ok = false;
-        break;
     case TAG_START_VOID_META:
-        insert_void(tree);
-        break;
     case TAG_START_RULE:
-        close_p(tree);
-        insert_void(tree);
-        tree->is_frameset_ok = false;
+    case TAG_START_IMAGE_ALIAS:
+        start_void(tree, start);
         break;
-    case TAG_START_IMAGE_ALIAS: // the parser makes it an img
-        reconstruct(tree);
-        push(tree, TAG_IMG, tag_key_of(TAG_IMG), TREE_HTML, TREE_FROM_TAG, NULL);
-        pop_one(tree);
-        tree->is_frameset_ok = false;
-        break;
+    case TAG_START_PLAIN:
     case TAG_START_TEXTAREA:
-        tree->is_frameset_ok = false;
-        insert_text(tree, TOKENIZER_RCDATA);
-        break;
     case TAG_START_XMP:
-        close_p(tree);
-        reconstruct(tree);
-        tree->is_frameset_ok = false;
-        insert_text(tree, TOKENIZER_RAWTEXT);
-        break;
     case TAG_START_IFRAME:
-        tree->is_frameset_ok = false;
-        insert_text(tree, TOKENIZER_RAWTEXT);
-        break;
     case TAG_START_RAW:
-        insert_text(tree, TOKENIZER_RAWTEXT);
+        start_text(tree, start);
         break;
     case TAG_START_SELECT:
         start_select(tree);
