@@ -261,11 +261,8 @@ static void start_workers(struct master *master);
  * was only replaced says the same as before, and workers keep their leaves. */
 static void use_authority(struct master *master, struct message *message)
 {
-    const struct parcel said = { message->fd, message->parcel.size_bytes };
-
     master->signer_mark = signing_mark(master->config); // it may have made its authority now
-    if (!parcel_equal(&said, &master->begin.authority))
-        crew_tell_workers(master->crew, message);
+    crew_tell_workers(master->crew, message); // also that it is the same
     keep_parcel(&master->begin.authority, message);
     tell_state(master);
     start_workers(master);

@@ -132,25 +132,6 @@ void parcel_close(struct span *parcel)
     *parcel = SPAN_NONE;
 }
 
-bool parcel_equal(const struct parcel *a, const struct parcel *b)
-{
-    struct span first, second;
-    struct error error;
-    bool is_equal;
-
-    if (a->fd < 0 || b->fd < 0 || a->size_bytes != b->size_bytes ||
-        parcel_open(&first, a->fd, a->size_bytes, a->size_bytes, &error) != ERROR_NONE)
-        return false;
-    if (parcel_open(&second, b->fd, b->size_bytes, b->size_bytes, &error) != ERROR_NONE) {
-        parcel_close(&first);
-        return false;
-    }
-    is_equal = span_equal(first, second);
-    parcel_close(&first);
-    parcel_close(&second);
-    return is_equal;
-}
-
 enum error_kind parcel_pack_sources(int *fd, uint64_t *size_bytes,
                                     const struct config_sources *sources, struct error *error)
 {

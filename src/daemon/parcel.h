@@ -36,9 +36,6 @@ enum error_kind parcel_open(struct span *out, int fd, uint64_t size_bytes, uint6
                             struct error *error);
 void parcel_close(struct span *parcel);
 
-/* Do they hold the same bytes? False where one of them is not to be read. */
-bool parcel_equal(const struct parcel *a, const struct parcel *b);
-
 /* Sources as a parcel: a count, then for each a header of two lengths, the name, the text.
  * Reading copies; end with config_sources_done(). ERROR_SYNTAX, ERROR_LIMIT. */
 enum error_kind parcel_pack_sources(int *fd, uint64_t *size_bytes,

@@ -223,7 +223,8 @@ static void on_browser_shaken(void *owner, const struct stream_tls_failure *fail
     is_alert = failure->ending == STREAM_TLS_ALERT_FROM_PEER;
     log_info("host=%.*s no TLS with the browser: %s", SPAN_PRINT(it->name), failure->error.text);
     count(it->proxy, METRIC_INTERCEPT_FAILED);
-    if (failure->certificate_was_sent) {
+    if (failure->certificate_was_sent &&
+        interception_signed(it->proxy->interception, stream_tls_ssl(&it->session->stream))) {
         if (is_alert && says_untrusted(failure->alert))
             note(it, LEARNED_REFUSED);
         else if (failure->ending == STREAM_TLS_CLOSED || failure->ending == STREAM_TLS_LOST)
@@ -270,7 +271,8 @@ void intercept_note_loss(struct session *session)
 
     if (scope && scope->is_secure && !scope->has_asked &&
         stream_tls_ending(&session->stream, &alert) == STREAM_TLS_ALERT_FROM_PEER &&
-        says_untrusted(alert))
+        says_untrusted(alert) &&
+        interception_signed(session->proxy->interception, stream_tls_ssl(&session->stream)))
         note_later(session, LEARNED_REFUSED);
 }
 

@@ -44,6 +44,16 @@ bool interception_is_ready(const struct interception *interception, const struct
            anchors_for(interception->anchors, settings, host);
 }
 
+bool interception_signed(const struct interception *interception, const SSL *browser)
+{
+    const X509 *leaf = browser ? SSL_get_certificate(browser) : NULL;
+
+    return interception->is_settled && leaf &&
+           X509_NAME_cmp(X509_get_issuer_name(leaf),
+                         X509_get_subject_name(
+                             sk_X509_value(leaf_cache_chain(interception->leaves), 0))) == 0;
+}
+
 struct outgoing_tls interception_towards(const struct interception *interception,
                                          const struct settings *settings, const struct scope *scope)
 {
@@ -71,6 +81,7 @@ enum error_kind proxy_set_authority(struct proxy *proxy, struct span chain_pem, 
     enum error_kind kind;
 
     if (chain_pem.size == 0) {
+        interception->is_settled = false;
         if (interception->leaves)
             leaf_cache_lost(interception->leaves); // nobody may wait when it goes
         leaf_cache_free(&interception->leaves);
@@ -80,8 +91,10 @@ enum error_kind proxy_set_authority(struct proxy *proxy, struct span chain_pem, 
         kind = leaf_cache_set_chain(interception->leaves, chain_pem, error);
     else
         kind = leaf_cache_new(&interception->leaves, &signer, chain_pem, error);
-    if (kind == ERROR_NONE)
+    if (kind == ERROR_NONE) {
+        interception->is_settled = true;
         browser_tls_set_chain(interception->browser, leaf_cache_chain(interception->leaves));
+    }
     return kind;
 }
 
@@ -94,6 +107,7 @@ enum error_kind proxy_take_signature(struct proxy *proxy, struct span packet, st
 
 void proxy_signer_lost(struct proxy *proxy)
 {
+    proxy->interception->is_settled = false;
     if (proxy->interception->leaves)
         leaf_cache_lost(proxy->interception->leaves);
 }

@@ -21,6 +21,7 @@ struct interception {
     struct anchors *anchors;   // NULL until there are roots
     struct leaf_cache *leaves; // NULL until there is an authority
     struct browser_tls *browser;
+    bool is_settled; // the signer is there, and `leaves` are of its authority
 };
 
 enum error_kind interception_new(struct interception **out, struct proxy *proxy,
@@ -31,6 +32,10 @@ void interception_free(struct interception **interception);
 /* Is there all that it takes, for this host? */
 bool interception_is_ready(const struct interception *interception, const struct settings *settings,
                            struct span host);
+
+/* Was the certificate that a browser got from us signed by the authority of now? One that it refuses
+ * may be of another: then that says nothing about its program. */
+bool interception_signed(const struct interception *interception, const SSL *browser);
 
 /* A connection to the origin of a secure scope; borrows from all of them. */
 struct outgoing_tls interception_towards(const struct interception *interception,

@@ -89,7 +89,8 @@ enum error_kind proxy_set_authority(struct proxy *proxy, struct span chain_pem,
                                     struct error *error);
 /* An answer of the signer. ERROR_SYNTAX: it is none, and the signer is to be given up. */
 enum error_kind proxy_take_signature(struct proxy *proxy, struct span packet, struct error *error);
-/* Who waits for the signer is told; leaves that are kept stay. */
+/* Who waits for the signer is told; leaves that are kept stay. Until the next one has said by
+ * proxy_set_authority() what it signs with, nothing is learned from who refuses a leaf. */
 void proxy_signer_lost(struct proxy *proxy);
 /* trust/browser.h; the first is the one to give tickets with. Copied. */
 void proxy_set_ticket_keys(struct proxy *proxy, const struct browser_ticket_key *keys,

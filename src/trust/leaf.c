@@ -248,6 +248,10 @@ enum error_kind leaf_cache_set_chain(struct leaf_cache *cache, struct span chain
 
     if (kind)
         return kind;
+    if (cache->chain && X509_cmp(sk_X509_value(chain, 0), sk_X509_value(cache->chain, 0)) == 0) {
+        sk_X509_pop_free(chain, X509_free);
+        return ERROR_NONE;
+    }
     kind = constraints_of(&constraints, sk_X509_value(chain, 0), error);
     if (kind) {
         sk_X509_pop_free(chain, X509_free);

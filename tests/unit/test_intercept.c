@@ -425,6 +425,52 @@ static void endings_teach(void **state)
     }
 }
 
+/* A leaf of the authority before, or of one whose signer is gone: nobody knows what its program
+ * would say to one of now. */
+static void an_old_leaf_teaches_nothing(void **state)
+{
+    static const struct {
+        const char *name;
+        bool is_lost, is_back, is_another;
+        int want;
+    } rows[] = {
+        { "its signer is gone", true, false, false, -1 },
+        { "its signer is back", true, true, false, LEARNED_REFUSED },
+        { "another authority", false, false, true, -1 },
+        { "another signer and authority", true, false, true, -1 },
+    };
+    const struct authority_plan plan = { .label = SPAN("another"), .now = time(NULL) };
+    struct authority *another;
+    struct buffer chain = { .limit_bytes = 1 << 20 };
+
+    (void)state;
+    assert_int_equal(authority_make(&another, &plan, NULL), ERROR_NONE);
+    authority_chain_pem(another, &chain);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        open_scene(NULL);
+        scene_close_origin(&scene);
+        scene_connect(&scene, "good.test");
+        answered();
+        say_hello("good.test", true);
+        clock_run(scene.loop, SOON_MS);
+        assert_true(scene_hear(&scene) && scene.got.size > 0); // our certificate
+        if (rows[i].is_lost)
+            proxy_signer_lost(scene.proxy);
+        if (rows[i].is_back)
+            assert_int_equal(proxy_set_authority(scene.proxy, buffer_span(&scene.chain), NULL),
+                             ERROR_NONE);
+        if (rows[i].is_another)
+            assert_int_equal(proxy_set_authority(scene.proxy, buffer_span(&chain), NULL),
+                             ERROR_NONE);
+        assert_false(finish_handshake(SSL_AD_UNKNOWN_CA));
+        if (scene.learned != rows[i].want)
+            fail_msg("%s: %d", rows[i].name, scene.learned);
+        close_scene(NULL);
+    }
+    buffer_release(&chain);
+    authority_free(&another);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +486,7 @@ int main(void)
                                         close_scene),
         cmocka_unit_test_setup_teardown(the_certificate_is_for_the_host, open_scene, close_scene),
         cmocka_unit_test(endings_teach),
+        cmocka_unit_test(an_old_leaf_teaches_nothing),
     };
 
     log_set_level(LOG_LEVEL_ERROR);
