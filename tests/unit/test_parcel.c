@@ -74,29 +74,6 @@ static void nothing_is_a_parcel_too(void **state)
     close(fd);
 }
 
-static void equal_ones_hold_the_same_bytes(void **state)
-{
-    static const char *const texts[] = { "abc", "abc", "abd", "ab", "" };
-    struct parcel parcels[5];
-    const struct parcel none = { -1, 0 };
-
-    (void)state;
-    for (size_t i = 0; i < 5; i++) {
-        struct span text = span_text(texts[i]);
-
-        assert_int_equal(parcel_pack(&parcels[i].fd, &parcels[i].size_bytes, &text, 1, NULL),
-                         ERROR_NONE);
-    }
-    for (size_t a = 0; a < 5; a++)
-        for (size_t b = 0; b < 5; b++)
-            assert_int_equal(parcel_equal(&parcels[a], &parcels[b]),
-                             strcmp(texts[a], texts[b]) == 0);
-    assert_false(parcel_equal(&parcels[4], &none));
-    assert_false(parcel_equal(&none, &none));
-    for (size_t i = 0; i < 5; i++)
-        close(parcels[i].fd);
-}
-
 static void what_is_not_sealed_is_not_opened(void **state)
 {
     int fd = memfd_create("test", MFD_ALLOW_SEALING), ends[2];
@@ -200,7 +177,6 @@ int main(void)
         cmocka_unit_test(parts_come_out_joined),
         cmocka_unit_test(files_are_packed_whole),
         cmocka_unit_test(nothing_is_a_parcel_too),
-        cmocka_unit_test(equal_ones_hold_the_same_bytes),
         cmocka_unit_test(what_is_not_sealed_is_not_opened),
         cmocka_unit_test(sources_come_out_as_they_went_in),
         cmocka_unit_test(sources_that_do_not_add_up_are_refused),
