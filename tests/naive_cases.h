@@ -283,22 +283,33 @@ static inline void put(struct line *line, const char *text)
     line->size += size;
 }
 
-static inline void put_names(struct line *line, const char *option, const struct naive_names *names)
+static inline int by_name(const void *a, const void *b)
 {
+    return strcmp(((const struct naive_name *)a)->name, ((const struct naive_name *)b)->name);
+}
+
+/* As they were chosen; for what a rule says, whose names are a set, in one order. */
+static inline void put_names(struct line *line, const char *option, const struct naive_names *names,
+                             bool is_sense)
+{
+    struct naive_names sorted = *names;
+
     if (names->count == 0)
         return;
+    if (is_sense)
+        qsort(sorted.items, sorted.count, sizeof sorted.items[0], by_name);
     put(line, option);
-    for (unsigned i = 0; i < names->count; i++) {
+    for (unsigned i = 0; i < sorted.count; i++) {
         put(line, i ? "|" : "");
-        put(line, names->items[i].is_not ? "~" : "");
-        put(line, names->items[i].name);
+        put(line, sorted.items[i].is_not ? "~" : "");
+        put(line, sorted.items[i].name);
     }
 }
 
 enum { OPTIONS = 12 };
 
 static inline void put_option(struct line *line, const struct naive_rule *rule, unsigned option,
-                              bool with_bad)
+                              bool is_sense)
 {
     static const char *const values[] = { [NAIVE_BLOCK] = "",
                                           [NAIVE_REDIRECT] = ",redirect",
@@ -326,13 +337,13 @@ static inline void put_option(struct line *line, const struct naive_rule *rule, 
                                                      : "");
         break;
     case 3:
-        put_names(line, ",domain=", &rule->domains);
+        put_names(line, ",domain=", &rule->domains, is_sense);
         break;
     case 4:
-        put_names(line, ",to=", &rule->to);
+        put_names(line, ",to=", &rule->to, is_sense);
         break;
     case 5:
-        put_names(line, ",denyallow=", &rule->denyallow);
+        put_names(line, ",denyallow=", &rule->denyallow, is_sense);
         break;
     case 6:
         put(line, rule->methods ? ",method=" : "");
@@ -354,7 +365,7 @@ static inline void put_option(struct line *line, const struct naive_rule *rule, 
         put(line, rule->kind != NAIVE_BLOCK ? rule->value : "");
         break;
     case 10:
-        put(line, rule->is_badfilter && with_bad ? ",badfilter" : "");
+        put(line, rule->is_badfilter && !is_sense ? ",badfilter" : "");
         break;
     default:
         break;
@@ -383,7 +394,7 @@ static inline void write_rule(struct chooser *chooser, struct naive_rule *rule)
     char pattern[300];
 
     for (unsigned i = 0; i < OPTIONS; i++)
-        put_option(&line, rule, (first + i) % OPTIONS, true);
+        put_option(&line, rule, (first + i) % OPTIONS, false);
     snprintf(pattern, sizeof pattern, "%s%s%s%s%s",
              rule->at_host    ? "||"
              : rule->at_start ? "|"
@@ -401,14 +412,14 @@ static inline void write_rule(struct chooser *chooser, struct naive_rule *rule)
     line.size = 0;
     for (unsigned i = 0; i < OPTIONS; i++)
         if (i > 1)
-            put_option(&line, rule, i, false);
+            put_option(&line, rule, i, true);
     snprintf(rule->sense, sizeof rule->sense, "%s%s%s%s %x", rule->is_exception ? "@@" : "",
              rule->is_regex ? "regex " : "", pattern, options, naive_types_of(rule));
     options[0] = 0;
     line.size = 0;
     for (unsigned i = 0; i < OPTIONS; i++)
         if (i > 1 && i != 3)
-            put_option(&line, rule, i, false);
+            put_option(&line, rule, i, true);
     snprintf(rule->rest, sizeof rule->rest, "%s%s%s%s %x", rule->is_exception ? "@@" : "",
              rule->is_regex ? "regex " : "", pattern, options, naive_types_of(rule));
     if (naive_is_about_all(rule) && !rule->is_exception && !rule->is_important) {

@@ -26,7 +26,7 @@ enum { NAIVE_FIRST = 1, NAIVE_THIRD = 2, NAIVE_STRICT_FIRST = 4, NAIVE_STRICT_TH
 
 struct naive_names { // "a.example|~b.a.example|name.*"
     unsigned count;
-    struct {
+    struct naive_name {
         bool is_not;
         char name[80];
     } items[NAIVE_NAMES];
