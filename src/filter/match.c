@@ -867,13 +867,14 @@ static bool is_too_weak(const struct hit *exception, const struct hit *rule)
     return rule->flags & RULE_IMPORTANT && !(exception->flags & RULE_IMPORTANT);
 }
 
+/* The stub of the highest priority, of important rules first, as uBlock Origin ranks them. */
 static void choose_stub(const struct image_view *view, const struct after *after,
                         struct verdict *verdict)
 {
-    int64_t best = INT64_MIN;
+    int64_t best = INT64_MIN, priority;
+    bool is_best_important = false, is_important;
 
     for (size_t i = 0; i < after->stub_count; i++) {
-        int64_t priority;
         struct span value = value_of(view, &after->stubs[i]), name = stub_name(value, &priority);
         bool is_lifted = false;
 
@@ -882,9 +883,12 @@ static void choose_stub(const struct image_view *view, const struct after *after
             is_lifted = (other.size == 0 || span_equal(other, value) || span_equal(other, name)) &&
                         !is_too_weak(&after->no_stubs[k], &after->stubs[i]);
         }
-        if (is_lifted || name.size == 0 || priority <= best)
+        is_important = after->stubs[i].flags & RULE_IMPORTANT;
+        if (is_lifted || name.size == 0 ||
+            (is_important == is_best_important ? priority <= best : is_best_important))
             continue;
         best = priority;
+        is_best_important = is_important;
         verdict->redirect = name;
         verdict->redirect_rule = after->stubs[i].number;
         verdict->action = VERDICT_REDIRECT;

@@ -177,6 +177,10 @@ static const struct {
     { "a stub", "ads$redirect=noopjs", "script", "", "http://a.com/ads", "redirect 1 noopjs" },
     { "the highest priority", "ads$redirect=a:1\nads$redirect=b:2\nads$redirect=c:-1", "script", "",
       "http://a.com/ads", "redirect * b" },
+    { "an important one before the highest priority",
+      "ads$redirect=a:1\nads$redirect-rule=b:-1,important\nads$redirect-rule=c:2\n"
+      "ads$redirect-rule=d:-2,important",
+      "script", "", "http://a.com/ads", "redirect * b" },
     { "redirect-rule stops nothing", "ads$redirect-rule=noopjs", "script", "", "http://a.com/ads",
       "pass" },
     { "redirect-rule for what is stopped", "||a.com^\nads$redirect-rule=noopjs", "script", "",
