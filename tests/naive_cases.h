@@ -678,11 +678,12 @@ static inline bool is_stub(const struct naive_rule *rule)
     return rule->kind == NAIVE_REDIRECT || rule->kind == NAIVE_REDIRECT_RULE;
 }
 
+/* Important ones go before all others; the numbers here are small. */
 static inline int priority_of(const struct naive_rule *rule)
 {
     const char *colon = strchr(rule->value, ':');
 
-    return colon ? atoi(colon + 1) : 0; // NOLINT: made up here
+    return (rule->is_important ? 1000 : 0) + (colon ? atoi(colon + 1) : 0); // NOLINT: made up here
 }
 
 /* Is the exception's value that of the rule, with or without its priority? */
