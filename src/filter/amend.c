@@ -5,7 +5,10 @@
 #include "base/url.h"
 #include "filter/expressions.h"
 
-enum { PARAMETERS = 1024, STEPS = 16 };
+enum {
+    PARAMETERS = 1024, // of a URL; what is behind them is one piece, which no name is found in
+    STEPS = 16,
+};
 
 struct amender {
     struct expressions *expressions;
@@ -99,13 +102,14 @@ static bool remove_parameters(struct amender *amender, struct span value, struct
         return false;
     query = span_slice(whole, mark + 1, hash - mark - 1);
     ok = buffer_append(&kept, span_slice(whole, 0, mark));
-    for (size_t at = 0, rounds = 0; at <= query.size && rounds < PARAMETERS; rounds++) {
+    for (size_t at = 0, number = 1; at <= query.size; number++) {
         struct span rest = span_from(query, at);
-        size_t size = rounds + 1 < PARAMETERS ? span_find_byte(rest, '&') : rest.size;
+        bool is_asked = number <= PARAMETERS || value.size == 0;
+        size_t size = number <= PARAMETERS ? span_find_byte(rest, '&') : rest.size;
         struct span parameter = span_slice(rest, 0, size);
 
         at += size + 1;
-        if (parameter.size && names_parameter(amender, value, parameter)) {
+        if (parameter.size && is_asked && names_parameter(amender, value, parameter)) {
             changed = true;
             continue;
         }

@@ -222,6 +222,60 @@ static void limits_of_urls(void **state)
     amender_free(&amender);
 }
 
+/* The first 1024 parameters are looked at; what is behind them stays in one piece. */
+static void limits_of_parameters(void **state)
+{
+    static const struct {
+        const char *value, *last, *behind;
+        bool is_changed;
+    } rows[] = {
+        { "utm", "&utm=1", "&k=1", true },      { "utm", "&k=1", "&utm=1", false },
+        { "utm", "&k=1", "&utm=1&k=2", false }, { "~x", "&k=1", "&utm=1&k=2", true },
+        { "/^k=2/", "&k=1", "&k=2", false },
+    };
+    struct amender *amender = amender_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buffer url = { .limit_bytes = AMEND_URL_BYTES };
+        struct buffer want = { .limit_bytes = AMEND_URL_BYTES }, out = { 0 };
+        struct directive directive = { .kind = DIRECTIVE_REMOVEPARAM,
+                                       .value = span_text(rows[i].value) };
+
+        (void)buffer_append(&want, SPAN("http://a/?x"));
+        for (unsigned count = 1; count < 1023; count++)
+            (void)buffer_append(&want, SPAN("&x"));
+        (void)buffer_append(&url, buffer_span(&want));
+        (void)buffer_printf(&url, "%s%s", rows[i].last, rows[i].behind);
+        (void)buffer_printf(&want, "%s", rows[i].behind);
+        assert_int_equal(amend_url(amender, buffer_span(&url), &directive, 1, &out),
+                         rows[i].is_changed);
+        if (rows[i].is_changed && !span_equal(buffer_span(&out), buffer_span(&want)))
+            fail_msg("%s, %s%s: %zu bytes, not %zu", rows[i].value, rows[i].last, rows[i].behind,
+                     out.size, want.size);
+        buffer_release(&out);
+        buffer_release(&url);
+        buffer_release(&want);
+    }
+    for (unsigned before = 1023; before <= 1024; before++) {
+        struct directive all = { .kind = DIRECTIVE_REMOVEPARAM, .value = SPAN_NONE };
+        struct buffer url = { .limit_bytes = AMEND_URL_BYTES }, out = { 0 };
+
+        (void)buffer_append(&url, SPAN("http://a/?"));
+        for (unsigned count = 0; count < before; count++)
+            (void)buffer_append(&url, count ? SPAN("&x") : SPAN("x"));
+        (void)buffer_append(&url, SPAN("&to=http://b/"));
+        assert_int_equal(amend_skip(amender, buffer_span(&url), SPAN("?to"), false, &out),
+                         before < 1024);
+        buffer_release(&out);
+        assert_true(amend_url(amender, buffer_span(&url), &all, 1, &out)); // needs no look at them
+        assert_true(span_equal(buffer_span(&out), SPAN("http://a/")));
+        buffer_release(&out);
+        buffer_release(&url);
+    }
+    amender_free(&amender);
+}
+
 static void names_cookies(void **state)
 {
     static const struct {
@@ -349,17 +403,12 @@ static void steps_of_expressions_are_limited(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(removes_parameters),
-        cmocka_unit_test(transforms_urls),
-        cmocka_unit_test(several_in_a_row),
-        cmocka_unit_test(skips_to_where_urls_lead),
-        cmocka_unit_test(steps_that_there_are),
-        cmocka_unit_test(limits_of_urls),
-        cmocka_unit_test(names_cookies),
-        cmocka_unit_test(changes_cookies),
-        cmocka_unit_test(good_cookies),
-        cmocka_unit_test(removals_of_headers),
-        cmocka_unit_test(steps_of_expressions_are_limited),
+        cmocka_unit_test(removes_parameters),   cmocka_unit_test(transforms_urls),
+        cmocka_unit_test(several_in_a_row),     cmocka_unit_test(skips_to_where_urls_lead),
+        cmocka_unit_test(steps_that_there_are), cmocka_unit_test(limits_of_urls),
+        cmocka_unit_test(limits_of_parameters), cmocka_unit_test(names_cookies),
+        cmocka_unit_test(changes_cookies),      cmocka_unit_test(good_cookies),
+        cmocka_unit_test(removals_of_headers),  cmocka_unit_test(steps_of_expressions_are_limited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
