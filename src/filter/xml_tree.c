@@ -63,7 +63,7 @@ static bool skip_past(struct reader *reader, size_t from, struct span end)
     if (from > reader->text.size)
         return false;
     rest = span_from(reader->text, from);
-    found = span_find(rest, end);
+    found = end.size == 1 ? span_find_byte(rest, end.at[0]) : span_find(rest, end);
     if (found == rest.size)
         return false;
     reader->at = from + found + end.size;
