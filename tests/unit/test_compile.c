@@ -182,6 +182,58 @@ static void limits_of_rules(void **state)
     }
 }
 
+/* A rule is entered under its pages' names, but not under more than 1024; it holds anyway. */
+static void number_of_names_to_be_entered_under(void **state)
+{
+    (void)state;
+    for (unsigned count = 1024; count <= 1025; count++) {
+        struct buffer text = { .limit_bytes = 1 << 20 };
+        struct rules rules;
+
+        (void)buffer_append(&text, SPAN("*$script,domain=x0.example"));
+        for (unsigned i = 1; i < count; i++)
+            (void)buffer_printf(&text, "|x%u.example", i);
+        (void)buffer_append(&text, SPAN("\0"));
+        rules_open(&rules, text.at);
+        assert_int_equal(rules.counts.by_source, count <= 1024 ? count : 0);
+        assert_int_equal(rules.counts.loose, count > 1024);
+        for (unsigned i = 0; i <= count; i += i < 1020 ? 100 : 1) {
+            struct request request = { .url = SPAN("http://a.test/"), .type = TYPE_SCRIPT };
+            struct verdict verdict;
+            char source[40];
+
+            request.source =
+                span_of(source, (size_t)snprintf(source, sizeof source, "x%u.example", i));
+            matcher_ask(rules.matcher, &request, &verdict);
+            if ((verdict.action == VERDICT_BLOCK) != (i < count))
+                fail_msg("%u names, the one numbered %u", count, i);
+        }
+        rules_close(&rules);
+        buffer_release(&text);
+    }
+}
+
+/* 64 lines with badfilter take domains from one rule. */
+static void number_of_badfilters(void **state)
+{
+    (void)state;
+    for (unsigned count = 64; count <= 65; count++) {
+        struct buffer text = { .limit_bytes = 1 << 20 };
+        struct rules rules;
+
+        (void)buffer_append(&text, SPAN("ads$domain=x0.example"));
+        for (unsigned i = 1; i < count; i++)
+            (void)buffer_printf(&text, "|x%u.example", i);
+        for (unsigned i = 0; i < count; i++)
+            (void)buffer_printf(&text, "\nads$domain=x%u.example,badfilter", i);
+        (void)buffer_append(&text, SPAN("\0"));
+        rules_open(&rules, text.at);
+        assert_int_equal(rules.counts.rules, count > 64);
+        rules_close(&rules);
+        buffer_release(&text);
+    }
+}
+
 static void number_of_lists(void **state)
 {
     struct compiler *compiler = compiler_new();
@@ -293,6 +345,8 @@ int main(void)
         cmocka_unit_test(entered_where_they_are_found),
         cmocka_unit_test(refuses),
         cmocka_unit_test(limits_of_rules),
+        cmocka_unit_test(number_of_names_to_be_entered_under),
+        cmocka_unit_test(number_of_badfilters),
         cmocka_unit_test(number_of_lists),
         cmocka_unit_test(long_names_of_lists),
         cmocka_unit_test(crowds),

@@ -206,6 +206,27 @@ static void generic_rules_are_listed(void **state)
     close_rules(&rules);
 }
 
+static void rules_of_one_host_have_a_limit(void **state)
+{
+    static struct cosmetic_found found[COSMETIC_FOUND_LIMIT + 1];
+
+    (void)state;
+    for (unsigned count = COSMETIC_FOUND_LIMIT; count <= COSMETIC_FOUND_LIMIT + 1; count++) {
+        struct buffer text = { .limit_bytes = 1 << 20 };
+        struct rules rules;
+
+        for (unsigned i = 0; i < count; i++)
+            (void)buffer_printf(&text, "a.example##.x%u\n", i);
+        (void)buffer_append(&text, SPAN("\0"));
+        rules = open_rules(text.at);
+        assert_int_equal(
+            cosmetic_select(rules.database, SPAN("a.example"), found, COSMETIC_FOUND_LIMIT + 1),
+            COSMETIC_FOUND_LIMIT);
+        close_rules(&rules);
+        buffer_release(&text);
+    }
+}
+
 static void long_lines_keep_their_selector(void **state)
 {
     struct buffer text = { .limit_bytes = 1 << 20 };
@@ -246,6 +267,7 @@ int main(void)
         cmocka_unit_test(tests_have_a_limit),
         cmocka_unit_test(hosts_have_their_rules),
         cmocka_unit_test(generic_rules_are_listed),
+        cmocka_unit_test(rules_of_one_host_have_a_limit),
         cmocka_unit_test(long_lines_keep_their_selector),
         cmocka_unit_test(no_rules_are_no_rules),
     };

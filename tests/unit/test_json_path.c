@@ -40,6 +40,8 @@ static const struct prune_case cases[] = {
       "{\"elems\":[{\"a\":{\"b\":{\"c\":123}}}]}" },
     { "a deep path as a key", "$[?(has \"$..ad\")]", "[{\"x\":[[{\"ad\":1}]]},[],{\"b\":2}]",
       "[[],{\"b\":2}]" },
+    { "a path in a path, as deep as there are quotes", "$[?(has \"$[?(has '$[?(has a)]')]\")]",
+      "[[[{\"a\":1}]],[[{\"b\":1}]]]", "[[[{\"b\":1}]]]" },
     { "an element", "$[1]", "[1,2,3]", "[1,3]" },
     { "the first", "$[0]", "[ 1, 2, 3 ]", "[ 2, 3 ]" },
     { "from the end", "$[-1]", "[1,2,3]", "[1,2]" },

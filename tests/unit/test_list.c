@@ -178,9 +178,6 @@ static void conditions(void **state)
         { "true & true", false, false },
         { "!", false, false },
         { "a-b", false, false },
-        // 31 levels, and one more
-        { "(((((((((((((((((((((((((((((((true)))))))))))))))))))))))))))))))", true, true },
-        { "((((((((((((((((((((((((((((((((true))))))))))))))))))))))))))))))))", false, false },
     };
 
     (void)state;
@@ -358,10 +355,11 @@ static void number_of_lines(void **state)
     free(text);
 }
 
+/* The last line is as long as it takes, of NULs, which are blanks. */
 static void bytes_of_a_list(void **state)
 {
-    size_t size = LIST_TEXT_LIMIT + 1u;
-    char *text = calloc(size, 1); // untouched memory costs nothing
+    size_t limit = LIST_TEXT_LIMIT;
+    char *text = calloc(limit + 1, 1); // untouched memory costs nothing
     struct list_summary summary;
     uint32_t rules = 0;
     struct list_reader reader = { .on_rule = count_only, .owner = &rules };
@@ -370,8 +368,47 @@ static void bytes_of_a_list(void **state)
     assert_non_null(text);
     text[0] = 'a';
     text[1] = '\n';
-    assert_false(list_read(&summary, &reader, span_of(text, size)));
+    assert_false(list_read(&summary, &reader, span_of(text, limit + 1)));
     assert_int_equal(rules, 0);
+    assert_true(list_read(&summary, &reader, span_of(text, limit)));
+    assert_int_equal(rules, 1);
+    assert_int_equal(summary.lines, 2);
+    free(text);
+}
+
+static bool on_huge_include(void *owner, struct span name, struct span *text)
+{
+    (void)name;
+    *text = *(struct span *)owner;
+    return true;
+}
+
+static void ignore(void *owner, const struct rule *rule, uint32_t line)
+{
+    (void)owner;
+    (void)rule;
+    (void)line;
+}
+
+/* With what it includes. */
+static void bytes_of_all_texts(void **state)
+{
+    struct span outer = SPAN("!#include x.txt\n"), included = { NULL, LIST_TEXT_LIMIT };
+    struct list_reader reader = { .on_rule = ignore,
+                                  .on_include = on_huge_include,
+                                  .owner = &included };
+    struct list_summary summary;
+    char *text = calloc(LIST_TEXT_LIMIT, 1);
+
+    (void)state;
+    assert_non_null(text);
+    included = span_of(text, LIST_TEXT_LIMIT - outer.size);
+    assert_true(list_read(&summary, &reader, outer));
+    assert_int_equal(summary.included, 1);
+    included.size++;
+    assert_true(list_read(&summary, &reader, outer));
+    assert_int_equal(summary.included, 0);
+    assert_int_equal(summary.by_reason[REASON_INCLUDE], 1);
     free(text);
 }
 
@@ -389,6 +426,7 @@ int main(void)
         cmocka_unit_test(number_of_includes),
         cmocka_unit_test(number_of_lines),
         cmocka_unit_test(bytes_of_a_list),
+        cmocka_unit_test(bytes_of_all_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

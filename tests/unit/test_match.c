@@ -732,36 +732,60 @@ static void without_a_database(void **state)
     rules_close(&rules);
 }
 
-/* The first URL_LIMIT bytes count. */
+/* The first URL_LIMIT bytes count; for regular expressions, the first 16 kB. */
 static void limits_of_urls(void **state)
 {
+    static const struct {
+        const char *rule;
+        size_t limit;
+    } rows[] = { { "/xyzzy/*", URL_LIMIT }, { "/xyzzy/", 16384 } };
     static char url[URL_LIMIT + 10];
-    struct request request = { .type = TYPE_SCRIPT };
-    struct verdict verdict;
-    struct rules rules;
 
     (void)state;
-    rules_open(&rules, "/xyzzy/");
-    memset(url, 'a', sizeof url);
     memcpy(url, "http://h/", 9);
-    for (size_t at = URL_LIMIT - 8; at <= URL_LIMIT - 5; at++) {
-        memset(url + 9, 'a', sizeof url - 9);
-        memcpy(url + at, "/xyzzy/", 7);
-        request.url = span_of(url, sizeof url);
-        matcher_ask(rules.matcher, &request, &verdict);
-        assert_int_equal(verdict.action,
-                         VERDICT_PASS); // it is a regular expression, which sees 16 kB
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct request request = { .url = span_of(url, sizeof url), .type = TYPE_SCRIPT };
+        struct rules rules;
+
+        rules_open(&rules, rows[i].rule);
+        for (size_t end = rows[i].limit - 1; end <= rows[i].limit + 2; end++) {
+            struct verdict verdict;
+
+            memset(url + 9, 'a', sizeof url - 9);
+            memcpy(url + end - 7, i == 0 ? "/xyzzy/" : "aaxyzzy", 7);
+            matcher_ask(rules.matcher, &request, &verdict);
+            if ((verdict.action == VERDICT_BLOCK) != (end <= rows[i].limit))
+                fail_msg("%s up to %zu", rows[i].rule, end);
+        }
+        rules_close(&rules);
     }
-    rules_close(&rules);
-    rules_open(&rules, "/xyzzy/*");
-    for (size_t at = URL_LIMIT - 8; at <= URL_LIMIT - 5; at++) {
-        memset(url + 9, 'a', sizeof url - 9);
-        memcpy(url + at, "/xyzzy/", 7);
-        request.url = span_of(url, sizeof url);
-        matcher_ask(rules.matcher, &request, &verdict);
-        assert_int_equal(verdict.action, at + 7 <= URL_LIMIT ? VERDICT_BLOCK : VERDICT_PASS);
-    }
-    rules_close(&rules);
+}
+
+/* Of more than 16 stubs for one request, one is taken all the same. */
+static void limits_of_stubs(void **state)
+{
+    struct request request = { .url = SPAN("http://a.com/ads"), .type = TYPE_SCRIPT };
+
+    (void)state;
+    for (unsigned count = 16; count <= 17; count++)
+        for (unsigned best = 0; best < count; best++) {
+            struct buffer text = { .limit_bytes = 10000 };
+            struct verdict verdict;
+            struct rules rules;
+            char want[20];
+
+            for (unsigned i = 0; i < count; i++)
+                (void)buffer_printf(&text, "ads$redirect=stub%u:%d\n", i, i == best ? 9 : 1);
+            (void)buffer_append(&text, SPAN("\0"));
+            rules_open(&rules, text.at);
+            matcher_ask(rules.matcher, &request, &verdict);
+            snprintf(want, sizeof want, "stub%u", best);
+            assert_int_equal(verdict.action, VERDICT_REDIRECT);
+            if (count <= 16 && !span_equal(verdict.redirect, span_text(want)))
+                fail_msg("%s: %.*s", want, SPAN_PRINT(verdict.redirect));
+            rules_close(&rules);
+            buffer_release(&text);
+        }
 }
 
 /* Questions are numbered with 16 bits: none is answered by what failed long before. */
@@ -805,6 +829,7 @@ int main(void)
         cmocka_unit_test(explains),
         cmocka_unit_test(without_a_database),
         cmocka_unit_test(limits_of_urls),
+        cmocka_unit_test(limits_of_stubs),
         cmocka_unit_test(many_questions),
     };
 

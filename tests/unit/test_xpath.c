@@ -183,6 +183,13 @@ static void depth_and_numbers_have_limits(void **state)
         assert_int_equal(xml_tree_read(&tree, buffer_span(&text)), more ? XML_TOO_MUCH : XML_READ);
         xml_tree_done(&tree);
         buffer_release(&text);
+        assert_true(buffer_append(&text, SPAN("<a>")));
+        for (unsigned i = 0; i < XML_ATTRIBUTES / 4; i++)
+            assert_true(buffer_append(&text, SPAN("<b w='' x='' y='' z=''/>")));
+        assert_true(buffer_append(&text, more ? SPAN("<b w=''/></a>") : SPAN("<b/></a>")));
+        assert_int_equal(xml_tree_read(&tree, buffer_span(&text)), more ? XML_TOO_MUCH : XML_READ);
+        xml_tree_done(&tree);
+        buffer_release(&text);
     }
 }
 
