@@ -6,6 +6,7 @@ wait_for() asks until it has, and fails after a limit.
 """
 import contextlib
 import ctypes
+import fcntl
 import os
 import pathlib
 import re
@@ -13,6 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -22,7 +24,7 @@ SANITIZED = bool(os.environ.get("DEJUNK_SAN"))
 REPORT = re.compile(r"(ERROR: \w+Sanitizer|runtime error:|Assertion `|SUMMARY: ).*")
 
 
-def wait_for(what, is_true, limit_s=10.0):
+def wait_for(what, is_true, limit_s=30.0):
     """Asks is_true() until it gives something true, which is returned."""
     end = time.monotonic() + limit_s
     while True:
@@ -118,6 +120,13 @@ def sockets_of(port):
     return found
 
 
+def has_arrived(sock):
+    """Has the kernel of the other side everything that was sent here? It comes there later than
+    send() returns."""
+    unacknowledged = fcntl.ioctl(sock, termios.TIOCOUTQ, struct.pack("i", 0))
+    return struct.unpack("i", unacknowledged)[0] == 0
+
+
 # ---- the proxy ------------------------------------------------------------------------------------
 
 def option_text(value):
@@ -200,7 +209,7 @@ class Proxy:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(10)
+            return self.process.wait(30)
         except subprocess.TimeoutExpired:
             for pid in process_tree(self.process.pid):
                 with contextlib.suppress(ProcessLookupError):
@@ -227,7 +236,7 @@ class Proxy:
     def has_read(self, sock):
         """Has the proxy read everything that was sent on this connection to it?"""
         peer = sock.getsockname()[1]
-        return sockets_of(self.port).get(peer, (0, 1))[1] == 0
+        return has_arrived(sock) and sockets_of(self.port).get(peer, (0, 1))[1] == 0
 
     def has_closed(self, sock_port):
         """Is the proxy's end of the connection from this port gone, or all but?"""
@@ -278,7 +287,7 @@ class Nginx:
         self.port = None
         self.process = None
 
-    def start(self):
+    def start(self, tries=3):
         self.port = free_port()
         config = self.directory / "nginx.conf"
         config.write_text(NGINX % {
@@ -290,8 +299,13 @@ class Nginx:
                                              "-e", str(self.directory / "error.log")],
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                             preexec_fn=die_with_us)
-        wait_for("nginx", lambda: self.process.poll() is not None or is_listening(self.port))
-        assert self.process.poll() is None, (self.directory / "out").read_text()
+        # That something listens there is not enough: it might be somebody else.
+        pid = self.directory / "pid"
+        wait_for("nginx", lambda: self.process.poll() is not None or pid.exists())
+        said = (self.directory / "out").read_text()
+        if self.process.poll() is not None and tries > 1 and "Address already in use" in said:
+            return self.start(tries - 1)  # who was quicker to take the free port
+        assert self.process.poll() is None, said
         return self
 
     def stop(self):
