@@ -1,6 +1,6 @@
-"""Fixtures: start_proxy, start_nginx, start_origin, start_names, fetch, in_own_network. What they
-start ends with the test, the proxy in order: its exit code is 0 and its log has no report of a
-sanitizer."""
+"""Fixtures: start_proxy, start_serving, start_nginx, start_origin, origin, start_names, fetch,
+in_own_network. What they start ends with the test, the proxy in order: its exit code is 0 and its
+log has no report of a sanitizer."""
 import os
 import subprocess
 import sys
@@ -8,8 +8,10 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from daemon_house import wait_for_log  # noqa: E402
 from fetch_house import Fetch  # noqa: E402
-from house import REPORT, TOP, NameServer, Nginx, Origin, Proxy  # noqa: E402
+from house import (REPORT, TOP, NameServer, Nginx, Origin, Proxy, answering,  # noqa: E402
+                   reply)
 
 
 def stop_in_order(proxy):
@@ -31,6 +33,16 @@ def start_proxy(tmp_path):
     yield start
     for proxy in started:
         stop_in_order(proxy)
+
+
+@pytest.fixture
+def start_serving(start_proxy):
+    """A proxy whose processes have all begun, not just a worker that answers."""
+    def start(**options):
+        proxy = start_proxy(**options)
+        wait_for_log(proxy, "master: serves")
+        return proxy
+    return start
 
 
 @pytest.fixture
@@ -57,6 +69,12 @@ def start_origin():
     yield start
     for origin in started:
         origin.stop()
+
+
+@pytest.fixture
+def origin(start_origin):
+    """One that answers everything with "ok"."""
+    return start_origin(answering(lambda request: reply()))
 
 
 @pytest.fixture

@@ -10,47 +10,28 @@ import pytest
 from admin_house import admin_pid, command, wait_for_control
 from daemon_house import (Download, Held, Load, Tunnel, children, echo, is_running, refuses,
                           status_of, wait_for_log, workers)
-from house import DEJUNK, SANITIZED, TOP, answering, ask, free_port, reply, wait_for
+from house import DEJUNK, SANITIZED, TOP, ask, free_port, wait_for
 
 AT_ONCE_S = 2.0 if SANITIZED else 0.5
-
-
-@pytest.fixture
-def start_proxy_at_once(start_proxy):
-    return start_proxy
-
-
-@pytest.fixture
-def start_proxy(start_proxy):
-    def start(**options):
-        proxy = start_proxy(**options)
-        wait_for_log(proxy, "master: serves")
-        return proxy
-    return start
-
-
-@pytest.fixture
-def origin(start_origin):
-    return start_origin(answering(lambda request: reply()))
 
 
 # ---- who is there ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("wanted", [1, 3])
-def test_as_many_workers_as_asked_for(start_proxy, origin, wanted):
-    proxy = start_proxy(workers=wanted)
+def test_as_many_workers_as_asked_for(start_serving, origin, wanted):
+    proxy = start_serving(workers=wanted)
     wait_for("workers", lambda: len(workers(proxy.pid)) == wanted)
     assert ask(proxy, origin.url + "/").status == 200
 
 
-def test_a_worker_for_each_cpu_it_may_run_on(start_proxy):
-    proxy = start_proxy(workers=0)
+def test_a_worker_for_each_cpu_it_may_run_on(start_serving):
+    proxy = start_serving(workers=0)
     wait_for("workers", lambda: len(workers(proxy.pid)) == len(os.sched_getaffinity(proxy.pid)))
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers need what the jail takes away")
-def test_workers_are_jailed(start_proxy, origin):
-    proxy = start_proxy(workers=2)
+def test_workers_are_jailed(start_serving, origin):
+    proxy = start_serving(workers=2)
     assert ask(proxy, origin.url + "/").status == 200
     for pid in workers(proxy.pid):
         assert status_of(pid, "Seccomp") == "2"
@@ -64,8 +45,8 @@ def test_workers_are_jailed(start_proxy, origin):
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers need what the jail takes away")
-def test_admin_is_jailed_too(start_proxy, origin):
-    proxy = start_proxy(workers=1)
+def test_admin_is_jailed_too(start_serving, origin):
+    proxy = start_serving(workers=1)
     assert ask(proxy, "http://dejunk/").status == 200
     pid = admin_pid(proxy)
     assert status_of(pid, "Seccomp") == "2"
@@ -73,8 +54,8 @@ def test_admin_is_jailed_too(start_proxy, origin):
     assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
 
 
-def test_admin_begins_anew_for_another_runtime_directory(start_proxy, origin, tmp_path):
-    proxy = start_proxy(workers=1)
+def test_admin_begins_anew_for_another_runtime_directory(start_serving, origin, tmp_path):
+    proxy = start_serving(workers=1)
     wait_for_control(proxy)
     proxy.options["runtime_dir"] = str(tmp_path / "elsewhere")
     proxy.write_config()
@@ -88,13 +69,13 @@ PROBE = TOP / "tests/e2e/jail_probe.c"
 
 
 @pytest.mark.skipif(SANITIZED, reason="the probe would come before the sanitizer")
-def test_a_worker_that_tries_what_is_forbidden_goes_on_serving(start_proxy, origin, tmp_path,
+def test_a_worker_that_tries_what_is_forbidden_goes_on_serving(start_serving, origin, tmp_path,
                                                                monkeypatch):
     """From inside a real worker: a library beside it tries, and tells on standard error."""
     library = tmp_path / "probe.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(PROBE)], check=True)
     monkeypatch.setenv("LD_PRELOAD", str(library))
-    proxy = start_proxy(workers=1)
+    proxy = start_serving(workers=1)
     monkeypatch.delenv("LD_PRELOAD")
     pid = workers(proxy.pid)
     assert ask(proxy, origin.url + "/").status == 200
@@ -109,8 +90,8 @@ def test_a_worker_that_tries_what_is_forbidden_goes_on_serving(start_proxy, orig
 # ---- one of them ends -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_killed_worker_is_replaced_under_load(start_proxy, origin, count):
-    proxy = start_proxy(workers=count)
+def test_killed_worker_is_replaced_under_load(start_serving, origin, count):
+    proxy = start_serving(workers=count)
     with Load(proxy, origin.url + "/") as load:
         for _ in range(2):  # a third would be three in ten seconds, which waits
             victim = workers(proxy.pid)[0]
@@ -125,8 +106,8 @@ def test_killed_worker_is_replaced_under_load(start_proxy, origin, count):
     assert len(load.failed()) <= 2 * len(load.threads)  # what was under way in a victim
 
 
-def test_worker_that_crashes_again_and_again_waits(start_proxy, origin):
-    proxy = start_proxy(workers=1)
+def test_worker_that_crashes_again_and_again_waits(start_serving, origin):
+    proxy = start_serving(workers=1)
     for _ in range(4):
         victim = wait_for("worker", lambda: [one for one in workers(proxy.pid) if is_running(one)])[0]
         os.kill(victim, signal.SIGKILL)
@@ -136,8 +117,8 @@ def test_worker_that_crashes_again_and_again_waits(start_proxy, origin):
     assert ask(proxy, origin.url + "/").status == 200
 
 
-def test_stopped_worker_is_replaced(start_proxy, origin):
-    proxy = start_proxy(workers=2)
+def test_stopped_worker_is_replaced(start_serving, origin):
+    proxy = start_serving(workers=2)
     victim = wait_for("workers", lambda: workers(proxy.pid))[0]
     stopped = time.monotonic()
     os.kill(victim, signal.SIGSTOP)
@@ -147,8 +128,8 @@ def test_stopped_worker_is_replaced(start_proxy, origin):
     assert ask(proxy, origin.url + "/").status == 200
 
 
-def test_workers_end_with_a_killed_master(start_proxy, origin):
-    proxy = start_proxy(workers=2)
+def test_workers_end_with_a_killed_master(start_serving, origin):
+    proxy = start_serving(workers=2)
     assert ask(proxy, origin.url + "/").status == 200
     pids = workers(proxy.pid)
     stopped = pids[0]
@@ -160,8 +141,8 @@ def test_workers_end_with_a_killed_master(start_proxy, origin):
     wait_for("nobody listening", lambda: refuses(proxy.port))
 
 
-def test_counters_and_sockets_do_not_leak_over_many_deaths(start_proxy, origin):
-    proxy = start_proxy(workers=1)
+def test_counters_and_sockets_do_not_leak_over_many_deaths(start_serving, origin):
+    proxy = start_serving(workers=1)
     fds = "/proc/%d/fd" % proxy.pid
     assert ask(proxy, origin.url + "/").status == 200
     before = len(os.listdir(fds))
@@ -175,11 +156,11 @@ def test_counters_and_sockets_do_not_leak_over_many_deaths(start_proxy, origin):
 
 # ---- the end --------------------------------------------------------------------------------------
 
-def test_term_drains(start_proxy, start_origin):
+def test_term_drains(start_serving, start_origin):
     held = Held()
     origin = start_origin(held)
     echoes = start_origin(echo)
-    proxy = start_proxy(drain="20s")
+    proxy = start_serving(drain="20s")
     download = Download(proxy, origin.url + "/held", len(held.half))
     tunnel = Tunnel(proxy, echoes.port)
     proxy.process.terminate()
@@ -192,10 +173,10 @@ def test_term_drains(start_proxy, start_origin):
     assert proxy.process.wait(5) == 0
 
 
-def test_drain_has_an_end(start_proxy, start_origin):
+def test_drain_has_an_end(start_serving, start_origin):
     held = Held()
     origin = start_origin(held)
-    proxy = start_proxy(drain="1s")
+    proxy = start_serving(drain="1s")
     download = Download(proxy, origin.url + "/held", len(held.half))
     began = time.monotonic()
     proxy.process.terminate()
@@ -207,10 +188,10 @@ def test_drain_has_an_end(start_proxy, start_origin):
 
 @pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM),
                                            (signal.SIGINT, signal.SIGTERM)])
-def test_second_signal_ends_at_once(start_proxy, start_origin, first, second):
+def test_second_signal_ends_at_once(start_serving, start_origin, first, second):
     held = Held()
     origin = start_origin(held)
-    proxy = start_proxy(drain="60s")
+    proxy = start_serving(drain="60s")
     download = Download(proxy, origin.url + "/held", len(held.half))
     pids = workers(proxy.pid)
     proxy.process.send_signal(first)
@@ -224,10 +205,10 @@ def test_second_signal_ends_at_once(start_proxy, start_origin, first, second):
     assert download.finish() != held.body
 
 
-def test_ctrl_c_reaches_workers_too_and_drains_all_the_same(start_proxy, start_origin):
+def test_ctrl_c_reaches_workers_too_and_drains_all_the_same(start_serving, start_origin):
     held = Held()
     origin = start_origin(held)
-    proxy = start_proxy(drain="20s")
+    proxy = start_serving(drain="20s")
     download = Download(proxy, origin.url + "/held", len(held.half))
     for pid in [proxy.pid] + workers(proxy.pid):  # as a terminal does
         os.kill(pid, signal.SIGINT)
@@ -239,8 +220,8 @@ def test_ctrl_c_reaches_workers_too_and_drains_all_the_same(start_proxy, start_o
 
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGHUP, signal.SIGUSR1],
                                      [signal.SIGINT, signal.SIGINT]])
-def test_signals_before_it_serves_are_obeyed(start_proxy_at_once, numbers):
-    proxy = start_proxy_at_once(workers=2)  # listening, but its rules are still being made
+def test_signals_before_it_serves_are_obeyed(start_proxy, numbers):
+    proxy = start_proxy(workers=2)  # listening, but its rules are still being made
     for number in numbers:
         proxy.process.send_signal(number)
     if signal.SIGHUP in numbers:
@@ -266,8 +247,8 @@ def test_bad_config_starts_nothing(tmp_path):
     assert "proxy.conf:2: " in done.stdout and "listen" in done.stdout
 
 
-def test_address_in_use_is_said(start_proxy, tmp_path):
-    proxy = start_proxy()
+def test_address_in_use_is_said(start_serving, tmp_path):
+    proxy = start_serving()
     done = start(tmp_path, "listen = { \"127.0.0.1:%d\" }\n" % proxy.port)
     assert done.returncode == 69
     assert "127.0.0.1:%d" % proxy.port in done.stdout and "in use" in done.stdout
@@ -280,15 +261,15 @@ def test_log_that_cannot_be_opened_is_said(tmp_path):
     assert "no/such/log" in done.stdout
 
 
-def test_a_state_directory_that_cannot_be_made_stops_nothing(start_proxy, origin, tmp_path):
+def test_a_state_directory_that_cannot_be_made_stops_nothing(start_serving, origin, tmp_path):
     (tmp_path / "file").write_text("")
-    proxy = start_proxy(state_dir=str(tmp_path / "file" / "state"))
+    proxy = start_serving(state_dir=str(tmp_path / "file" / "state"))
     assert ask(proxy, origin.url + "/").status == 200
     assert "pseudonym" in proxy.log()
 
 
-def test_the_pseudonym_is_made_once(start_proxy, origin):
-    proxy = start_proxy()
+def test_the_pseudonym_is_made_once(start_serving, origin):
+    proxy = start_serving()
     path = proxy.directory / "state" / "via-pseudonym"
     first = path.read_text()
     assert first.startswith("dejunk-") and path.stat().st_mode & 0o77 == 0
@@ -301,8 +282,8 @@ def test_the_pseudonym_is_made_once(start_proxy, origin):
     assert path.read_text().startswith("dejunk-") and path.read_text() != first
 
 
-def test_the_secret_is_made_once(start_proxy, origin):
-    proxy = start_proxy()
+def test_the_secret_is_made_once(start_serving, origin):
+    proxy = start_serving()
     path = proxy.directory / "state" / "site-secret"
     first = path.read_text()
     assert len(bytes.fromhex(first)) == 32 and path.stat().st_mode & 0o77 == 0
@@ -311,8 +292,8 @@ def test_the_secret_is_made_once(start_proxy, origin):
     assert path.read_text() == first
 
 
-def test_no_processes_are_left_over(start_proxy, origin):
-    proxy = start_proxy(workers=2)
+def test_no_processes_are_left_over(start_serving, origin):
+    proxy = start_serving(workers=2)
     assert ask(proxy, origin.url + "/").status == 200
     pids = children(proxy.pid)
     assert proxy.stop() == 0

@@ -9,24 +9,10 @@ import time
 import pytest
 from daemon_house import (Download, Held, Load, Tunnel, echo, is_running, refuses, reload,
                           wait_for_log, workers)
-from house import (DEJUNK, SANITIZED, NameServer, answering, ask, free_port, is_listening, reply,
-                   resident_bytes, wait_for)
+from house import (DEJUNK, SANITIZED, NameServer, ask, free_port, is_listening, resident_bytes,
+                   wait_for)
 
 RELOADS = 20 if SANITIZED else 100
-
-
-@pytest.fixture
-def start_proxy(start_proxy):
-    def start(**options):
-        proxy = start_proxy(**options)
-        wait_for_log(proxy, "master: serves")
-        return proxy
-    return start
-
-
-@pytest.fixture
-def origin(start_origin):
-    return start_origin(answering(lambda request: reply()))
 
 
 def change(proxy, **options):
@@ -36,11 +22,11 @@ def change(proxy, **options):
 
 # ---- HUP ------------------------------------------------------------------------------------------
 
-def test_new_config_is_in_force_and_nothing_breaks(start_proxy, start_origin):
+def test_new_config_is_in_force_and_nothing_breaks(start_serving, start_origin):
     held = Held()
     origin = start_origin(held)
     echoes = start_origin(echo)
-    proxy = start_proxy(workers=2)
+    proxy = start_serving(workers=2)
     download = Download(proxy, origin.url + "/held", len(held.half))
     tunnel = Tunnel(proxy, echoes.port)
     before = workers(proxy.pid)
@@ -63,10 +49,10 @@ def test_new_config_is_in_force_and_nothing_breaks(start_proxy, start_origin):
     ("address in use", "listen = { \"127.0.0.1:%(busy)d\" }", "in use"),
     ("log that cannot be", "access_log = \"json\"\naccess_log_file = \"/no/such/log\"", "/no/such/log"),
 ])
-def test_bad_config_changes_nothing(start_proxy, start_origin, name, text, reason):
+def test_bad_config_changes_nothing(start_serving, start_origin, name, text, reason):
     held = Held()
     origin = start_origin(held)
-    proxy = start_proxy()
+    proxy = start_serving()
     download = Download(proxy, origin.url + "/held", len(held.half))
     before = workers(proxy.pid)
     proxy.more = "allow_destinations = { \"127.0.0.2\" }\n" + text % {"busy": origin.port}
@@ -87,16 +73,16 @@ def test_bad_config_changes_nothing(start_proxy, start_origin, name, text, reaso
     assert workers(proxy.pid) == before
 
 
-def test_missing_config_changes_nothing(start_proxy, origin):
-    proxy = start_proxy()
+def test_missing_config_changes_nothing(start_serving, origin):
+    proxy = start_serving()
     (proxy.directory / "proxy.conf").unlink()
     os.kill(proxy.pid, signal.SIGHUP)
     wait_for_log(proxy, "the old config stays")
     assert ask(proxy, origin.url + "/").status == 200
 
 
-def test_listeners_follow_the_config(start_proxy, origin):
-    proxy = start_proxy(workers=2)
+def test_listeners_follow_the_config(start_serving, origin):
+    proxy = start_serving(workers=2)
     old, new = proxy.port, free_port()
     change(proxy, listen=["127.0.0.1:%d" % old, "127.0.0.1:%d" % new])
     reload(proxy, 1)
@@ -110,10 +96,10 @@ def test_listeners_follow_the_config(start_proxy, origin):
         assert ask(proxy, origin.url + "/").status == 200
 
 
-def test_number_of_workers_follows_the_config(start_proxy, start_origin):
+def test_number_of_workers_follows_the_config(start_serving, start_origin):
     held = Held()
     origin = start_origin(held)
-    proxy = start_proxy(workers=3, drain="20s")
+    proxy = start_serving(workers=3, drain="20s")
     wait_for("workers", lambda: len(workers(proxy.pid)) == 3)
     downloads = [Download(proxy, origin.url + "/held", len(held.half)) for _ in range(8)]
     change(proxy, workers=1)
@@ -131,8 +117,8 @@ def test_number_of_workers_follows_the_config(start_proxy, start_origin):
 
 
 @pytest.mark.parametrize("reuse_port", [False, True])
-def test_many_reloads_under_load_lose_nothing(start_proxy, origin, reuse_port):
-    proxy = start_proxy(workers=2, reuse_port=reuse_port)
+def test_many_reloads_under_load_lose_nothing(start_serving, origin, reuse_port):
+    proxy = start_serving(workers=2, reuse_port=reuse_port)
     with Load(proxy, origin.url + "/") as load:
         for number in range(10):  # warm
             reload(proxy, number + 1)
@@ -147,8 +133,8 @@ def test_many_reloads_under_load_lose_nothing(start_proxy, origin, reuse_port):
         assert resident_bytes(proxy.pid) - before < 4 << 20
 
 
-def test_a_burst_of_signals_is_one_reload_after_the_other(start_proxy, origin):
-    proxy = start_proxy(workers=2)
+def test_a_burst_of_signals_is_one_reload_after_the_other(start_serving, origin):
+    proxy = start_serving(workers=2)
     for _ in range(50):
         os.kill(proxy.pid, signal.SIGHUP)
     change(proxy, allow_destinations=["127.0.0.2"])
@@ -156,8 +142,8 @@ def test_a_burst_of_signals_is_one_reload_after_the_other(start_proxy, origin):
     wait_for("the last config", lambda: ask(proxy, origin.url + "/").status == 403)
 
 
-def test_with_reuse_port_each_worker_has_a_socket(start_proxy, origin):
-    proxy = start_proxy(workers=2, reuse_port=True)
+def test_with_reuse_port_each_worker_has_a_socket(start_serving, origin):
+    proxy = start_serving(workers=2, reuse_port=True)
     for _ in range(20):
         assert ask(proxy, origin.url + "/").status == 200
     victim = workers(proxy.pid)[0]
@@ -176,9 +162,9 @@ def test_with_reuse_port_each_worker_has_a_socket(start_proxy, origin):
 
 # ---- USR1 -----------------------------------------------------------------------------------------
 
-def test_logs_are_opened_anew(start_proxy, origin, tmp_path):
+def test_logs_are_opened_anew(start_serving, origin, tmp_path):
     log = tmp_path / "access.log"
-    proxy = start_proxy(workers=2, access_log="combined", access_log_file=str(log))
+    proxy = start_serving(workers=2, access_log="combined", access_log_file=str(log))
     assert ask(proxy, origin.url + "/before").status == 200
     wait_for("a line", lambda: "/before" in log.read_text())
     log.rename(tmp_path / "access.log.1")
@@ -192,11 +178,11 @@ def test_logs_are_opened_anew(start_proxy, origin, tmp_path):
     assert "/after" not in (tmp_path / "access.log.1").read_text()
 
 
-def test_a_log_that_takes_no_more_stops_nothing(start_proxy, origin, tmp_path):
+def test_a_log_that_takes_no_more_stops_nothing(start_serving, origin, tmp_path):
     fifo = tmp_path / "access.fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # and never read
-    proxy = start_proxy(access_log="combined", access_log_file=str(fifo))
+    proxy = start_serving(access_log="combined", access_log_file=str(fifo))
     for _ in range(1000):
         assert ask(proxy, origin.url + "/" + "x" * 200, timeout=5).status == 200
     os.close(reader)
@@ -205,9 +191,9 @@ def test_a_log_that_takes_no_more_stops_nothing(start_proxy, origin, tmp_path):
 
 # ---- name servers ---------------------------------------------------------------------------------
 
-def test_new_name_server_is_in_force_within_a_second(start_proxy, origin, start_names):
+def test_new_name_server_is_in_force_within_a_second(start_serving, origin, start_names):
     names = start_names({"a.test": ["127.0.0.1"]})
-    proxy = start_proxy(workers=2, connect_timeout="2s", private_names=["*.test"])
+    proxy = start_serving(workers=2, connect_timeout="2s", private_names=["*.test"])
     url = "http://a.test:%d/" % origin.port
     where = proxy.directory / "resolv.conf"
     beside = proxy.directory / "resolv.new"
@@ -220,8 +206,8 @@ def test_new_name_server_is_in_force_within_a_second(start_proxy, origin, start_
     assert time.monotonic() - began < (3 if SANITIZED else 1)
 
 
-def test_new_hosts_file_is_in_force(start_proxy, origin):
-    proxy = start_proxy(workers=2, private_names=["*.test"])
+def test_new_hosts_file_is_in_force(start_serving, origin):
+    proxy = start_serving(workers=2, private_names=["*.test"])
     (proxy.directory / "hosts").write_text("127.0.0.1 b.test\n")
     wait_for("answer", lambda: ask(proxy, "http://b.test:%d/" % origin.port).status == 200, 2.0)
 
@@ -231,11 +217,11 @@ def test_new_hosts_file_is_in_force(start_proxy, origin):
 class Family:
     """A proxy whose program can be replaced, and its successors, which are ended with it."""
 
-    def __init__(self, start_proxy, tmp_path, monkeypatch, **options):
+    def __init__(self, start_serving, tmp_path, monkeypatch, **options):
         self.program = tmp_path / "dejunk"
         shutil.copy(DEJUNK, self.program)
         monkeypatch.setattr("house.DEJUNK", self.program)
-        self.proxy = start_proxy(**options)
+        self.proxy = start_serving(**options)
         self.pids = []
 
     def succeed(self):
@@ -255,11 +241,11 @@ class Family:
 
 
 @pytest.fixture
-def start_family(start_proxy, tmp_path, monkeypatch):
+def start_family(start_serving, tmp_path, monkeypatch):
     families = []
 
     def start(**options):
-        families.append(Family(start_proxy, tmp_path, monkeypatch, **options))
+        families.append(Family(start_serving, tmp_path, monkeypatch, **options))
         return families[-1]
     yield start
     for family in families:
@@ -389,13 +375,13 @@ class Listening(NameServer):
         return super()._answer(question)
 
 
-def test_a_jailed_resolver_asks_with_ids_that_nobody_can_guess(start_proxy, origin):
+def test_a_jailed_resolver_asks_with_ids_that_nobody_can_guess(start_serving, origin):
     """A new name server comes when /dev/urandom is out of reach, without which c-ares draws from
     rand(), the same in every process."""
     seen = []
     for _ in range(2):
         names = Listening({"a.test": ["127.0.0.1"]})
-        proxy = start_proxy(private_names=["*.test"])
+        proxy = start_serving(private_names=["*.test"])
         (proxy.directory / "resolv.conf").write_text("nameserver %s\n" % names.at)
         wait_for_log(proxy, "resolv.conf or hosts changed")
         wait_for("answer", lambda one=proxy: ask(one, "http://a.test:%d/" % origin.port).status == 200)

@@ -13,13 +13,7 @@ import time
 import pytest
 from daemon_house import (Download, Held, Load, Tunnel, echo, is_running, refuses, reload,
                           wait_for_log, workers)
-from house import (DEJUNK, SANITIZED, TOP, Proxy, answering, ask, die_with_us, free_port, reply,
-                   wait_for)
-
-
-@pytest.fixture
-def origin(start_origin):
-    return start_origin(answering(lambda request: reply()))
+from house import DEJUNK, SANITIZED, TOP, Proxy, ask, die_with_us, free_port, wait_for
 
 
 # ---- systemd is played ----------------------------------------------------------------------------
