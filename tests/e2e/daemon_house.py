@@ -36,12 +36,12 @@ def workers(pid):
     return sorted(one for one in children(pid) if (status_of(one, "Name") or "").startswith("worker"))
 
 
-def wait_for_log(proxy, pattern, count=1, limit_s=10.0):
+def wait_for_log(proxy, pattern, count=1, limit_s=30.0):
     return wait_for("'%s' in the log" % pattern,
                     lambda: len(re.findall(pattern, proxy.log())) >= count, limit_s)
 
 
-def reload(proxy, count=1, limit_s=10.0):
+def reload(proxy, count=1, limit_s=30.0):
     """HUP, and waits until the `count`th config since the first is in force."""
     os.kill(proxy.pid, signal.SIGHUP)
     wait_for_log(proxy, r"config %d is in force" % (count + 1), limit_s=limit_s)
@@ -76,10 +76,10 @@ class Load:
             if status is None:
                 time.sleep(0.001)  # a proxy that refuses at once is not to be drowned
 
-    def more(self, count=20, limit_s=15.0):
+    def more(self, count=20):
         """Waits for so many more to have ended."""
         before = len(self.done)
-        wait_for("more traffic", lambda: len(self.done) >= before + count, limit_s)
+        wait_for("more traffic", lambda: len(self.done) >= before + count)
 
     def __exit__(self, *_):
         self.stopping.set()

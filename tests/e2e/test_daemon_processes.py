@@ -10,7 +10,7 @@ import pytest
 from admin_house import admin_pid, command, wait_for_control
 from daemon_house import (Download, Held, Load, Tunnel, children, echo, is_running, refuses,
                           status_of, wait_for_log, workers)
-from house import DEJUNK, SANITIZED, TOP, ask, free_port, wait_for
+from house import DEJUNK, SANITIZED, TOP, ask, assert_quick, free_port, wait_for
 
 AT_ONCE_S = 2.0 if SANITIZED else 0.5
 
@@ -92,17 +92,21 @@ def test_a_worker_that_tries_what_is_forbidden_goes_on_serving(start_serving, or
 @pytest.mark.parametrize("count", [1, 2])
 def test_killed_worker_is_replaced_under_load(start_serving, origin, count):
     proxy = start_serving(workers=count)
+    slowest = []
     with Load(proxy, origin.url + "/") as load:
+        usual = max(seconds for _, seconds, _ in load.done)
         for _ in range(2):  # a third would be three in ten seconds, which waits
             victim = workers(proxy.pid)[0]
-            killed = time.monotonic()
             os.kill(victim, signal.SIGKILL)
-            wait_for("new worker", lambda: len(workers(proxy.pid)) == count and
-                     victim not in workers(proxy.pid))
+            wait_for("its end", lambda one=victim: not is_running(one))
+            ended, known = time.monotonic(), len(load.done)
+            wait_for("new worker", lambda one=victim: len(workers(proxy.pid)) == count and
+                     one not in workers(proxy.pid))
             load.more()
-    after = [one for one in load.done if one[0] >= killed]
-    assert after and all(status == 200 for _, _, status in after), load.failed()
-    assert max(seconds for _, seconds, _ in after) < AT_ONCE_S
+            after = [one for one in load.done[known:] if one[0] >= ended]
+            assert after and all(status == 200 for _, _, status in after), load.failed()
+            slowest.append(max(seconds for _, seconds, _ in after))
+    assert min(slowest) < AT_ONCE_S + usual, (slowest, usual)
     assert len(load.failed()) <= 2 * len(load.threads)  # what was under way in a victim
 
 
@@ -124,7 +128,7 @@ def test_stopped_worker_is_replaced(start_serving, origin):
     os.kill(victim, signal.SIGSTOP)
     wait_for("its end", lambda: not is_running(victim), 12.0)
     assert time.monotonic() - stopped > 5  # not for a short hiccup
-    wait_for("new worker", lambda: len(workers(proxy.pid)) == 2)
+    wait_for("new worker", lambda: len(workers(proxy.pid)) == 2 and victim not in workers(proxy.pid))
     assert ask(proxy, origin.url + "/").status == 200
 
 
@@ -151,7 +155,7 @@ def test_counters_and_sockets_do_not_leak_over_many_deaths(start_serving, origin
         os.kill(victim, signal.SIGKILL)
         wait_for("new worker", lambda: workers(proxy.pid) not in ([], [victim]))
         assert ask(proxy, origin.url + "/").status == 200
-    assert len(os.listdir(fds)) == before
+    wait_for("the descriptors of before", lambda: len(os.listdir(fds)) == before)
 
 
 # ---- the end --------------------------------------------------------------------------------------
@@ -170,7 +174,7 @@ def test_term_drains(start_serving, start_origin):
     assert download.finish() == held.body
     assert proxy.process.poll() is None
     tunnel.close()
-    assert proxy.process.wait(5) == 0
+    assert proxy.process.wait(30) == 0
 
 
 def test_drain_has_an_end(start_serving, start_origin):
@@ -180,8 +184,8 @@ def test_drain_has_an_end(start_serving, start_origin):
     download = Download(proxy, origin.url + "/held", len(held.half))
     began = time.monotonic()
     proxy.process.terminate()
-    assert proxy.process.wait(10) == 0
-    assert 0.9 < time.monotonic() - began < 3
+    assert proxy.process.wait(30) == 0
+    assert 0.9 < time.monotonic() - began < 5
     held.go_on.set()
     assert download.finish() != held.body
 
@@ -191,18 +195,23 @@ def test_drain_has_an_end(start_serving, start_origin):
 def test_second_signal_ends_at_once(start_serving, start_origin, first, second):
     held = Held()
     origin = start_origin(held)
-    proxy = start_serving(drain="60s")
-    download = Download(proxy, origin.url + "/held", len(held.half))
-    pids = workers(proxy.pid)
-    proxy.process.send_signal(first)
-    wait_for("nobody listening", lambda: refuses(proxy.port))
-    began = time.monotonic()
-    proxy.process.send_signal(second)
-    assert proxy.process.wait(5) == 0
-    assert time.monotonic() - began < AT_ONCE_S
-    assert not any(is_running(pid) for pid in pids)
-    held.go_on.set()
-    assert download.finish() != held.body
+
+    def end():
+        proxy = start_serving(drain="60s")
+        download = Download(proxy, origin.url + "/held", len(held.half))
+        pids = workers(proxy.pid)
+        proxy.process.send_signal(first)
+        wait_for("nobody listening", lambda: refuses(proxy.port))
+        began = time.monotonic()
+        proxy.process.send_signal(second)
+        assert proxy.process.wait(30) == 0
+        took = time.monotonic() - began
+        assert not any(is_running(pid) for pid in pids)
+        held.go_on.set()
+        assert download.finish() != held.body
+        held.go_on.clear()
+        return took
+    assert_quick("the end", AT_ONCE_S, end)
 
 
 def test_ctrl_c_reaches_workers_too_and_drains_all_the_same(start_serving, start_origin):
@@ -215,7 +224,7 @@ def test_ctrl_c_reaches_workers_too_and_drains_all_the_same(start_serving, start
     wait_for("nobody listening", lambda: refuses(proxy.port))
     held.go_on.set()
     assert download.finish() == held.body
-    assert proxy.process.wait(5) == 0
+    assert proxy.process.wait(30) == 0
 
 
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGHUP, signal.SIGUSR1],
@@ -227,7 +236,7 @@ def test_signals_before_it_serves_are_obeyed(start_proxy, numbers):
     if signal.SIGHUP in numbers:
         wait_for_log(proxy, "config 2 is in force")
     else:
-        assert proxy.process.wait(5) == 0
+        assert proxy.process.wait(30) == 0
 
 
 # ---- the beginning --------------------------------------------------------------------------------
@@ -237,7 +246,7 @@ def start(tmp_path, config, *more):
     path.write_text(config)
     return subprocess.run([str(DEJUNK), "run", "-c", str(path), "-D",
                            "state_dir=%s" % tmp_path, *more], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
                           check=False)
 
 

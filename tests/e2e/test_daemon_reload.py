@@ -9,8 +9,8 @@ import time
 import pytest
 from daemon_house import (Download, Held, Load, Tunnel, echo, is_running, refuses, reload,
                           wait_for_log, workers)
-from house import (DEJUNK, SANITIZED, NameServer, ask, free_port, is_listening, resident_bytes,
-                   wait_for)
+from house import (DEJUNK, SANITIZED, NameServer, ask, assert_quick, free_port, is_listening,
+                   resident_bytes, wait_for)
 
 RELOADS = 20 if SANITIZED else 100
 
@@ -128,7 +128,7 @@ def test_many_reloads_under_load_lose_nothing(start_serving, origin, reuse_port)
             reload(proxy, number + 1)
         load.more()
     assert not load.failed(), load.failed()[:5]
-    assert len(os.listdir("/proc/%d/fd" % proxy.pid)) == fds
+    wait_for("no more descriptors", lambda: len(os.listdir("/proc/%d/fd" % proxy.pid)) <= fds)
     if not SANITIZED:
         assert resident_bytes(proxy.pid) - before < 4 << 20
 
@@ -149,15 +149,15 @@ def test_with_reuse_port_each_worker_has_a_socket(start_serving, origin):
     victim = workers(proxy.pid)[0]
     os.kill(victim, signal.SIGKILL)
     for _ in range(20):  # none hangs in the socket of the dead
-        assert ask(proxy, origin.url + "/", timeout=5).status == 200
+        assert ask(proxy, origin.url + "/", timeout=10).status == 200
     change(proxy, workers=1)
     reload(proxy, 1)
     for _ in range(20):
-        assert ask(proxy, origin.url + "/", timeout=5).status == 200
+        assert ask(proxy, origin.url + "/", timeout=10).status == 200
     change(proxy, workers=3)
     reload(proxy, 2)
     for _ in range(20):
-        assert ask(proxy, origin.url + "/", timeout=5).status == 200
+        assert ask(proxy, origin.url + "/", timeout=10).status == 200
 
 
 # ---- USR1 -----------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_logs_are_opened_anew(start_serving, origin, tmp_path):
     for number in range(8):
         assert ask(proxy, origin.url + "/after%d" % number).status == 200
     wait_for("the new lines", lambda: all("/after%d" % n in log.read_text() for n in range(8)))
-    assert "/between" in (tmp_path / "access.log.1").read_text()
+    wait_for("the old one's last line", lambda: "/between" in (tmp_path / "access.log.1").read_text())
     assert "/after" not in (tmp_path / "access.log.1").read_text()
 
 
@@ -184,32 +184,39 @@ def test_a_log_that_takes_no_more_stops_nothing(start_serving, origin, tmp_path)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # and never read
     proxy = start_serving(access_log="combined", access_log_file=str(fifo))
     for _ in range(1000):
-        assert ask(proxy, origin.url + "/" + "x" * 200, timeout=5).status == 200
+        assert ask(proxy, origin.url + "/" + "x" * 200).status == 200
     os.close(reader)
-    assert ask(proxy, origin.url + "/", timeout=5).status == 200
+    assert ask(proxy, origin.url + "/").status == 200
 
 
 # ---- name servers ---------------------------------------------------------------------------------
 
 def test_new_name_server_is_in_force_within_a_second(start_serving, origin, start_names):
-    names = start_names({"a.test": ["127.0.0.1"]})
     proxy = start_serving(workers=2, connect_timeout="2s", private_names=["*.test"])
-    url = "http://a.test:%d/" % origin.port
     where = proxy.directory / "resolv.conf"
     beside = proxy.directory / "resolv.new"
-    beside.write_text("nameserver %s\n" % names.at)
-    assert ask(proxy, url).status != 200
-    began = time.monotonic()
-    beside.rename(where)
-    wait_for_log(proxy, "resolv.conf or hosts changed", limit_s=1.0)
-    wait_for("answer", lambda: ask(proxy, url).status == 200, 2.0)
-    assert time.monotonic() - began < (3 if SANITIZED else 1)
+    count = 0
+
+    def move():
+        nonlocal count
+        count += 1
+        name = "a%d.test" % count
+        url = "http://%s:%d/" % (name, origin.port)
+        names = start_names({name: ["127.0.0.1"]})
+        beside.write_text("nameserver %s\n" % names.at)
+        assert ask(proxy, url).status != 200
+        began = time.monotonic()
+        beside.rename(where)
+        wait_for_log(proxy, "resolv.conf or hosts changed", count)
+        wait_for("answer", lambda: ask(proxy, url).status == 200)
+        return time.monotonic() - began
+    assert_quick("a new name server", 3 if SANITIZED else 1, move)
 
 
 def test_new_hosts_file_is_in_force(start_serving, origin):
     proxy = start_serving(workers=2, private_names=["*.test"])
     (proxy.directory / "hosts").write_text("127.0.0.1 b.test\n")
-    wait_for("answer", lambda: ask(proxy, "http://b.test:%d/" % origin.port).status == 200, 2.0)
+    wait_for("answer", lambda: ask(proxy, "http://b.test:%d/" % origin.port).status == 200)
 
 
 # ---- USR2 -----------------------------------------------------------------------------------------
@@ -284,7 +291,7 @@ def test_successor_takes_over_while_old_connections_live(start_family, start_ori
     assert is_running(old)
     tunnel.close()
     wait_for("the end of the old one", lambda: not is_running(old))
-    assert proxy.process.wait(5) == 0
+    assert proxy.process.wait(30) == 0
     assert ask(proxy, origin.url + "/quick").status == 403
 
 
@@ -348,7 +355,7 @@ def test_term_limits_the_drain_of_a_predecessor(start_family, start_origin):
     download = Download(family.proxy, origin.url + "/held", len(held.half))
     family.succeed()
     os.kill(family.proxy.pid, signal.SIGTERM)
-    assert family.proxy.process.wait(5) == 0
+    assert family.proxy.process.wait(30) == 0
     assert ask(family.proxy, origin.url + "/quick").status == 200
     held.go_on.set()
     assert download.finish() != held.body
