@@ -14,6 +14,8 @@ struct entry {
     char client[PASSBOOK_CLIENT_BYTES + 1];
 };
 
+_Static_assert(PASSBOOK_CLIENT_BYTES + 1 == ADDRESS_TEXT_BYTES, "any address fits");
+
 struct token { // that was used
     uint64_t number, until_ms;
 };

@@ -105,6 +105,46 @@ static void each_has_its_answer(void **state)
     }
 }
 
+static enum choice_answer ask_about(struct choice *choice, struct span host)
+{
+    struct settings *settings = good_settings("intercept = all");
+    struct address client;
+    struct choice_question question = question_of(settings, &client, 0);
+    enum choice_answer answer;
+
+    question.host = host;
+    answer = choice_ask(choice, &question);
+    settings_unref(&settings);
+    return answer;
+}
+
+/* Hosts behind 100,000 others, and names longer than any host's, are passed over. */
+static void the_list_has_limits(void **state)
+{
+    const struct proxy_seams seams = { 0 };
+    struct choice *choice = choice_new(&seams);
+    struct buffer text = { .limit_bytes = 1 << 21 };
+    char name[254];
+
+    (void)state;
+    for (unsigned i = 1; i < 100000; i++)
+        assert_true(buffer_printf(&text, "h%u.example\n", i));
+    assert_true(buffer_append(&text, SPAN("h1.example\nlast.example\nmore.example\n")));
+    choice_set_list(choice, buffer_span(&text));
+    assert_int_equal(ask_about(choice, SPAN("h99999.example")), CHOICE_LIST);
+    assert_int_equal(ask_about(choice, SPAN("last.example")), CHOICE_LIST); // one stood there twice
+    assert_int_equal(ask_about(choice, SPAN("more.example")), CHOICE_INTERCEPT);
+
+    memset(name, 'a', sizeof name);
+    for (size_t size = sizeof name - 1; size <= sizeof name; size++) {
+        choice_set_list(choice, span_of(name, size));
+        assert_int_equal(ask_about(choice, span_of(name, size)),
+                         size <= 253 ? CHOICE_LIST : CHOICE_INTERCEPT);
+    }
+    buffer_release(&text);
+    choice_free(&choice);
+}
+
 /* ---- notes ---- */
 
 static size_t told;
@@ -153,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_has_its_answer),
+        cmocka_unit_test(the_list_has_limits),
         cmocka_unit_test(what_changes_is_told_and_holds_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -387,6 +387,37 @@ static void links_in_a_circle_end(void **state)
     end(&watcher);
 }
 
+/* As many links as the kernel follows, and one more. */
+static void links_have_a_limit(void **state)
+{
+    (void)state;
+    for (int links = NAMES_LINKS; links <= NAMES_LINKS + 1; links++) {
+        struct watcher watcher;
+        char from[16], to[16] = "target";
+
+        begin(&watcher);
+        put(&watcher, "target", "old");
+        for (int i = 1; i < links; i++) {
+            snprintf(from, sizeof from, "link%d", i);
+            link_to(&watcher, to, from);
+            memcpy(to, from, sizeof to);
+        }
+        link_to(&watcher, to, "resolv.conf");
+        watch_now(&watcher, "resolv.conf");
+        assert_true(says(&watcher, links <= NAMES_LINKS ? "old" : ""));
+        if (links > NAMES_LINKS) {
+            link_to(&watcher, "target", "turned");
+            move(&watcher, "turned", from); // the one that resolv.conf leads to
+            assert_true(is_told(&watcher, 900));
+            assert_true(says(&watcher, "old"));
+        }
+        put(&watcher, "target", "new");
+        assert_true(is_told(&watcher, 900));
+        assert_true(says(&watcher, "new"));
+        end(&watcher);
+    }
+}
+
 static void other_paths_are_read_at_once(void **state)
 {
     struct watcher watcher;
@@ -438,6 +469,7 @@ int main(void)
         cmocka_unit_test(files_have_a_limit),
         cmocka_unit_test(what_is_no_file_is_not_read),
         cmocka_unit_test(links_in_a_circle_end),
+        cmocka_unit_test(links_have_a_limit),
         cmocka_unit_test(other_paths_are_read_at_once),
         cmocka_unit_test(relative_paths_begin_here),
     };

@@ -443,6 +443,15 @@ static void sheets_of_many_hosts_come_and_go(void **state)
 
 /* ---- elements that come later ---- */
 
+static struct span base36(uint32_t number, char digits[8])
+{
+    char *end = digits + 8, *at = end;
+
+    for (; number; number /= 36)
+        *--at = "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36];
+    return span_of(at, (size_t)(end - at));
+}
+
 static void later_elements_have_rules(void **state)
 {
     struct buffer got = { .limit_bytes = 1000 }, path = { .limit_bytes = 1000 };
@@ -476,13 +485,11 @@ static void later_elements_have_rules(void **state)
         (void)buffer_printf(&path, "%.*s%s", SPAN_PRINT(base),
                             asked[i].query ? asked[i].query : "?");
         for (int k = 0; k < 3 && asked[i].names[k]; k++) {
-            uint32_t number = page_rules_late_name(span_text(asked[i].names[k]));
-            char digits[8], *at = digits + sizeof digits;
+            struct span number;
+            char digits[8];
 
-            for (; number; number /= 36)
-                *--at = "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36];
-            (void)buffer_printf(&path, "%s%.*s", k ? "." : "", (int)(digits + sizeof digits - at),
-                                at);
+            number = base36(page_rules_late_name(span_text(asked[i].names[k])), digits);
+            (void)buffer_printf(&path, "%s%.*s", k ? "." : "", SPAN_PRINT(number));
         }
         assert_true(page_late_answer(rules, &me, SPAN("A.example"), buffer_span(&path), &got));
         if (!span_equal(buffer_span(&got), span_text(asked[i].want)))
@@ -500,6 +507,31 @@ static void later_elements_have_rules(void **state)
     assert_false(page_late_may_be(SPAN("/.well-known/other")));
     buffer_release(&got);
     buffer_release(&path);
+    close_rules();
+}
+
+/* Of the names that are asked for at once, the first PAGE_LATE_NAMES have an answer. */
+static void later_elements_have_a_limit(void **state)
+{
+    struct page_sheet *sheet;
+
+    (void)state;
+    open_rules("##.ad");
+    sheet = page_rules_sheet(rules, SPAN("a.example"), 0);
+    assert_non_null(sheet);
+    for (unsigned before = PAGE_LATE_NAMES - 1; before <= PAGE_LATE_NAMES; before++) {
+        struct buffer names = { .limit_bytes = 10000 }, got = { .limit_bytes = 1000 };
+        char digits[8];
+
+        for (unsigned i = 0; i < before; i++)
+            (void)buffer_append(&names, SPAN("1."));
+        (void)buffer_append(&names, base36(page_rules_late_name(SPAN(".ad")), digits));
+        assert_true(page_rules_late(rules, sheet, buffer_span(&names), false, &got));
+        assert_int_equal(got.size > 0, before < PAGE_LATE_NAMES);
+        buffer_release(&got);
+        buffer_release(&names);
+    }
+    page_sheet_unref(&sheet);
     close_rules();
 }
 
@@ -529,6 +561,7 @@ int main(void)
         cmocka_unit_test(a_style_that_does_not_fit_is_none),
         cmocka_unit_test(sheets_of_many_hosts_come_and_go),
         cmocka_unit_test(later_elements_have_rules),
+        cmocka_unit_test(later_elements_have_a_limit),
         cmocka_unit_test(the_script_is_small_and_ascii),
     };
     return cmocka_run_group_tests(tests, NULL, output_release);

@@ -171,6 +171,26 @@ static void sources_have_a_limit_in_all(void **state)
     free(text);
 }
 
+static void sources_have_a_limit_in_number(void **state)
+{
+    static struct config_source items[PARCEL_SOURCES + 1];
+    struct config_sources in = { .items = items, .count = PARCEL_SOURCES }, out;
+    struct span bytes;
+    uint64_t size;
+    int fd;
+
+    (void)state;
+    assert_int_equal(parcel_pack_sources(&fd, &size, &in, NULL), ERROR_NONE);
+    assert_int_equal(parcel_open(&bytes, fd, size, PARCEL_SOURCES_BYTES, NULL), ERROR_NONE);
+    assert_int_equal(parcel_read_sources(&out, bytes, NULL), ERROR_NONE);
+    assert_int_equal(out.count, PARCEL_SOURCES);
+    config_sources_done(&out);
+    parcel_close(&bytes);
+    close(fd);
+    in.count++;
+    assert_int_equal(parcel_pack_sources(&fd, &size, &in, NULL), ERROR_LIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +201,7 @@ int main(void)
         cmocka_unit_test(sources_come_out_as_they_went_in),
         cmocka_unit_test(sources_that_do_not_add_up_are_refused),
         cmocka_unit_test(sources_have_a_limit_in_all),
+        cmocka_unit_test(sources_have_a_limit_in_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
