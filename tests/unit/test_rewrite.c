@@ -11,11 +11,13 @@
 #include "html/rewrite.h"
 #include "output.h"
 
-enum how { REMOVES, HOLLOWS, INSPECTS, EDITS };
+enum how { REMOVES, HOLLOWS, INSPECTS, EDITS, ADDS };
 
 static struct rewrite *rewrite;
 static size_t output_bytes;
 static enum how how;
+static struct span added;                       // by ADDS,
+static unsigned times_added, times_it_was_good; // so many times
 static bool has_head;
 static int gave_up; // the reason, or -1
 
@@ -46,6 +48,10 @@ static enum rewrite_action on_element(void *owner, const struct rewrite_element 
             (void)rewrite_remove_attribute(rewrite, 0);
             (void)rewrite_set_attribute(rewrite, 1, SPAN("changed"));
         }
+        return REWRITE_KEEP;
+    case ADDS:
+        for (unsigned i = times_it_was_good = 0; i < times_added; i++)
+            times_it_was_good += rewrite_add_attributes(rewrite, added);
         return REWRITE_KEEP;
     }
     return REWRITE_KEEP;
@@ -146,6 +152,8 @@ static const struct {
       "<script>0123456789012345678901234567890123456789012345678901234567890123"
       "bad</script>",
       "<script>0123456789012345678901234567890123456789012345678901234567890123bad</script>" },
+    { INSPECTS, "script",
+      "<script>0123456789012345678901234567890123456789012345678901234567890bad</script>", "" },
     { INSPECTS, "style", "a<style>bad", "a" },
     { EDITS, ".x", "a<b c='d' class=x>e</b>",
       "a<!--b--><b new=\"1\"  class=\"changed\"><!--a-->e</b>" },
@@ -253,6 +261,183 @@ static size_t flood(const char *start, const char *piece, size_t count, const ch
     return most;
 }
 
+/* `count` times a piece. */
+static void repeat(struct buffer *to, const char *piece, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_true(buffer_append(to, span_text(piece)));
+}
+
+/* With a change too many, or too long, the tag stays as it is. */
+static void changes_to_a_tag_have_limits(void **state)
+{
+    static char bytes[REWRITE_EDIT_BYTES + 1];
+    static const struct {
+        unsigned times;
+        size_t size;
+        bool is_good;
+    } rows[] = {
+        { REWRITE_EDITS, 2, true },
+        { REWRITE_EDITS + 1, 2, false },
+        { 1, REWRITE_EDIT_BYTES, true },
+        { 1, REWRITE_EDIT_BYTES + 1, false },
+    };
+
+    (void)state;
+    how = ADDS;
+    memset(bytes, 'a', sizeof bytes);
+    bytes[0] = ' ';
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        times_added = rows[i].times;
+        added = span_of(bytes, rows[i].size);
+        run_through(SPAN("<b class=x><i>"), ".x", 0, 0);
+        assert_int_equal(times_it_was_good, rows[i].times - !rows[i].is_good);
+        assert_int_equal(output.size, 14 + (rows[i].is_good ? rows[i].times * rows[i].size : 0));
+        assert_int_equal(span_starts(buffer_span(&output), SPAN("<b class=x><i>")),
+                         !rows[i].is_good);
+    }
+}
+
+/* Of a tag in what is removed that has to come back behind it. */
+static void kept_tags_have_limits(void **state)
+{
+    (void)state;
+    how = REMOVES;
+    for (int more = 0; more < 2; more++) { // bytes of one
+        struct buffer page = { .limit_bytes = 1 << 20 }, want = { .limit_bytes = 1 << 20 };
+
+        repeat(&want, "<body><b id=", 1);
+        repeat(&want, "a", REWRITE_KEPT_TAG_BYTES + (size_t)more - strlen("<b id=>"));
+        repeat(&want, ">", 1);
+        repeat(&page, "<body><p class=x>", 1);
+        assert_true(buffer_append(&page, span_from(buffer_span(&want), strlen("<body>"))));
+        repeat(&page, "</p>a", 1);
+        repeat(&want, "a", 1);
+        run_through(buffer_span(&page), ".x", 0, 0);
+        output_is(more ? SPAN("<body>a") : buffer_span(&want), "one tag", 0);
+        buffer_release(&page);
+        buffer_release(&want);
+    }
+    for (unsigned count = 64; count <= 65; count++) { // written out at once
+        struct buffer page = { .limit_bytes = 1 << 20 }, want = { .limit_bytes = 1 << 20 };
+
+        repeat(&page, "<body><p class=x>", 1);
+        repeat(&want, "<body>", 1);
+        for (unsigned i = 0; i < count; i++) {
+            assert_true(buffer_printf(&page, "<b id=%u>", i));
+            assert_true(i == 64 || buffer_printf(&want, "<b id=%u>", i));
+        }
+        repeat(&page, "</p>a", 1);
+        repeat(&want, "a", 1);
+        run_through(buffer_span(&page), ".x", 0, 0);
+        output_is(buffer_span(&want), "many tags", 0);
+        buffer_release(&page);
+        buffer_release(&want);
+    }
+}
+
+/* All tags that may have to come back, together. */
+static void kept_tags_have_a_limit_in_all(void **state)
+{
+    enum { FIT = REWRITE_KEPT_TAGS_BYTES / REWRITE_KEPT_TAG_BYTES };
+    struct selector_set *set = set_of(".x");
+    const struct selector_set *sets[] = { set };
+    struct rewrite_options options = { .sets = sets, .set_count = 1 };
+    struct buffer tag = { .limit_bytes = 1 << 20 };
+    size_t held, before = 0;
+
+    (void)state;
+    how = REMOVES;
+    output_begin();
+    gave_up = -1;
+    rewrite = rewrite_new(&options, &events, NULL);
+    rewrite_feed(rewrite, SPAN("<div class=x>"));
+    for (unsigned i = 0; i <= FIT; i++) {
+        tag.size = 0;
+        assert_true(buffer_printf(&tag, "<i id=%08u", i));
+        repeat(&tag, "a", REWRITE_KEPT_TAG_BYTES - tag.size - 1);
+        repeat(&tag, ">", 1);
+        before = rewrite_held(rewrite);
+        rewrite_feed(rewrite, buffer_span(&tag));
+        held = rewrite_held(rewrite) - before;
+        if ((held > REWRITE_KEPT_TAG_BYTES) != (i < FIT))
+            fail_msg("tag %u: %zu bytes more are held", i, held);
+    }
+    rewrite_finish(rewrite);
+    rewrite_free(&rewrite);
+    selector_set_free(&set);
+    buffer_release(&tag);
+}
+
+/* An element waits to be known as empty with so many attributes, and comments behind its tag. */
+static void waiting_has_limits(void **state)
+{
+    static const struct {
+        size_t attributes, comment_bytes;
+        bool is_removed;
+    } rows[] = {
+        { 64, 100, true },
+        { 65, 100, false },
+        { 1, 65536, true },
+        { 1, 65537, false },
+    };
+
+    (void)state;
+    how = REMOVES;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buffer page = { .limit_bytes = 1 << 20 };
+
+        repeat(&page, "<!doctype html><body><p class=x", 1);
+        for (size_t k = 1; k < rows[i].attributes; k++)
+            assert_true(buffer_printf(&page, " a%zu", k));
+        repeat(&page, "><!--", 1);
+        repeat(&page, "c", rows[i].comment_bytes - strlen("<!---->"));
+        repeat(&page, "--></p>", 1);
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            run_through(buffer_span(&page), "p:empty", cut, 0);
+            if (span_equal(buffer_span(&output), buffer_span(&page)) != !rows[i].is_removed)
+                fail_msg("row %zu, cut %u: %zu bytes of %zu", i, cut, output.size, page.size);
+        }
+        buffer_release(&page);
+    }
+}
+
+/* Steps that a page may take, with a selector that is asked for each element. */
+static void work_has_a_limit(void **state)
+{
+    enum { SELECTORS = 10000 };
+
+    (void)state;
+    how = REMOVES;
+    for (size_t elements = 10; elements <= 1000; elements += 990) {
+        struct selector_set *set = selector_set_new();
+        const struct selector_set *sets[] = { set };
+        struct rewrite_options options = { .sets = sets, .set_count = 1 };
+        struct buffer page = { .limit_bytes = 1 << 20 };
+        struct match costly;
+
+        for (uint32_t i = 0; i < SELECTORS; i++) {
+            char text[32];
+
+            snprintf(text, sizeof text, "i:not([a]):nth-child(%u)", i + 2000);
+            assert_int_equal(selector_set_add(set, span_text(text), i, NULL), SELECTOR_STREAMED);
+        }
+        selector_set_finish(set);
+        repeat(&page, "<i></i>", elements);
+        output_begin();
+        gave_up = -1;
+        rewrite = rewrite_new(&options, &events, NULL);
+        rewrite_feed(rewrite, buffer_span(&page));
+        rewrite_finish(rewrite);
+        assert_int_equal(gave_up, elements == 10 ? -1 : REWRITE_WORK_SPENT);
+        assert_false(rewrite_costly(rewrite, &costly)); // it was no single one
+        assert_true(span_equal(buffer_span(&output), buffer_span(&page)));
+        rewrite_free(&rewrite);
+        selector_set_free(&set);
+        buffer_release(&page);
+    }
+}
+
 static void floods_are_held_within_bounds(void **state)
 {
     (void)state;
@@ -260,7 +445,7 @@ static void floods_are_held_within_bounds(void **state)
     assert_true(flood("", "<div>", 1000000, ".x") < 2 << 20);
     assert_int_equal(gave_up, REWRITE_DEEP);
     assert_true(flood("", "<b><i>", 500000, ".x b > i") < 4 << 20);
-    assert_true(gave_up != -1);
+    assert_int_equal(gave_up, REWRITE_DEEP);
     assert_true(flood("<p", " abcdefg=1", 1000000, "[abcdefg]") < 2 << 20);
     assert_int_equal(gave_up, REWRITE_LONG_TAG);
     assert_true(flood("<p title='", "0123456789", 1000000, "p") < 2 << 20);
@@ -278,6 +463,11 @@ int main(void)
         cmocka_unit_test(without_a_match_all_is_copied),
         cmocka_unit_test(escape_sequences_end_it),
         cmocka_unit_test(can_be_stopped),
+        cmocka_unit_test(changes_to_a_tag_have_limits),
+        cmocka_unit_test(kept_tags_have_limits),
+        cmocka_unit_test(kept_tags_have_a_limit_in_all),
+        cmocka_unit_test(waiting_has_limits),
+        cmocka_unit_test(work_has_a_limit),
         cmocka_unit_test(floods_are_held_within_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, output_release);

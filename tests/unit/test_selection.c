@@ -10,6 +10,7 @@
 #include "html/rewrite.h"
 
 static struct buffer seen;
+static size_t match_count; // of the element that was offered last
 
 static void on_output(void *owner, struct span bytes)
 {
@@ -25,6 +26,7 @@ static enum rewrite_action on_element(void *owner, const struct rewrite_element 
     (void)owner;
     if (element->match_count == 0)
         return REWRITE_KEEP;
+    match_count = element->match_count;
     if (element->tag && token_find_attribute(element->tag, SPAN("n"), &index))
         (void)buffer_printf(&seen, "%.*s", SPAN_PRINT(token_attribute_value(element->tag, index)));
     else
@@ -230,6 +232,41 @@ static void many_selectors_are_told_apart(void **state)
     assert_true(span_equal(buffer_span(&seen), SPAN("13")));
 }
 
+/* More selectors match one element than are told of it. */
+static void matches_have_a_limit(void **state)
+{
+    static const struct {
+        const char *selector, *page;
+        unsigned limit;
+    } rows[] = {
+        { ".x", "<p class=x>a", SELECTION_MATCHES },
+        { ".x:empty", "<p class=x></p>", SELECTION_UNDECIDED },
+        { ".x:not(:empty)", "<p class=x>a</p>", SELECTION_UNDECIDED },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (uint32_t count = rows[i].limit; count <= rows[i].limit + 1; count++) {
+            struct selector_set *set = selector_set_new();
+            const struct selector_set *sets[] = { set };
+            struct rewrite_options options = { .sets = sets, .set_count = 1 };
+            struct rewrite *rewrite;
+
+            for (uint32_t id = 0; id < count; id++)
+                assert_int_equal(selector_set_add(set, span_text(rows[i].selector), id, NULL),
+                                 SELECTOR_STREAMED);
+            selector_set_finish(set);
+            match_count = 0;
+            rewrite = rewrite_new(&options, &events, NULL);
+            rewrite_feed(rewrite, span_text(rows[i].page));
+            rewrite_finish(rewrite);
+            rewrite_free(&rewrite);
+            selector_set_free(&set);
+            if (match_count != rows[i].limit)
+                fail_msg("%s: %zu of %u", rows[i].selector, match_count, count);
+        }
+}
+
 static int release(void **state)
 {
     (void)state;
@@ -245,6 +282,7 @@ int main(void)
         cmocka_unit_test(classes_are_found_wherever_they_stand),
         cmocka_unit_test(prefixes_and_suffixes_of_all_sizes),
         cmocka_unit_test(many_selectors_are_told_apart),
+        cmocka_unit_test(matches_have_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, release);
 }

@@ -102,11 +102,44 @@ static void have_limits(void **state)
     assert_int_not_equal(repeated("", ":is(", 100000, ""), SELECTOR_STREAMED);
 }
 
+/* Of all selectors of a set: the last compound that fits, and one more; then conditions. */
+static void sets_have_limits(void **state)
+{
+    static const struct {
+        const char *first, *piece;
+        unsigned pieces, sets; // what a selector adds; how many of them fill the set
+    } rows[] = {
+        { ".c%u", " a", SELECTOR_COMPOUNDS - 1, SELECTOR_POSITIONS / SELECTOR_COMPOUNDS },
+        { ".c%u", ".a", SELECTOR_TESTS - 1, 2 * SELECTOR_POSITIONS / SELECTOR_TESTS },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct selector_set *set = selector_set_new();
+        struct buffer text = { .limit_bytes = SELECTOR_LIMIT_BYTES };
+        struct error error = { 0 };
+
+        for (unsigned k = 0; k < rows[i].sets; k++) {
+            text.size = 0;
+            (void)buffer_printf(&text, rows[i].first, k);
+            for (unsigned piece = 0; piece < rows[i].pieces; piece++)
+                (void)buffer_append(&text, span_text(rows[i].piece));
+            if (selector_set_add(set, buffer_span(&text), k, &error) != SELECTOR_STREAMED)
+                fail_msg("row %zu, selector %u: %s", i, k, error.text);
+        }
+        assert_int_equal(selector_set_add(set, SPAN("b"), 0, &error), SELECTOR_INVALID);
+        assert_int_equal(selector_set_count(set), rows[i].sets);
+        selector_set_free(&set);
+        buffer_release(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(are_told_apart),
         cmocka_unit_test(have_limits),
+        cmocka_unit_test(sets_have_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -236,11 +236,31 @@ static void deep_is_full(void **state)
     buffer_release(&text);
 }
 
+/* Formatting that is opened again and again: three alike are kept, so these are not. */
+static void formatting_is_full(void **state)
+{
+    struct buffer text = { .limit_bytes = 1 << 20 };
+
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        text.size = 0;
+        for (int i = 0; i < TREE_FORMATTING_LIMIT + more; i++)
+            (void)buffer_printf(&text, "<p><i id=%d></p>", i);
+        node_count = 0;
+        build(buffer_span(&text), 0);
+        assert_int_equal(tree.is_full, more);
+        assert_int_equal(tree.formatting_count, TREE_FORMATTING_LIMIT);
+        done();
+    }
+    buffer_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elements_are_where_a_browser_has_them),
         cmocka_unit_test(deep_is_full),
+        cmocka_unit_test(formatting_is_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
