@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { TAIL_BYTES = 40, WAITING_ATTRIBUTES = 64, WAITING_COMMENT_BYTES = 64 << 10 };
+enum { TAIL_BYTES = 40, WAITING_ATTRIBUTES = 64, WAITING_BYTES = 64 << 10 };
 
 struct kept_tag { // of an element that is not in the output but may have to be, later
     uint32_t references;
@@ -730,16 +730,27 @@ static void begin_waiting(struct rewrite *rewrite, const struct token *token)
     go_on_behind(rewrite, token->bytes);
 }
 
-/* A comment does not decide: it waits too. */
-static void keep_waiting(struct rewrite *rewrite, struct span comment)
+/* A comment, or a tag that the browser ignores, does not decide: it waits too, if that is not too
+ * much. */
+static bool waits_too(struct rewrite *rewrite, struct span bytes)
 {
-    if (rewrite->waiting.bytes.size - rewrite->waiting.tag_size + comment.size >
-        WAITING_COMMENT_BYTES) {
+    if (rewrite->waiting.bytes.size - rewrite->waiting.tag_size + bytes.size > WAITING_BYTES) {
         stop_waiting(rewrite, false);
-        return;
+        return false;
     }
-    if (!buffer_append(&rewrite->waiting.bytes, comment))
-        abort(); // it has room for a tag and as many bytes of comments
+    if (!buffer_append(&rewrite->waiting.bytes, bytes))
+        abort(); // it has room for a tag and as many bytes as may wait
+    go_on_behind(rewrite, bytes);
+    return true;
+}
+
+/* A tag that has opened and closed nothing since an element waits. */
+static bool ignored_tag_waits(struct rewrite *rewrite, const struct token *token, bool is_out)
+{
+    if (is_out && rewrite->tree.aim == TREE_NOTHING)
+        return waits_too(rewrite, token->bytes);
+    stop_waiting(rewrite, false); // it is about another element
+    return false;
 }
 
 static void write_waiting(struct rewrite *rewrite, const struct element *element)
@@ -977,6 +988,11 @@ static void take_start_tag(struct rewrite *rewrite, const struct token *token)
     rewrite->action = REWRITE_KEEP;
     tree_start_tag(&rewrite->tree, token);
     is_out = rewrite->was_opened ? rewrite->is_out : is_out_unopened(rewrite, token, was_out);
+    if (__builtin_expect(rewrite->is_waiting, 0) && !rewrite->was_opened &&
+        ignored_tag_waits(rewrite, token, is_out)) {
+        rewrite->token = NULL;
+        return;
+    }
     if (__builtin_expect(is_out && !rewrite->operation_count && !rewrite->since &&
                              !rewrite->has_edits && !rewrite->at_head.size &&
                              rewrite->action == REWRITE_KEEP && !rewrite->must_wait &&
@@ -1002,6 +1018,8 @@ static void take_end_tag(struct rewrite *rewrite, const struct token *token)
         is_out = rewrite->tree.aimed_at.is_out;
     else if (rewrite->tree.aim == TREE_NEW_ELEMENT)
         is_out = rewrite->is_implied_out;
+    if (rewrite->is_waiting && ignored_tag_waits(rewrite, token, is_out))
+        return;
     if (rewrite->since & OWES_FORMATTING)
         pay_formatting(rewrite, token);
     // What else it does comes before it, but elements come back behind it.
@@ -1092,13 +1110,8 @@ static void take(struct rewrite *rewrite, const struct token *token)
         give_up(rewrite, REWRITE_LONG_TAG);
         break;
     }
-    if (rewrite->is_waiting && token->kind == TOKEN_COMMENT) {
-        keep_waiting(rewrite, token->bytes);
-        if (rewrite->is_waiting) {
-            go_on_behind(rewrite, token->bytes);
-            return;
-        }
-    }
+    if (rewrite->is_waiting && token->kind == TOKEN_COMMENT && waits_too(rewrite, token->bytes))
+        return;
     if (rewrite->is_waiting)
         stop_waiting(rewrite, false);
     if (goes_out(rewrite, parent)) {
@@ -1139,7 +1152,7 @@ struct rewrite *rewrite_new(const struct rewrite_options *options,
     rewrite->edit_text.limit_bytes = REWRITE_EDIT_BYTES;
     rewrite->before.limit_bytes = REWRITE_EDIT_BYTES;
     rewrite->behind.limit_bytes = REWRITE_EDIT_BYTES;
-    rewrite->waiting.bytes.limit_bytes = TOKENIZER_HELD_LIMIT_BYTES + WAITING_COMMENT_BYTES;
+    rewrite->waiting.bytes.limit_bytes = TOKENIZER_HELD_LIMIT_BYTES + WAITING_BYTES;
     rewrite->waiting.instead.limit_bytes = REWRITE_EDIT_BYTES;
     rewrite->inspected.limit_bytes =
         options->inspect_bytes + TOKENIZER_HELD_LIMIT_BYTES + 4 * REWRITE_EDIT_BYTES;

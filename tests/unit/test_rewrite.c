@@ -142,6 +142,15 @@ static const struct {
       "<!doctype html><!--c--><body><!--d-->" },
     { REMOVES, "option.x", "<select><option class=x>a<option>b</select>",
       "<select><option>b</select>" },
+    { REMOVES, "q:empty", "a<q><!--c--></q>b", "ab" },
+    { REMOVES, "q:empty", "a<q><!--c-->d</q>b", "a<q><!--c-->d</q>b" },
+    { REMOVES, "q:empty", "a<q></i></q>b", "ab" }, // what the browser ignores is nothing in it
+    { REMOVES, "q:empty", "a<q></i>c</q>b", "a<q></i>c</q>b" },
+    { REMOVES, "q:empty", "a<q><td></q>b", "ab" },
+    { REMOVES, "q:empty", "a<q><!--c--><td>d</q>b", "a<q><!--c--><td>d</q>b" },
+    { REMOVES, "q:not(:empty)", "a<q></i><td>c</q>b", "ab" },
+    { REMOVES, "q:empty", "a<q><body c></q>b", "a<q><body c></q>b" }, // it is about the body
+    { REMOVES, "q:empty", "a<q></body></q>b", "a<q></body></q>b" },
     { HOLLOWS, ".x", "a<div class=x>b<p>c</p></div>d", "a<div hidden class=x></div>d" },
     { HOLLOWS, ".x", "<div class=x>a<script>s</script>b<style>t</style></div>",
       "<div hidden class=x><script>s</script><style>t</style></div>" },
