@@ -27,8 +27,9 @@ void selection_init(struct selection *selection, const struct tree *tree,
     assert(count <= SELECTION_SETS);
     memset(selection, 0, offsetof(struct selection, names));
     selection->tree = tree;
-    selection->value = (struct buffer){ .limit_bytes = VALUE_LIMIT_BYTES };
-    selection->value_of = NO_VALUE;
+    selection->searched.bytes = selection->tested.bytes =
+        (struct buffer){ .limit_bytes = VALUE_LIMIT_BYTES };
+    selection->searched.of = selection->tested.of = NO_VALUE;
     for (size_t i = 0; i < count; i++) {
         struct selection_run *run = &selection->runs[selection->run_count];
 
@@ -54,7 +55,8 @@ void selection_done(struct selection *selection)
         free(selection->runs[i].active);
     free(selection->marks);
     free(selection->new_marks);
-    buffer_release(&selection->value);
+    buffer_release(&selection->searched.bytes);
+    buffer_release(&selection->tested.bytes);
     selection->run_count = 0;
     selection->marks = NULL;
     selection->new_marks = NULL;
@@ -128,32 +130,40 @@ static struct span raw_value(const struct selection *selection, size_t index)
     return token_attribute_value(selection->token, index);
 }
 
-/* A value that is not, or may not be, as it stands in the tag. Good until the next call. */
-static struct span decoded(struct selection *selection, size_t index)
+/* A value that is not, or may not be, as it stands in the tag. Good until another is decoded into
+ * the same place. */
+static struct span decoded(struct selection *selection, struct selection_value *into, size_t index)
 {
     const struct span pad = { "                ", VALUE_PAD };
     bool fits = true;
 
-    if (selection->value_of != index) {
-        selection->value.size = 0;
-        selection->value_of = index;
-        fits = buffer_append(&selection->value, pad) &&
-               references_decode(&selection->value, raw_value(selection, index),
-                                 REFERENCES_IN_ATTRIBUTE);
+    if (into->of != index) {
+        into->bytes.size = 0;
+        into->of = index;
+        fits =
+            buffer_append(&into->bytes, pad) &&
+            references_decode(&into->bytes, raw_value(selection, index), REFERENCES_IN_ATTRIBUTE);
     }
     assert(fits); // a tag is within TOKENIZER_HELD_LIMIT_BYTES
     (void)fits;
-    return span_from(buffer_span(&selection->value), VALUE_PAD);
+    return span_from(buffer_span(&into->bytes), VALUE_PAD);
 }
 
-/* The value of an attribute as the page's scripts see it. Good until the next call. */
-static inline struct span value_of(struct selection *selection, size_t index)
+/* The value of an attribute as the page's scripts see it; good as long as decoded()'s. */
+static inline struct span value_of(struct selection *selection, struct selection_value *into,
+                                   size_t index)
 {
     struct span raw = raw_value(selection, index);
 
-    if (selection->value_of != index && !references_needed(raw))
+    if (into->of != index && !references_needed(raw))
         return raw;
-    return decoded(selection, index);
+    return decoded(selection, into, index);
+}
+
+static struct span tested_value(struct selection *selection, size_t index)
+{
+    bool is_here = selection->searched.of == index;
+    return value_of(selection, is_here ? &selection->searched : &selection->tested, index);
 }
 
 /* The keys of the names of attributes that something is asked of. */
@@ -283,7 +293,7 @@ static bool passes(struct selection *selection, const struct selection_run *run,
         ignores_case = selection->tree->is_quirky;
         return find_attribute(selection, name, &index) &&
                passes_value(test->kind == TEST_ID ? TEST_EQUALS : TEST_CLASS,
-                            value_of(selection, index), program_text(set, test), ignores_case);
+                            tested_value(selection, index), program_text(set, test), ignores_case);
     case TEST_HAS:
     case TEST_EQUALS:
     case TEST_WORD:
@@ -297,7 +307,7 @@ static bool passes(struct selection *selection, const struct selection_run *run,
             return true;
         assert(selection->token); // an attribute was found in it
         selection->work += selection->token->attributes[index].value_size / 16;
-        return passes_value(test->kind, value_of(selection, index), program_text(set, test),
+        return passes_value(test->kind, tested_value(selection, index), program_text(set, test),
                             ignores_case);
     case TEST_NTH_CHILD:
         parent = parent_of(selection);
@@ -677,17 +687,17 @@ static inline void try_whole(struct selection *selection, size_t index, uint64_t
                                                                : program_attribute(set, name);
         if (!keys)
             continue;
-        if (!is_raw) // another one may have been decoded meanwhile
-            value = value_of(selection, index);
+        if (!is_raw)
+            value = value_of(selection, &selection->searched, index);
         try_value(selection, &selection->runs[i], keys, value,
-                  selection->value_of == index || is_inside);
+                  selection->searched.of == index || is_inside);
     }
 }
 
 static void try_id(struct selection *selection, size_t index)
 {
-    struct span value = value_of(selection, index);
-    bool is_raw = selection->value_of != index;
+    struct span value = value_of(selection, &selection->searched, index);
+    bool is_raw = selection->searched.of != index;
     uint64_t key = program_key(KEY_ID, 0, value, !is_raw || size_up_to(selection, value) >= 8);
 
     try_keys(selection, &key, 1);
@@ -700,7 +710,7 @@ static void try_class(struct selection *selection, size_t index)
     bool is_raw = size_up_to(selection, value) >= 16 && try_classes(selection, value, false);
 
     if (!is_raw)
-        (void)try_classes(selection, decoded(selection, index), true);
+        (void)try_classes(selection, decoded(selection, &selection->searched, index), true);
     try_whole(selection, index, CLASS_NAME, is_raw);
 }
 
@@ -795,7 +805,7 @@ void selection_open(struct selection *selection, struct element *element, const 
         return;
     selection->token = token;
     selection->now = element;
-    selection->value_of = NO_VALUE;
+    selection->searched.of = selection->tested.of = NO_VALUE;
     selection->has_names = false;
     parent = parent_of(selection);
     has_context = parent && (parent->notes.marks || parent->previous || parent->earlier);

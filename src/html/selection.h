@@ -31,6 +31,11 @@ struct selection_run { // selection.c
     uint32_t *active; // how many open elements have reached a position, by its slot
 };
 
+struct selection_value { // selection.c only: of an attribute, decoded
+    struct buffer bytes; // behind a pad
+    size_t of;           // which attribute's
+};
+
 struct selection {
     const struct tree *tree;                 // borrowed
     struct match matches[SELECTION_MATCHES]; // of the element opened last; read only
@@ -58,8 +63,8 @@ struct selection {
     uint64_t asked[PROGRAM_NAME_BITS / 64]; // bits of attributes' names
     bool has_names;                         // the next is filled in
     uint64_t names[TOKENIZER_ATTRIBUTES];   // keys of those of the element; 0: not asked for
-    struct buffer value;                    // decoded, behind a pad
-    size_t value_of;                        // which attribute's
+    // The value whose keys are looked up stays as it is while what they find is tested.
+    struct selection_value searched, tested;
 };
 
 /* The sets are finished, and outlive the selection. */

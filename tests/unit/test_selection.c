@@ -136,6 +136,31 @@ static void quirky_pages_compare_without_case(void **state)
     assert_true(span_equal(buffer_span(&seen), SPAN("")));
 }
 
+/* The value that is searched has to stay while what was found in it is asked about another one. */
+static void values_of_two_attributes_are_decoded(void **state)
+{
+    static const char *const selectors[] = {
+        "[href*='/first/']:not([title^='&']), [href*='/second/']",
+        "[href^='&&']:not([title^='&']), [href^='&&&&/first/----']",
+        "[href^='&&']:not([title^='&']), [href$='/second/']",
+        "#no:not([title^='&']), [id=no]",
+        ".b:not([title^='&']), [class*=xyz]",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof selectors / sizeof *selectors; i++)
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            run_through(
+                SPAN("<!doctype html><a n=1 id='&#110;o' class='a &#98; wxyz' "
+                     "href='&amp;&amp;&amp;&amp;/first/----------------------/second/' "
+                     "title='&amp;zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+                     "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz'>"),
+                selectors[i], cut);
+            if (!span_equal(buffer_span(&seen), SPAN("1")))
+                fail_msg("%s, cut %u: %.*s", selectors[i], cut, SPAN_PRINT(buffer_span(&seen)));
+        }
+}
+
 /* Values are looked at in blocks, and names by their first and last bytes. */
 static void classes_are_found_wherever_they_stand(void **state)
 {
@@ -279,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(match_by_rows),
         cmocka_unit_test(quirky_pages_compare_without_case),
+        cmocka_unit_test(values_of_two_attributes_are_decoded),
         cmocka_unit_test(classes_are_found_wherever_they_stand),
         cmocka_unit_test(prefixes_and_suffixes_of_all_sizes),
         cmocka_unit_test(many_selectors_are_told_apart),
