@@ -9,12 +9,11 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <zlib.h>
 
+#include "bench.h"
 #include "html/rewrite.h"
 
-enum { PAGES = 512, PIECE_BYTES = 65536, TEXT_LIMIT_BYTES = 1 << 28 };
+enum { PAGES = 512, PIECE_BYTES = 65536 };
 
 static struct page {
     struct buffer bytes;
@@ -31,36 +30,13 @@ static size_t outputs, found;
 static bool removes;
 static struct page *page_now;
 
-static double now_s(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static bool read_gz(struct buffer *to, const char *path)
-{
-    gzFile file = gzopen(path, "rb");
-    char bytes[65536];
-    int size;
-
-    to->limit_bytes = TEXT_LIMIT_BYTES;
-    if (!file)
-        return false;
-    while ((size = gzread(file, bytes, sizeof bytes)) > 0)
-        if (!buffer_append(to, span_of(bytes, (size_t)size)))
-            abort();
-    gzclose(file);
-    return size == 0;
-}
-
 static void read_host(struct page *page, const char *path)
 {
     struct buffer text = { .limit_bytes = 1 << 24 };
     const struct span key = SPAN("\"host\":\"");
     size_t at, size = 0;
 
-    if (!read_gz(&text, path)) // gzread reads plain files too
+    if (!read_gzip(&text, path))
         return;
     at = span_find(buffer_span(&text), key) + key.size;
     while (at + size < text.size && text.at[at + size] != '"' && size < sizeof page->host - 1)
@@ -83,7 +59,7 @@ static void read_pages(const char *folder)
         if (!span_ends(name, SPAN(".html.gz")))
             continue;
         snprintf(path, sizeof path, "%.4000s/%s", folder, entry->d_name);
-        if (!read_gz(&page->bytes, path))
+        if (!read_gzip(&page->bytes, path))
             continue;
         snprintf(path, sizeof path, "%.4000s/%.*s.selectors.json", folder,
                  (int)(name.size - 8) & 0xfff, name.at);
@@ -255,12 +231,12 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%s/kits/html/open", shared);
     read_pages(path);
     snprintf(path, sizeof path, "%s/engine/lists/easylist.txt.gz", shared);
-    if (page_count == 0 || !read_gz(&lists[0], path)) {
+    if (page_count == 0 || !read_gzip(&lists[0], path)) {
         printf("no pages or lists under %s: nothing to measure\n", shared);
         return 0;
     }
     snprintf(path, sizeof path, "%s/engine/lists/ublock-default-flat.txt.gz", shared);
-    if (!read_gz(&lists[1], path))
+    if (!read_gzip(&lists[1], path))
         printf("without %s\n", path);
 
     generic = selector_set_new();

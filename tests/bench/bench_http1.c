@@ -7,8 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench.h"
 #include "http/http1.h"
 #include "http/target.h"
 
@@ -124,14 +124,6 @@ static void write_out(struct work *work)
               ? http1_write_request(&work->out, &work->message, &line)
               : http1_write_response(&work->out, &work->message, METHOD_GET, false)))
         exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static void measure(const char *name, void (*step)(struct work *), struct work *work,

@@ -11,16 +11,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
+#include "bench.h"
 #include "daemon/rulebook.h"
 #include "filter/match.h"
 
@@ -39,14 +36,6 @@ struct set {
     size_t count;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void path_of(char *path, size_t size, const char *name)
 {
     const char *shared = getenv("DEJUNK_SHARED");
@@ -54,31 +43,17 @@ static void path_of(char *path, size_t size, const char *name)
     snprintf(path, size, "%s/engine/%s", shared ? shared : "../shared", name);
 }
 
-static struct span read_gzip(const char *path)
-{
-    gzFile file = gzopen(path, "rb");
-    struct buffer bytes = { .limit_bytes = SIZE_MAX };
-    int got;
-
-    if (!file)
-        return SPAN_NONE;
-    do {
-        buffer_reserve(&bytes, 1 << 20);
-        got = gzread(file, bytes.at + bytes.size, 1 << 20);
-        bytes.size += got > 0 ? (size_t)got : 0;
-    } while (got > 0);
-    gzclose(file);
-    return buffer_span(&bytes);
-}
-
 static struct set read_requests(void)
 {
     char path[500];
     struct set set = { 0 };
+    struct buffer bytes = { 0 };
     struct span text;
 
     path_of(path, sizeof path, "open/requests.tsv.gz");
-    text = read_gzip(path);
+    if (!read_gzip(&bytes, path))
+        return set;
+    text = buffer_span(&bytes); // of which the requests are parts
     set.requests = calloc(100000, sizeof *set.requests);
     while (text.size && set.count < 100000) {
         struct request *request = &set.requests[set.count++];
@@ -142,27 +117,6 @@ static __attribute__((noinline)) unsigned counted_pass(struct matcher *matcher,
                                                        const struct set *set)
 {
     return pass(matcher, set, NULL);
-}
-
-static int open_counter(void)
-{
-    struct perf_event_attr attributes = {
-        .type = PERF_TYPE_HARDWARE,
-        .size = sizeof attributes,
-        .config = PERF_COUNT_HW_INSTRUCTIONS,
-        .exclude_kernel = 1,
-        .exclude_hv = 1,
-    };
-    return (int)syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0);
-}
-
-static uint64_t read_counter(int fd)
-{
-    uint64_t value = 0;
-
-    if (fd >= 0 && read(fd, &value, sizeof value) != (ssize_t)sizeof value)
-        return 0;
-    return value;
 }
 
 static int compare_numbers(const void *a, const void *b)

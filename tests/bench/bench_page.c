@@ -9,10 +9,9 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <zlib.h>
 
 #include "base/url.h"
+#include "bench.h"
 #include "daemon/rulebook.h"
 #include "filter/match.h"
 #include "proxy/page.h"
@@ -30,29 +29,6 @@ static struct page_rules *rules;
 static size_t outputs, changes, asked;
 static struct entry *now;
 
-static double now_s(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static bool read_gz(struct buffer *to, const char *path)
-{
-    gzFile file = gzopen(path, "rb");
-    char bytes[65536];
-    int size;
-
-    to->limit_bytes = 1 << 28;
-    if (!file)
-        return false;
-    while ((size = gzread(file, bytes, sizeof bytes)) > 0)
-        if (!buffer_append(to, span_of(bytes, (size_t)size)))
-            abort();
-    gzclose(file);
-    return size == 0;
-}
-
 static void read_url(struct entry *page, const char *path)
 {
     struct buffer text = { 0 };
@@ -60,7 +36,7 @@ static void read_url(struct entry *page, const char *path)
     struct span host = SPAN("page.invalid");
     size_t at;
 
-    if (read_gz(&text, path)) { // gzread reads plain files too
+    if (read_gzip(&text, path)) {
         at = span_find(buffer_span(&text), key) + key.size;
         if (at < text.size) {
             host = span_from(buffer_span(&text), at);
@@ -83,7 +59,7 @@ static void read_pages(const char *folder)
         if (!span_ends(name, SPAN(".html.gz")))
             continue;
         snprintf(path, sizeof path, "%.4000s/%s", folder, entry->d_name);
-        if (!read_gz(&pages[page_count].bytes, path))
+        if (!read_gzip(&pages[page_count].bytes, path))
             continue;
         snprintf(path, sizeof path, "%.4000s/%.*s.selectors.json", folder,
                  (int)(name.size - 8) & 0xfff, name.at);

@@ -25,8 +25,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "bench.h"
 
 enum { HEAD_BYTES = 2048, BLOCK_BYTES = 1 << 18, EVENTS = 256, IDLE_CONNECTIONS = 1000 };
 
@@ -36,13 +37,6 @@ static void die(const char *what)
 {
     fprintf(stderr, "bench_proxy: %s: %s\n", what, strerror(errno));
     exit(1);
-}
-
-static double now_s(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
 
 static void stay_on_cpu(int number)

@@ -7,15 +7,12 @@
  * several. Twice the size may cost 2.5 times as much, above a floor that hides what is constant.
  * The exit code is 1 when a row fails.
  */
-#include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/url.h"
+#include "bench.h"
 #include "filter/compile.h"
 #include "filter/image.h"
 #include "filter/match.h"
@@ -27,25 +24,13 @@ static int counter = -1;
 /* Instructions, or nanoseconds of this thread's. */
 static uint64_t cost_now(void)
 {
+    uint64_t instructions = read_counter(counter);
     struct timespec now;
-    uint64_t value = 0;
 
-    if (counter >= 0 && read(counter, &value, sizeof value) == (ssize_t)sizeof value)
-        return value;
+    if (instructions)
+        return instructions;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void open_counter(void)
-{
-    struct perf_event_attr attributes = {
-        .type = PERF_TYPE_HARDWARE,
-        .size = sizeof attributes,
-        .config = PERF_COUNT_HW_INSTRUCTIONS,
-        .exclude_kernel = 1,
-        .exclude_hv = 1,
-    };
-    counter = (int)syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0);
 }
 
 struct rules {
@@ -305,7 +290,7 @@ int main(void)
 {
     bool is_good;
 
-    open_counter();
+    counter = open_counter();
     printf("costs in %s\n", counter >= 0 ? "instructions" : "nanoseconds of the processor");
     is_good = long_urls();
     is_good = long_lines() && is_good;
