@@ -89,6 +89,20 @@ static void what_is_not_sealed_is_not_opened(void **state)
     close(fd);
 }
 
+/* Packs them and takes them out again; `out` is ended by the caller. */
+static void send_sources(const struct config_sources *in, struct config_sources *out)
+{
+    struct span bytes;
+    uint64_t size;
+    int fd;
+
+    assert_int_equal(parcel_pack_sources(&fd, &size, in, NULL), ERROR_NONE);
+    assert_int_equal(parcel_open(&bytes, fd, size, PARCEL_SOURCES_BYTES, NULL), ERROR_NONE);
+    assert_int_equal(parcel_read_sources(out, bytes, NULL), ERROR_NONE);
+    parcel_close(&bytes);
+    close(fd);
+}
+
 static void sources_come_out_as_they_went_in(void **state)
 {
     struct config_source items[] = {
@@ -97,16 +111,9 @@ static void sources_come_out_as_they_went_in(void **state)
         { SPAN("-D"), span_of("a\0b", 3) },
     };
     struct config_sources in = { .items = items, .count = 3 }, out;
-    struct span bytes;
-    uint64_t size;
-    int fd;
 
     (void)state;
-    assert_int_equal(parcel_pack_sources(&fd, &size, &in, NULL), ERROR_NONE);
-    assert_int_equal(parcel_open(&bytes, fd, size, PARCEL_SOURCES_BYTES, NULL), ERROR_NONE);
-    assert_int_equal(parcel_read_sources(&out, bytes, NULL), ERROR_NONE);
-    parcel_close(&bytes);
-    close(fd);
+    send_sources(&in, &out);
     assert_int_equal(out.count, 3);
     for (size_t i = 0; i < 3; i++) {
         assert_true(span_equal(out.items[i].name, items[i].name));
@@ -154,18 +161,13 @@ static void sources_have_a_limit_in_all(void **state)
     char *text = calloc(1, limit + 1);
     struct config_source item = { SPAN_NONE, span_of(text, limit) };
     struct config_sources in = { .items = &item, .count = 1 }, out;
-    struct span bytes;
     uint64_t size;
     int fd;
 
     (void)state;
-    assert_int_equal(parcel_pack_sources(&fd, &size, &in, NULL), ERROR_NONE);
-    assert_int_equal(parcel_open(&bytes, fd, size, PARCEL_SOURCES_BYTES, NULL), ERROR_NONE);
-    assert_int_equal(parcel_read_sources(&out, bytes, NULL), ERROR_NONE);
+    send_sources(&in, &out);
     assert_int_equal(out.items[0].text.size, limit);
     config_sources_done(&out);
-    parcel_close(&bytes);
-    close(fd);
     item.text.size = limit + 1;
     assert_int_equal(parcel_pack_sources(&fd, &size, &in, NULL), ERROR_LIMIT);
     free(text);
@@ -175,18 +177,13 @@ static void sources_have_a_limit_in_number(void **state)
 {
     static struct config_source items[PARCEL_SOURCES + 1];
     struct config_sources in = { .items = items, .count = PARCEL_SOURCES }, out;
-    struct span bytes;
     uint64_t size;
     int fd;
 
     (void)state;
-    assert_int_equal(parcel_pack_sources(&fd, &size, &in, NULL), ERROR_NONE);
-    assert_int_equal(parcel_open(&bytes, fd, size, PARCEL_SOURCES_BYTES, NULL), ERROR_NONE);
-    assert_int_equal(parcel_read_sources(&out, bytes, NULL), ERROR_NONE);
+    send_sources(&in, &out);
     assert_int_equal(out.count, PARCEL_SOURCES);
     config_sources_done(&out);
-    parcel_close(&bytes);
-    close(fd);
     in.count++;
     assert_int_equal(parcel_pack_sources(&fd, &size, &in, NULL), ERROR_LIMIT);
 }

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "html/tokenizer.h"
-#include "../streams.h"
+#include "../tokenize.h"
 
 static struct tokenizer tokenizer;
 static struct buffer seen, joined;
@@ -26,7 +26,7 @@ static void write_tag(const struct token *token)
         (void)buffer_append(&seen, SPAN(" /"));
 }
 
-static void take(const struct token *token)
+static void take(void *owner, const struct token *token)
 {
     static const char letters[] = {
         [TOKEN_TEXT] = 't',    [TOKEN_START_TAG] = 's', [TOKEN_END_TAG] = 's',
@@ -37,6 +37,7 @@ static void take(const struct token *token)
                    (token->kind == TOKEN_TEXT || token->kind == TOKEN_RAW ||
                     (token->kind == TOKEN_COMMENT && !token->is_first));
 
+    (void)owner;
     assert_true(buffer_append(&joined, token->bytes));
     if (token->bytes.size == 0)
         return;
@@ -55,10 +56,6 @@ static void take(const struct token *token)
 static void run_through(struct span text, enum tokenizer_state state, const char *last,
                         unsigned cut, size_t limit)
 {
-    struct stream stream = stream_of(text, cut);
-    struct token token;
-    struct span piece;
-
     seen.size = joined.size = 0;
     seen.limit_bytes = joined.limit_bytes = 8 << 20;
     tokenizer_init(&tokenizer);
@@ -66,14 +63,7 @@ static void run_through(struct span text, enum tokenizer_state state, const char
         tokenizer.held_limit = limit;
     if (state != TOKENIZER_DATA)
         tokenizer_set_state(&tokenizer, state, span_text(last));
-    while (stream_next(&stream, &piece)) {
-        tokenizer_feed(&tokenizer, piece);
-        while (tokenizer_next(&tokenizer, &token))
-            take(&token);
-    }
-    tokenizer_finish(&tokenizer);
-    while (tokenizer_next(&tokenizer, &token))
-        take(&token);
+    tokenize(&tokenizer, text, cut, take, NULL);
     tokenizer_done(&tokenizer);
     if (!span_equal(buffer_span(&joined), text))
         fail_msg("the tokens are not the input: %.*s", SPAN_PRINT(buffer_span(&joined)));

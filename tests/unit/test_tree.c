@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "../streams.h"
+#include "../tokenize.h"
 #include "html/tree.h"
 
 enum { NODES = 4096 };
@@ -81,10 +81,11 @@ static const struct tree_events events = {
     .on_forget = on_forget,
 };
 
-static void take(const struct token *token)
+static void take(void *owner, const struct token *token)
 {
     struct span left = token->bytes;
 
+    (void)owner;
     switch (token->kind) {
     case TOKEN_TEXT:
         while (left.size) {
@@ -112,22 +113,11 @@ static void take(const struct token *token)
 
 static void build(struct span text, unsigned cut)
 {
-    struct stream stream = stream_of(text, cut);
-    struct token token;
-    struct span piece;
-
     node_count = 0;
     opened = closed = 0;
     tokenizer_init(&tokenizer);
     tree_init(&tree, &events, NULL);
-    while (stream_next(&stream, &piece)) {
-        tokenizer_feed(&tokenizer, piece);
-        while (tokenizer_next(&tokenizer, &token))
-            take(&token);
-    }
-    tokenizer_finish(&tokenizer);
-    while (tokenizer_next(&tokenizer, &token))
-        take(&token);
+    tokenize(&tokenizer, text, cut, take, NULL);
 }
 
 static void done(void)
