@@ -4,6 +4,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import time
 
 from daemon_house import children, status_of
 from house import DEJUNK, Peer, ask, read_response, wait_for
@@ -36,6 +37,19 @@ def is_controlled(proxy):
             return True
         except OSError:
             return False
+
+
+def wait_for_successor(proxy, before):
+    """Until another service than that of this status answers at the control socket."""
+    def is_there():
+        code, out, _ = command(proxy, "status", "--json")  # the old one may go just then
+        return code == 0 and json.loads(out)["started"] != before["started"]
+    wait_for("the successor", is_there)
+
+
+def pid_of_successor(proxy):
+    return int(wait_for("its line", lambda: re.search(r"pid (\d+) is the service now",
+                                                      proxy.log())).group(1))
 
 
 def wait_for_control(proxy):
@@ -103,6 +117,16 @@ def fetches(proxy, origin, host, times=1):
     return [ask(proxy, url_at(origin, host, "/x.js"), headers=[("Sec-Fetch-Dest", "script"),
                                                                ("Sec-Fetch-Site", "cross-site")]).status
             for _ in range(times)]
+
+
+def fetches_until(proxy, origin, host, end):
+    """The statuses of requests as above that ended before the moment."""
+    found = []
+    while True:
+        got = fetches(proxy, origin, host)
+        if time.monotonic() >= end:
+            return found
+        found += got
 
 
 def names_of(text):

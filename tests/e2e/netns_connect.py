@@ -14,6 +14,7 @@ REJECTED4, REJECTED6 = "198.51.100.1", "2001:db8:1::1"  # a route that says unre
 AWAY4, AWAY6 = "203.0.113.1", "2001:db8:2::1"  # no route at all
 DELAY_MS = 250  # RFC 8305 section 5: connection attempt delay
 SLACK_MS = 200 * (4 if os.environ.get("DEJUNK_SAN") else 1)
+TRIES = 3  # others use this machine, too
 
 # network, the host's addresses, who answers (or the kind of failure), after so many delays
 CASES = [
@@ -83,10 +84,13 @@ def listen(address, port=0):
 
 def try_case(probe, port, addresses, want, delays):
     hosts = "".join("%s host\n" % address for address in addresses)
-    told = subprocess.run([probe, hosts, "host", str(port), str(8 * DELAY_MS)], check=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=30)
-    got, took_ms = told.stdout.split()[:2]
     least = delays * DELAY_MS
+    for _ in range(TRIES):
+        told = subprocess.run([probe, hosts, "host", str(port), str(8 * DELAY_MS)], check=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=60)
+        got, took_ms = told.stdout.split()[:2]
+        if got != want or int(took_ms) <= least + SLACK_MS:
+            break
     good = got == want and least <= int(took_ms) <= least + SLACK_MS
     print("%s %s: %s; wanted %s after %d to %d ms" % (
         "ok    " if good else "failed", " ".join(addresses), told.stdout.strip(), want, least,

@@ -11,6 +11,7 @@ LIVE4, LIVE6, DEAD4, DEAD6, OTHER_DEAD6 = (
     "192.0.2.1", "2001:db8::1", "192.0.2.77", "2001:db8::77", "2001:db8::78")
 CLOSED6 = "2001:db8::2"
 DELAY_S = 0.25  # RFC 8305 section 5: connection attempt delay
+TRIES = 3  # each with a name of its own; others use this machine, too
 
 # name, its addresses, who answers (or the status), at least and at most so many seconds later
 CASES = [
@@ -48,16 +49,22 @@ def main():
     make_network()
     over4 = Origin(answering(lambda request: reply(b"v4")), address=LIVE4)
     over6 = Origin(answering(lambda request: reply(b"v6")), address=LIVE6, port=over4.port)
-    names = NameServer({name + ".test": addresses for name, addresses, *_ in CASES})
+    names = NameServer({"%s-%d.test" % (name, number): addresses for name, addresses, *_ in CASES
+                        for number in range(TRIES)})
     proxy = Proxy(pathlib.Path(sys.argv[1]) / "proxy", connect_timeout="2s",
                   allow_destinations=["192.0.2.0/24", "2001:db8::/32"])
     (proxy.directory / "resolv.conf").write_text("nameserver %s\n" % names.at)
     proxy.start()
     failed = 0
     for name, addresses, want, least_s, most_s in CASES:
-        response = ask(proxy, "http://%s.test:%d/" % (name, over4.port))
-        got = response.body if response.status == 200 else response.status
-        good = got == want and least_s <= response.seconds <= most_s * (3 if SANITIZED else 1)
+        most_s *= 3 if SANITIZED else 1
+        for number in range(TRIES):
+            response = ask(proxy, "http://%s-%d.test:%d/" % (name, number, over4.port))
+            got = response.body if response.status == 200 else response.status
+            good = got == want and least_s <= response.seconds
+            if not good or response.seconds <= most_s:
+                break
+        good = good and response.seconds <= most_s
         failed += not good
         print("%s %s %s: %s after %.3f s; wanted %s within %.3f to %.3f s" % (
             "ok    " if good else "failed", name, addresses, got, response.seconds, want, least_s,

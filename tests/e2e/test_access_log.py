@@ -90,7 +90,7 @@ def test_a_log_that_takes_nothing_stalls_nobody(start_proxy, start_origin, tmp_p
     peer = Peer(proxy.connect())
     for i in range(600):
         response = ask(proxy, origin.url + "/" + "x" * 900, peer=peer)
-        assert response.status == 200 and response.seconds < 5, i
+        assert response.status == 200 and response.seconds < 20, i
     peer.sock.close()
     if reader is not None:
         os.close(reader)

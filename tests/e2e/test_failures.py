@@ -9,10 +9,12 @@ import threading
 import time
 
 import pytest
-from house import (SANITIZED, Closed, Peer, answering, ask, free_port, process_tree, read_request,
-                   read_response, reply, wait_for)
+from daemon_house import status_of
+from house import (SANITIZED, Closed, Peer, answering, ask, assert_quick, free_port, has_arrived,
+                   process_tree, read_request, read_response, reply, wait_for)
 
 QUICK_S = 0.5 if SANITIZED else 0.1
+LIMIT_S = 1.5  # of what hangs
 
 
 def hashed_urls():
@@ -38,7 +40,7 @@ def test_hashed_urls_arrive_as_they_were_sent(start_proxy, start_origin):
         response = ask(proxy, origin.url + target)
         assert response.status == 200, target[:80]
         assert response.body == target.encode("utf-8"), target[:80]
-        assert response.seconds < 1
+        assert response.seconds < 5  # none of them keeps it busy
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -106,20 +108,24 @@ FAILURES = [
 @pytest.fixture
 def house(start_proxy, start_origin):
     """A proxy with short time limits and a good origin beside the bad one."""
-    proxy = start_proxy(response_header_timeout="600ms", idle_body_timeout="600ms",
-                        connect_timeout="600ms")
+    limit = "%dms" % (LIMIT_S * 1000)
+    proxy = start_proxy(response_header_timeout=limit, idle_body_timeout=limit, connect_timeout=limit)
     good = start_origin(answering(lambda request: reply(b"good\n")))
     return proxy, good
 
 
 def assert_serves_others(proxy, good):
-    """Another connection is served at once; the best of three, since others use this machine too."""
-    seconds = []
-    for _ in range(3):
+    """Another connection is served at once."""
+    def serve():
         response = ask(proxy, good.url + "/")
         assert response.status == 200 and response.body == b"good\n"
-        seconds.append(response.seconds)
-    assert min(seconds) < QUICK_S, seconds
+        return response.seconds
+    assert_quick("another connection", QUICK_S, serve)
+
+
+def is_in_time(seconds):
+    """Did something that hangs end at its limit?"""
+    return LIMIT_S - 0.05 < seconds < LIMIT_S + 5
 
 
 def assert_error_page(response, status):
@@ -142,7 +148,8 @@ def test_failing_origin(house, start_origin, name, data, end, want):
             peer.reset()
         elif end == "hang":
             peer.rest()  # until the proxy gives up
-    headers_arrived = threading.Event()
+            given_up.set()
+    headers_arrived, given_up = threading.Event(), threading.Event()
     bad = start_origin(script)
 
     peer = Peer(proxy.connect())
@@ -153,6 +160,7 @@ def test_failing_origin(house, start_origin, name, data, end, want):
         headers_arrived.set()
     if end == "hang":
         assert_serves_others(proxy, good)
+        assert not given_up.is_set()  # meanwhile, not afterwards
     if want == "abort":
         peer.sock.settimeout(10)
         body, _ = peer.rest()  # comes to an end
@@ -160,7 +168,7 @@ def test_failing_origin(house, start_origin, name, data, end, want):
     else:
         assert_error_page(read_response(peer), want)
     if end == "hang":
-        assert 0.55 < time.monotonic() - start < 5
+        assert is_in_time(time.monotonic() - start)
     peer.close()
     assert_serves_others(proxy, good)
 
@@ -185,7 +193,7 @@ def test_no_connection_within_the_limit(house):
                 waiting.append(sock)
             response = ask(proxy, "http://127.0.0.1:%d/" % at[1])
             assert_error_page(response, 504)
-            assert 0.55 < response.seconds < 5
+            assert is_in_time(response.seconds)
             assert_serves_others(proxy, good)
         finally:
             for sock in waiting:
@@ -217,7 +225,7 @@ def test_browser_that_leaves_takes_its_request_along(house, start_origin):
     peer.send(("GET %s/ HTTP/1.1\r\nHost: x\r\n\r\n" % bad.url).encode())
     peer.until(b"\r\n\r\n")
     peer.close()
-    assert left.wait(5)
+    assert left.wait(30)
     assert_serves_others(proxy, good)
 
 
@@ -302,6 +310,8 @@ def test_post_goes_on_no_connection_that_has_just_ended(start_proxy, start_origi
         assert ask(proxy, origin.url + "/", headers=login, peer=browser).body == b"on %d\n" % number
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
+        for pid in processes:
+            wait_for("stop", lambda one=pid: status_of(one, "State").startswith("T"))
         kept = origin.peers[-1]
         if number % 4 == 1:
             kept.sock.shutdown(socket.SHUT_WR)
@@ -309,6 +319,7 @@ def test_post_goes_on_no_connection_that_has_just_ended(start_proxy, start_origi
                       % origin.url).encode())
         if number % 4 == 3:
             kept.sock.shutdown(socket.SHUT_WR)
+        wait_for("both there", lambda: has_arrived(browser.sock) and has_arrived(kept.sock))
         for pid in processes:
             os.kill(pid, signal.SIGCONT)
         response = read_response(browser)

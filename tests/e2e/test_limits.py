@@ -85,7 +85,7 @@ def test_at_the_descriptor_limit_it_waits_without_spinning(start_proxy, start_or
         tunnels.append(peer)
     served, waiting = [], []
     for peer in tunnels:
-        peer.sock.settimeout(0.02 if waiting else 1)
+        peer.sock.settimeout(0.02 if waiting else 2)
         try:
             (served if b" 200 " in peer.until(b"\r\n\r\n") else waiting).append(peer)
         except Closed:
@@ -122,19 +122,21 @@ def kernel_limit(name):
 @pytest.mark.parametrize("way", ["body", "tunnel"])
 def test_what_is_not_read_is_not_taken_in_without_end(start_proxy, start_origin, way):
     """The browser reads fast, so that buffers grow, and then no more."""
-    read, pushed, blocked = 64 << 20, [0], threading.Event()
+    read, pushed, is_read, blocked = 64 << 20, [0], threading.Event(), threading.Event()
 
     def script(_, peer):
         read_request(peer)
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
         peer.sock.settimeout(1.0)
-        try:
-            while pushed[0] < 1000000000:
+        while pushed[0] < 1000000000 and not blocked.is_set():
+            was_read = is_read.is_set()
+            try:
                 pushed[0] += peer.sock.send(bytes(1 << 18))
-        except OSError:
-            blocked.set()
-            peer.sock.settimeout(30)
-            peer.rest()
+            except socket.timeout:  # nothing was taken for a second
+                if was_read:
+                    blocked.set()
+        peer.sock.settimeout(30)
+        peer.rest()
     origin = start_origin(script)
     proxy = start_proxy(workers=1)
     peer = Peer(socket.socket())
@@ -150,7 +152,8 @@ def test_what_is_not_read_is_not_taken_in_without_end(start_proxy, start_origin,
     got = 0
     while got < read:
         got += len(peer.some(1 << 20))
-    assert blocked.wait(20)
+    is_read.set()
+    assert blocked.wait(30)
     # what two senders may hold, the proxy's receive buffer, the browser's own, and bytes on the way
     bound = 2 * kernel_limit("ipv4/tcp_wmem") + (4 << 20) + (2 << 20)
     if kernel_limit("core/rmem_max") < 2 << 20:
@@ -227,7 +230,7 @@ def test_idle_connections_are_kept_for_a_time(start_proxy, start_origin):
     begun = time.monotonic()
     assert ask(proxy, origin.url + "/").status == 200
     wait_for("close", lambda: open_at(origin) == 0)
-    assert 0.28 <= time.monotonic() - begun < 3
+    assert 0.28 <= time.monotonic() - begun < 10
     assert ask(proxy, origin.url + "/").status == 200 and origin.accepted == 2
 
 
@@ -268,14 +271,14 @@ def test_the_last_place_is_not_kept_by_an_idle_connection(start_proxy, start_ori
         assert read_response(peer).status == 200
         peer.close()
     for origin in origins:
-        assert ask(proxy, origin.url + "/", timeout=5).status == 200
+        assert ask(proxy, origin.url + "/").status == 200
 
 
 def test_a_tunnel_in_line_has_its_turn(start_proxy, start_origin):
     """It does not take the connection that becomes idle, but needs that one's place."""
     proxy = start_proxy(workers=1, connections_per_origin=1)
     origin = held_origin(start_origin)
-    first, second, third = [Peer(proxy.connect(5)) for _ in range(3)]
+    first, second, third = [Peer(proxy.connect()) for _ in range(3)]
     get = ("GET %s/ HTTP/1.1\r\nHost: x\r\n\r\n" % origin.url).encode()
     first.send(get)
     wait_for("request", lambda: origin.requests)
