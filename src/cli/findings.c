@@ -132,14 +132,35 @@ static void set_role(struct findings *findings, rule_number number, enum role ro
         finding->role = role;
 }
 
+/* A rule that takes out parameters matches only a URL that has such. */
+static bool lacks_parameters(struct findings *findings, rule_number number)
+{
+    struct directive directive = { .kind = DIRECTIVE_REMOVEPARAM, .rule = number };
+    struct buffer made = { 0 };
+    struct rule_view view;
+    struct rule rule;
+    bool has;
+
+    if (!database_rule(findings->database, number, &view))
+        return false;
+    rule_parse(&rule, view.text);
+    if (rule.modifier != MODIFIER_REMOVEPARAM || rule.is_exception)
+        return false;
+    directive.value = rule.value;
+    has = amend_url(findings->amender, findings->request->url, &directive, 1, &made);
+    buffer_release(&made);
+    return !has;
+}
+
 static void list_rules(struct findings *findings)
 {
     rule_number numbers[RULES];
     size_t count = matcher_explain(findings->matcher, findings->request, numbers, RULES);
 
     for (size_t i = 0; i < count && i < RULES; i++)
-        findings->items[findings->count++] =
-            (struct finding){ .number = numbers[i], .role = ROLE_IDLE };
+        if (!lacks_parameters(findings, numbers[i]))
+            findings->items[findings->count++] =
+                (struct finding){ .number = numbers[i], .role = ROLE_IDLE };
 }
 
 /* The exceptions that exempt the page; they match the page, not the request. */

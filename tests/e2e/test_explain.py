@@ -25,6 +25,8 @@ $removeparam=utm
 ||both.example^
 ||both.example^$image
 @@||both.example^$badfilter
+$removeparam=_y
+$removeparam=/^fb_/
 """
 
 
@@ -58,8 +60,11 @@ def roles(got):
     ("http://ads.example/ok/ads.js", NEWS, "allowed", "exception", {2: "overridden", 3: "allows", 8: "idle"}),
     ("http://ads.example/ok/bad/ads.js", NEWS, "modified", "redirect",
      {2: "idle", 3: "outvoted", 4: "blocks", 8: "idle"}),
+    ("http://ads.example/?_y=1", NEWS, "blocked", "block", {2: "blocks", 21: "idle"}),
+    ("http://good.example/?_y=1&fb_x=2", (), "modified", "allow", {21: "changes", 22: "changes"}),
+    ("http://good.example/?x=_y&y=fb_", (), "allowed", "allow", {}),
     ("http://good.example/?a=1&utm=3", (), "modified", "allow", {5: "changes"}),
-    ("http://good.example/?a=1&utm_not=3", (), "allowed", "allow", {5: "idle"}),
+    ("http://good.example/?a=1&utm_not=3", (), "allowed", "allow", {}),
     ("http://good.example/?a=1", (), "allowed", "allow", {}),
     ("http://news.example/", (), "modified", "allow", {6: "changes"}),
     ("http://news.example/x.js", NEWS, "allowed", "allow", {}),
