@@ -104,7 +104,7 @@ static void set_bit(uint64_t *bits, unsigned bit)
 
 void program_add_name(struct selector_set *set, struct span name)
 {
-    set_bit(set->names, program_name_bits(name));
+    set_bit(set->names, program_name_bits(name.size, tag_beginning(name, false)));
 }
 
 struct selector_set *program_new(void)

@@ -247,19 +247,18 @@ static inline const struct attribute_keys *program_attribute(const struct select
     return NULL;
 }
 
-/* A few bits of an attribute's name, cheap to have; it is not empty. */
-static inline unsigned program_name_bits(struct span name)
+/* A few bits of an attribute's name: of its size and its beginning, tag_beginning(). */
+static inline unsigned program_name_bits(size_t size, uint64_t beginning)
 {
-    unsigned first = (unsigned char)name.at[0] | 0x20;
-    unsigned last = (unsigned char)name.at[name.size - 1] | 0x20;
-    return ((unsigned)name.size * 37 + first * 5 + last * 101) % PROGRAM_NAME_BITS;
+    return (unsigned)((beginning + size) * 0x9fb21c651e98df25 >> 55); // less than PROGRAM_NAME_BITS
 }
 
 /* A few bits of the first, or last, two bytes of a value that has them. */
 static inline unsigned program_start_bits(const char *at)
 {
-    unsigned first = (unsigned char)at[0] | 0x20, second = (unsigned char)at[1] | 0x20;
-    return (first * 29 + second) % PROGRAM_START_BITS;
+    uint16_t two;
+    memcpy(&two, at, sizeof two);
+    return (two | 0x2020U) * 0x9e3779b1U >> 23; // less than PROGRAM_START_BITS
 }
 
 /* A few bits of the second eight bytes of a value that has them. */

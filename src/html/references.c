@@ -18,20 +18,27 @@ enum {
     ROWS = sizeof reference_rows / sizeof *reference_rows
 };
 
+#ifdef __SSE2__
+/* A bit for each of sixteen bytes that stands for something else. */
+static inline unsigned special_mask(const char *at)
+{
+    __m128i bytes = _mm_loadu_si128((const void *)at);
+    __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('&')),
+                                 _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\r')),
+                                              _mm_cmpeq_epi8(bytes, _mm_setzero_si128())));
+    return (unsigned)_mm_movemask_epi8(found);
+}
+#endif
+
 /* The first byte that stands for something else, or `end`. */
 static const char *find_special(const char *at, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i ampersand = _mm_set1_epi8('&'), carriage = _mm_set1_epi8('\r');
     size_t size = (size_t)(end - at);
 
     // The last sixteen bytes are looked at together, those before them twice if need be.
     for (size_t i = 0; size >= 16; i = i + 32 > size ? size - 16 : i + 16) {
-        __m128i bytes = _mm_loadu_si128((const void *)(at + i));
-        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, ampersand),
-                                     _mm_or_si128(_mm_cmpeq_epi8(bytes, carriage),
-                                                  _mm_cmpeq_epi8(bytes, _mm_setzero_si128())));
-        unsigned mask = (unsigned)_mm_movemask_epi8(found);
+        unsigned mask = special_mask(at + i);
         if (mask)
             return at + i + __builtin_ctz(mask);
         if (i + 16 == size)
@@ -48,9 +55,28 @@ bool references_needed(struct span raw)
     return find_special(raw.at, raw.at + raw.size) < raw.at + raw.size;
 }
 
-static bool append_point(struct buffer *to, uint32_t point)
+bool references_needed_inside(struct span raw)
 {
-    char bytes[4];
+#ifdef __SSE2__
+    if (raw.size <= 16)
+        return special_mask(raw.at + raw.size - 16) >> (16 - raw.size);
+#endif
+    return references_needed(raw);
+}
+
+/* Nearly always there is room: references_decode() has seen to it. */
+static inline bool append(struct buffer *to, const char *at, size_t size)
+{
+    if (size > to->capacity - to->size)
+        return buffer_append(to, span_of(at, size));
+    memcpy(to->at + to->size, at, size);
+    to->size += size;
+    return true;
+}
+
+/* As UTF-8; returns how many bytes, four at most. */
+static inline size_t write_point(char *bytes, uint32_t point)
+{
     size_t size = 0;
 
     if (point < 0x80) {
@@ -68,7 +94,17 @@ static bool append_point(struct buffer *to, uint32_t point)
         bytes[size++] = (char)(0x80 | (point >> 6 & 0x3f));
         bytes[size++] = (char)(0x80 | (point & 0x3f));
     }
-    return buffer_append(to, span_of(bytes, size));
+    return size;
+}
+
+static bool append_point(struct buffer *to, uint32_t point)
+{
+    char bytes[4];
+
+    if (to->capacity - to->size < sizeof bytes)
+        return buffer_append(to, span_of(bytes, write_point(bytes, point)));
+    to->size += write_point(to->at + to->size, point);
+    return true;
 }
 
 static uint32_t numeric_point(uint32_t point)
@@ -85,28 +121,30 @@ static uint32_t numeric_point(uint32_t point)
     return point;
 }
 
-static int digit_of(char c, bool hexadecimal)
+/* The digits from `i` on; returns where they end. A number past all code points stays so. */
+ALWAYS_INLINE size_t read_digits(struct span raw, size_t i, uint32_t base, uint32_t *number)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return hexadecimal && c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    for (*number = 0; i < raw.size; i++) {
+        uint32_t digit = (unsigned char)raw.at[i] - (uint32_t)'0';
+        if (digit > 9) {
+            digit = ((unsigned char)raw.at[i] | 0x20) - (uint32_t)'a' + 10;
+            if (digit < 10 || digit >= base)
+                break;
+        }
+        if (*number <= 0x10ffff)
+            *number = *number * base + digit;
+    }
+    return i;
 }
 
 /* "&#...": how many bytes it is, 0 when it is none. */
 static size_t read_numeric(struct span raw, uint32_t *point)
 {
     bool hexadecimal = raw.size > 2 && (raw.at[2] == 'x' || raw.at[2] == 'X');
-    size_t first = hexadecimal ? 3 : 2, i = first;
-    uint32_t number = 0;
+    size_t first = hexadecimal ? 3 : 2, i;
+    uint32_t number;
 
-    for (; i < raw.size; i++) {
-        int digit = digit_of(raw.at[i], hexadecimal);
-        if (digit < 0)
-            break;
-        if (number <= 0x10ffff)
-            number = number * (hexadecimal ? 16 : 10) + (uint32_t)digit;
-    }
+    i = hexadecimal ? read_digits(raw, first, 16, &number) : read_digits(raw, first, 10, &number);
     if (i == first)
         return 0;
     *point = numeric_point(number);
@@ -162,13 +200,32 @@ static size_t read_named(struct span raw, enum references_where where,
     return 0;
 }
 
+/* By far the most common ones, the first of them most of all: how many bytes, 0 for none. */
+static inline size_t read_common(struct span raw, char *stands_for)
+{
+    static const struct {
+        struct span written;
+        char stands_for;
+    } common[] = {
+        { { "&quot;", 6 }, '"' }, { { "&amp;", 5 }, '&' }, { { "&apos;", 6 }, '\'' },
+        { { "&lt;", 4 }, '<' },   { { "&gt;", 4 }, '>' },
+    };
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        if (raw.at[1] == common[i].written.at[1] && span_starts(raw, common[i].written)) {
+            *stands_for = common[i].stands_for;
+            return common[i].written.size;
+        }
+    return 0;
+}
+
 /* What stands at raw's first byte, a '&'. Returns how many bytes of raw are done. */
 static size_t decode_reference(struct buffer *to, struct span raw, enum references_where where,
                                bool *fits)
 {
     const struct reference *row = NULL;
+    char stands_for;
     uint32_t point;
-    size_t size;
+    size_t size = 0;
 
     if (raw.size > 1 && raw.at[1] == '#') {
         size = read_numeric(raw, &point);
@@ -176,17 +233,19 @@ static size_t decode_reference(struct buffer *to, struct span raw, enum referenc
             *fits = append_point(to, point);
             return size;
         }
-    } else if (span_starts(raw, SPAN("&amp;"))) { // by far the most common
-        *fits = buffer_append(to, SPAN("&"));
-        return 5;
-    } else {
+    } else if (raw.size > 1) {
+        size = read_common(raw, &stands_for);
+        if (size) {
+            *fits = append(to, &stands_for, 1);
+            return size;
+        }
         size = read_named(raw, where, &row);
         if (size) {
             *fits = append_point(to, row->point) && (!row->second || append_point(to, row->second));
             return size;
         }
     }
-    *fits = buffer_append(to, span_slice(raw, 0, 1));
+    *fits = append(to, raw.at, 1);
     return 1;
 }
 
@@ -194,22 +253,21 @@ bool references_decode(struct buffer *to, struct span raw, enum references_where
 {
     bool fits = true;
 
+    // Hardly a value is longer than it is written. Past the limit the pieces find out.
+    (void)buffer_reserve(to, raw.size);
     while (raw.size && fits) {
-        size_t plain = (size_t)(find_special(raw.at, raw.at + raw.size) - raw.at);
-        if (!buffer_append(to, span_slice(raw, 0, plain)))
-            return false;
-        raw = span_from(raw, plain);
-        if (raw.size == 0)
-            break;
-        if (raw.at[0] == '&') {
+        if (raw.at[0] == '&') { // they often follow one another
             raw = span_from(raw, decode_reference(to, raw, where, &fits));
         } else if (raw.at[0] == '\r') {
             raw = span_from(raw, raw.size > 1 && raw.at[1] == '\n' ? 2 : 1);
-            fits = buffer_append(to, SPAN("\n"));
-        } else {
-            fits = where == REFERENCES_IN_ATTRIBUTE ? append_point(to, 0xfffd)
-                                                    : buffer_append(to, span_of("", 1));
+            fits = append(to, "\n", 1);
+        } else if (raw.at[0] == '\0') {
+            fits = where == REFERENCES_IN_ATTRIBUTE ? append_point(to, 0xfffd) : append(to, "", 1);
             raw = span_from(raw, 1);
+        } else {
+            size_t plain = (size_t)(find_special(raw.at, raw.at + raw.size) - raw.at);
+            fits = append(to, raw.at, plain);
+            raw = span_from(raw, plain);
         }
     }
     return fits;

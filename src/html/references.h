@@ -21,5 +21,7 @@ bool references_decode(struct buffer *to, struct span raw, enum references_where
 
 /* False: decoding would change nothing. */
 bool references_needed(struct span raw);
+/* The same where the sixteen bytes up to its end may be read: faster for a short one. */
+bool references_needed_inside(struct span raw);
 
 #endif

@@ -130,6 +130,12 @@ static struct span raw_value(const struct selection *selection, size_t index)
     return token_attribute_value(selection->token, index);
 }
 
+/* How much of its tag there is up to a value's end. */
+static inline size_t size_up_to(const struct selection *selection, struct span value)
+{
+    return (size_t)(value.at + value.size - selection->token->bytes.at);
+}
+
 /* A value that is not, or may not be, as it stands in the tag. Good until another is decoded into
  * the same place. */
 static struct span decoded(struct selection *selection, struct selection_value *into, size_t index)
@@ -154,10 +160,11 @@ static inline struct span value_of(struct selection *selection, struct selection
                                    size_t index)
 {
     struct span raw = raw_value(selection, index);
+    bool is_needed =
+        into->of == index ||
+        (size_up_to(selection, raw) >= 16 ? references_needed_inside(raw) : references_needed(raw));
 
-    if (into->of != index && !references_needed(raw))
-        return raw;
-    return decoded(selection, into, index);
+    return is_needed ? decoded(selection, into, index) : raw;
 }
 
 static struct span tested_value(struct selection *selection, size_t index)
@@ -166,16 +173,23 @@ static struct span tested_value(struct selection *selection, size_t index)
     return value_of(selection, is_here ? &selection->searched : &selection->tested, index);
 }
 
-/* The keys of the names of attributes that something is asked of. */
+/* The key of an attribute's name, 0 where nothing is asked of it. `is_inside`: as in tag.h. */
+static inline uint64_t asked_name(const struct selection *selection, struct span name,
+                                  bool is_inside)
+{
+    uint64_t beginning = tag_beginning(name, is_inside);
+
+    if (!program_bit(selection->asked, program_name_bits(name.size, beginning)))
+        return 0;
+    return name.size > 8 ? tag_long_key(name.at, name.size) : beginning;
+}
+
 static void read_names(struct selection *selection)
 {
     const struct token *token = selection->token;
 
-    for (size_t i = 0; i < token->attribute_count; i++) {
-        struct span name = token_attribute_name(token, i);
-        selection->names[i] =
-            program_bit(selection->asked, program_name_bits(name)) ? tag_key(name) : 0;
-    }
+    for (size_t i = 0; i < token->attribute_count; i++)
+        selection->names[i] = asked_name(selection, token_attribute_name(token, i), false);
     selection->has_names = true;
 }
 
@@ -511,11 +525,10 @@ static inline void try_found(struct selection *selection, struct selection_run *
         try_bucket(selection, run, bucket);
 }
 
-static inline void try_keys(struct selection *selection, const uint64_t *keys, size_t count)
+static inline void try_key(struct selection *selection, uint64_t key)
 {
     for (size_t i = 0; i < selection->run_count; i++)
-        for (size_t j = 0; j < count; j++)
-            try_found(selection, &selection->runs[i], keys[j]);
+        try_found(selection, &selection->runs[i], key);
 }
 
 /* Sixteen bytes: a bit for each that is white space. False: they must be decoded first. */
@@ -570,11 +583,11 @@ static inline bool find_all_spaces(const char *at, size_t size, bool is_decoded,
 /* Sixteen bytes up to the value's end may be read. False: it must be decoded first. */
 static bool try_classes(struct selection *selection, struct span value, bool is_decoded)
 {
-    uint64_t keys[32], spaces;
+    uint64_t spaces;
     size_t end;
 
     for (size_t at = 0; at < value.size; at = end) {
-        size_t size = value.size - at < 64 ? value.size - at : 64, count = 0;
+        size_t size = value.size - at < 64 ? value.size - at : 64;
         uint64_t words;
 
         end = at + size;
@@ -598,10 +611,9 @@ static bool try_classes(struct selection *selection, struct span value, bool is_
                     return false;
                 last = end - at;
             }
-            keys[count++] =
-                program_key(KEY_CLASS, 0, span_slice(value, at + first, last - first), true);
+            try_key(selection,
+                    program_key(KEY_CLASS, 0, span_slice(value, at + first, last - first), true));
         }
-        try_keys(selection, keys, count);
     }
     return true;
 }
@@ -668,14 +680,8 @@ static void try_value(struct selection *selection, struct selection_run *run,
         try_bucket(selection, run, keys->has);
 }
 
-/* How much of its tag there is up to a value's end. */
-static inline size_t size_up_to(const struct selection *selection, struct span value)
-{
-    return (size_t)(value.at + value.size - selection->token->bytes.at);
-}
-
 /* What is asked of the value as a whole; `is_raw`: it is known to stand in its tag as it is. */
-static inline void try_whole(struct selection *selection, size_t index, uint64_t name, bool is_raw)
+ALWAYS_INLINE void try_whole(struct selection *selection, size_t index, uint64_t name, bool is_raw)
 {
     struct span value = raw_value(selection, index);
     bool is_inside = size_up_to(selection, value) >= 8;
@@ -687,31 +693,33 @@ static inline void try_whole(struct selection *selection, size_t index, uint64_t
                                                                : program_attribute(set, name);
         if (!keys)
             continue;
-        if (!is_raw)
+        if (!is_raw) {
             value = value_of(selection, &selection->searched, index);
-        try_value(selection, &selection->runs[i], keys, value,
-                  selection->searched.of == index || is_inside);
+            is_raw = selection->searched.of != index;
+        }
+        try_value(selection, &selection->runs[i], keys, value, !is_raw || is_inside);
     }
 }
 
-static void try_id(struct selection *selection, size_t index)
+/* The next two answer whether the value stands in its tag as it is. */
+static bool try_id(struct selection *selection, size_t index)
 {
     struct span value = value_of(selection, &selection->searched, index);
     bool is_raw = selection->searched.of != index;
     uint64_t key = program_key(KEY_ID, 0, value, !is_raw || size_up_to(selection, value) >= 8);
 
-    try_keys(selection, &key, 1);
-    try_whole(selection, index, ID_NAME, is_raw);
+    try_key(selection, key);
+    return is_raw;
 }
 
-static void try_class(struct selection *selection, size_t index)
+static bool try_class(struct selection *selection, size_t index)
 {
     struct span value = raw_value(selection, index);
     bool is_raw = size_up_to(selection, value) >= 16 && try_classes(selection, value, false);
 
     if (!is_raw)
         (void)try_classes(selection, decoded(selection, &selection->searched, index), true);
-    try_whole(selection, index, CLASS_NAME, is_raw);
+    return is_raw;
 }
 
 static void try_attributes(struct selection *selection, const struct token *token)
@@ -720,18 +728,16 @@ static void try_attributes(struct selection *selection, const struct token *toke
 
     for (size_t i = 0; i < token->attribute_count; i++) {
         struct span name = token_attribute_name(token, i);
+        uint64_t key = asked_name(selection, name, end - name.at >= 8);
+        bool is_raw = false;
 
-        uint64_t key;
-
-        if (!program_bit(selection->asked, program_name_bits(name)))
+        if (key == 0)
             continue;
-        key = end - name.at >= 8 ? tag_key_fast(name) : tag_key(name);
         if (key == CLASS_NAME)
-            try_class(selection, i);
+            is_raw = try_class(selection, i);
         else if (key == ID_NAME)
-            try_id(selection, i);
-        else
-            try_whole(selection, i, key, false);
+            is_raw = try_id(selection, i);
+        try_whole(selection, i, key, is_raw);
     }
 }
 

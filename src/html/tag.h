@@ -217,25 +217,32 @@ static inline uint64_t tag_fold(uint64_t bytes)
 /* The key of a name longer than eight bytes. */
 uint64_t tag_long_key(const char *at, size_t size);
 
-/* The key of a name, ASCII letters of either case being equal. Reads within the name only. */
-static inline uint64_t tag_key(struct span name)
+/* A name's first eight bytes, or all that it has, in lower case. `is_inside`: the eight bytes from
+ * the first on may be read; it is much faster then. */
+static inline uint64_t tag_beginning(struct span name, bool is_inside)
 {
+    size_t size = name.size < 8 ? name.size : 8;
     uint64_t word = 0;
-    if (name.size > 8)
-        return tag_long_key(name.at, name.size);
-    for (size_t i = 0; i < name.size; i++)
+
+    if (is_inside && size) {
+        memcpy(&word, name.at, sizeof word);
+        return tag_fold(word & ~(uint64_t)0 >> (64 - 8 * size));
+    }
+    for (size_t i = 0; i < size; i++)
         word |= (uint64_t)(unsigned char)name.at[i] << (8 * i);
     return tag_fold(word);
 }
 
-/* The same, where the eight bytes from the name's first on may be read: much faster. */
+/* The key of a name, ASCII letters of either case being equal. Reads within the name only. */
+static inline uint64_t tag_key(struct span name)
+{
+    return name.size > 8 ? tag_long_key(name.at, name.size) : tag_beginning(name, false);
+}
+
+/* The same, where the eight bytes from the name's first on may be read. */
 static inline uint64_t tag_key_fast(struct span name)
 {
-    uint64_t word;
-    if (name.size > 8)
-        return tag_long_key(name.at, name.size);
-    memcpy(&word, name.at, sizeof word);
-    return tag_fold(word & ~(uint64_t)0 >> (64 - 8 * name.size));
+    return name.size > 8 ? tag_long_key(name.at, name.size) : tag_beginning(name, true);
 }
 
 /* tag.c: a perfect hash; the slot of a key is the top bits of its product with TAG_SLOT_FACTOR. */
