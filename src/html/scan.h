@@ -57,23 +57,30 @@ static inline const char *scan_to_space(const char *at, const char *end)
     return at;
 }
 
-/* A byte of one class: SCAN_TAG_NAME_END, SCAN_NAME_END or SCAN_VALUE_END. */
+#ifdef __SSE2__
+/* A bit for each of sixteen bytes that may be in the class: SCAN_TAG_NAME_END, SCAN_NAME_END or
+ * SCAN_VALUE_END. A cheap test that lets a few others through (controls, '<', '?'). */
+static inline unsigned scan_class_mask(const char *at, int class)
+{
+    __m128i bytes = _mm_loadu_si128((const void *)at);
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x20)), bytes);
+    __m128i angle = _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(3)), _mm_set1_epi8(0x3f));
+    __m128i stop = _mm_or_si128(low, angle);
+
+    if (class != SCAN_VALUE_END)
+        stop = _mm_or_si128(stop, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('/')));
+    return (unsigned)_mm_movemask_epi8(stop);
+}
+#endif
+
+/* A byte of one of those three classes. */
 static inline const char *scan_to_class(const char *at, const char *end, int class)
 {
 #ifdef __SSE2__
-    // A cheap test that lets a few others through (controls, '<', '?'); the table has the word.
     while (end - at >= 16) {
-        __m128i bytes = _mm_loadu_si128((const void *)at);
-        __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x20)), bytes);
-        __m128i angle = _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(3)), _mm_set1_epi8(0x3f));
-        __m128i stop = _mm_or_si128(low, angle);
-        unsigned mask;
-
-        if (class != SCAN_VALUE_END)
-            stop = _mm_or_si128(stop, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('/')));
-        for (mask = (unsigned)_mm_movemask_epi8(stop); mask; mask &= mask - 1) {
+        for (unsigned mask = scan_class_mask(at, class); mask; mask &= mask - 1) {
             const char *found = at + __builtin_ctz(mask);
-            if (__builtin_expect(scan_is(*found, class), 1))
+            if (__builtin_expect(scan_is(*found, class), 1)) // the table has the word
                 return found;
         }
         at += 16;

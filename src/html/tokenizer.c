@@ -186,7 +186,40 @@ __attribute__((always_inline)) static inline const char *read_value(const char *
     return stop;
 }
 
-/* "</name>" of an element that we know, at `tag`: most end tags. Returns behind it, or NULL. */
+#ifdef __SSE2__
+/* " name=\"value\"", as nearly all attributes are written. Returns behind it, NULL where it is
+ * anything else, has a name of more than sixteen bytes or is at the end of the bytes. */
+ALWAYS_INLINE const char *read_plain_attribute(const char *tag, const char *at, const char *end,
+                                               struct attribute *attribute)
+{
+    const char *value, *close;
+    unsigned mask;
+
+    if (end - at < 32 || at[0] != ' ' || !scan_is(at[1], SCAN_LETTER))
+        return NULL;
+    mask = scan_class_mask(at + 1, SCAN_NAME_END) | 1U << 16;
+    value = at + 1 + __builtin_ctz(mask) + 2;
+    if (memcmp(value - 2, "=\"", 2) != 0)
+        return NULL;
+    close = scan_to_byte(value, end, '"');
+    if (close == end)
+        return NULL;
+    attribute->name_at = (uint32_t)(at + 1 - tag);
+    attribute->name_size = (uint32_t)(value - at - 3);
+    attribute->value_at = (uint32_t)(value - tag);
+    attribute->value_size = (uint32_t)(close - value);
+    return close + 1;
+}
+#else
+ALWAYS_INLINE const char *read_plain_attribute(const char *tag, const char *at, const char *end,
+                                               struct attribute *attribute)
+{
+    (void)tag, (void)at, (void)end, (void)attribute;
+    return NULL;
+}
+#endif
+
+/* "</name>" of an element that we know: most end tags. Returns behind it, or NULL. */
 static inline const char *read_end_tag(const struct tokenizer *tokenizer, const char *tag,
                                        const char *end, struct token *token)
 {
@@ -194,7 +227,8 @@ static inline const char *read_end_tag(const struct tokenizer *tokenizer, const 
     uint64_t word, closes;
     size_t size;
 
-    if (end - tag < 10)
+    if (end - tag < 10 || tokenizer->held_limit < 10 || tag[1] != '/' ||
+        !scan_is(tag[2], SCAN_LETTER))
         return NULL;
     memcpy(&word, tag + 2, sizeof word);
     closes = word ^ ones * '>';
@@ -227,7 +261,13 @@ ALWAYS_INLINE const char *read_tag(struct tokenizer *tokenizer, const char *tag,
 
     for (;;) {
         struct attribute *attribute;
+        const char *behind;
 
+        while (count < TOKENIZER_ATTRIBUTES &&
+               (behind = read_plain_attribute(tag, at, end, &tokenizer->attributes[count]))) {
+            at = behind;
+            count++;
+        }
         at = scan_spaces(at, end);
         if (at == end)
             return NULL;
@@ -260,7 +300,7 @@ ALWAYS_INLINE const char *read_tag(struct tokenizer *tokenizer, const char *tag,
     token->kind = tag[1] == '/' ? TOKEN_END_TAG : TOKEN_START_TAG;
     token->bytes = span_of(tag, (size_t)(at + 1 - tag));
     token->name = found;
-    token->key = end - name >= 8 && found.size ? tag_key_fast(found) : tag_key(found);
+    token->key = end - name >= 8 ? tag_key_fast(found) : tag_key(found);
     token->tag = tag_find(token->key);
     token->is_self_closing = is_self_closing;
     token->attributes_were_cut = were_cut;
@@ -728,20 +768,27 @@ static bool next_comment(struct tokenizer *tokenizer, struct token *token)
 }
 
 /* A '<' in data, from the window. */
-bool tokenizer_next_opened(struct tokenizer *tokenizer, struct token *token)
+static __attribute__((noinline)) bool next_tag(struct tokenizer *tokenizer, struct token *token)
 {
     const char *at = tokenizer->at, *end = tokenizer->end, *stop = NULL;
 
     if ((size_t)(end - at) > tokenizer->held_limit)
         end = at + tokenizer->held_limit;
-    if (end - at > 2 && at[1] == '/' && scan_is(at[2], SCAN_LETTER))
-        stop = read_end_tag(tokenizer, at, end, token);
-    else if (end - at <= 2 || !scan_is(at[1], SCAN_LETTER))
-        return next_opened(tokenizer, token);
-    if (!stop)
+    if (end - at > 2 && scan_is(at[at[1] == '/' ? 2 : 1], SCAN_LETTER))
         stop = read_tag(tokenizer, at, end, token);
     if (!stop)
         return next_opened(tokenizer, token);
+    tokenizer->at = stop;
+    return true;
+}
+
+/* End tags are by themselves, because most need no more than a few registers. */
+bool tokenizer_next_opened(struct tokenizer *tokenizer, struct token *token)
+{
+    const char *stop = read_end_tag(tokenizer, tokenizer->at, tokenizer->end, token);
+
+    if (!stop)
+        return next_tag(tokenizer, token);
     tokenizer->at = stop;
     return true;
 }

@@ -110,6 +110,14 @@ static const struct {
     { "<!--<scripty></script>", "t{<!--<scripty>} s{/script}", "script", TOKENIZER_SCRIPT },
     { "</p><!--", "t{</p><!--}", "", TOKENIZER_PLAINTEXT },
     { "a]]b]]]>c", "t{a]]b]} m{]]>} t{c}", "", TOKENIZER_CDATA },
+    { "<p data-fifteen-ab=\"1\" data-sixteen-abc=\"2\" data-seventeen-ab=\"3\" b=\"\"c=\"4\""
+      " d e='5' f=\"a longer value, and text behind it\">and so on, so that there is more than "
+      "enough",
+      "s{p data-fifteen-ab=[1] data-sixteen-abc=[2] data-seventeen-ab=[3] b=[] c=[4] d e=[5]"
+      " f=[a longer value, and text behind it]} t{and so on, so that there is more than enough}",
+      "", TOKENIZER_DATA },
+    { "<p id=\"a value that does not end, and no tag either>",
+      "p{<p id=\"a value that does not end, and no tag either>}", "", TOKENIZER_DATA },
     { "caf\xe9<p \xe9=\xff>", "t{caf\xe9} s{p \xe9=[\xff]}", "", TOKENIZER_DATA },
 };
 
