@@ -48,6 +48,23 @@ static inline struct span span_slice(struct span span, size_t offset, size_t siz
     return (struct span){ offset ? span.at + offset : span.at, size };
 }
 
+/* Copies the bytes to where there is room for them; the end of the copy. */
+static inline char *span_put(char *to, struct span bytes)
+{
+    if (bytes.size > 0)
+        memcpy(to, bytes.at, bytes.size);
+    return to + bytes.size;
+}
+
+/* The same, for texts one behind the other; the copy. *at moves on behind it. */
+static inline struct span span_keep(char **at, struct span bytes)
+{
+    struct span copy = { *at, bytes.size };
+
+    *at = span_put(*at, bytes);
+    return copy;
+}
+
 static inline bool span_equal(struct span a, struct span b)
 {
     return a.size == b.size && (a.size == 0 || memcmp(a.at, b.at, a.size) == 0);

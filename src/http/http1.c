@@ -256,12 +256,6 @@ static bool take_field(struct http1 *parser, struct span *in, struct field *fiel
 
 /* ---- llhttp ---- */
 
-static char *put(char *to, struct span bytes)
-{
-    memcpy(to, bytes.at, bytes.size);
-    return to + bytes.size;
-}
-
 static int on_llhttp_head(llhttp_t *llhttp)
 {
     struct http1 *parser = llhttp->data;
@@ -306,19 +300,19 @@ static bool llhttp_agrees(struct http1 *parser, const struct framing_declared *d
 
     if (declared->length_text.size > VALUE_BYTES || declared->coding_text.size > VALUE_BYTES)
         return false;
-    at = put(at, is_request ? SPAN("POST / HTTP/1.1\r\n") : SPAN("HTTP/1.1 200 OK\r\n"));
+    at = span_put(at, is_request ? SPAN("POST / HTTP/1.1\r\n") : SPAN("HTTP/1.1 200 OK\r\n"));
     if (declared->has_length) {
-        at = put(at, SPAN("Content-Length: "));
-        at = put(at, declared->length_text);
-        at = put(at, SPAN("\r\n"));
+        at = span_put(at, SPAN("Content-Length: "));
+        at = span_put(at, declared->length_text);
+        at = span_put(at, SPAN("\r\n"));
         wanted |= F_CONTENT_LENGTH;
     } else if (declared->has_coding) {
-        at = put(at, SPAN("Transfer-Encoding: "));
-        at = put(at, declared->coding_text);
-        at = put(at, SPAN("\r\n"));
+        at = span_put(at, SPAN("Transfer-Encoding: "));
+        at = span_put(at, declared->coding_text);
+        at = span_put(at, SPAN("\r\n"));
         wanted |= F_TRANSFER_ENCODING | (declared->is_chunked ? F_CHUNKED : 0);
     }
-    at = put(at, SPAN("\r\n"));
+    at = span_put(at, SPAN("\r\n"));
 
     llhttp_init(&parser->llhttp, is_request ? HTTP_REQUEST : HTTP_RESPONSE, &llhttp_settings);
     parser->llhttp.data = parser;

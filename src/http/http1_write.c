@@ -5,13 +5,7 @@
 /* All that a head has beside its first line and the message's fields. */
 enum { OWN_FIELDS_BYTES = 160 };
 
-static char *put(char *to, struct span bytes)
-{
-    memcpy(to, bytes.at, bytes.size);
-    return to + bytes.size;
-}
-
-#define PUT(to, literal) put(to, SPAN(literal))
+#define PUT(to, literal) span_put(to, SPAN(literal))
 
 static char *put_number(char *to, uint64_t number)
 {
@@ -21,7 +15,7 @@ static char *put_number(char *to, uint64_t number)
         *--at = (char)('0' + number % 10);
         number /= 10;
     } while (number);
-    return put(to, span_of(at, (size_t)(digits + sizeof digits - at)));
+    return span_put(to, span_of(at, (size_t)(digits + sizeof digits - at)));
 }
 
 /* Those that are made here, from the message's own state, and never copied. */
@@ -50,9 +44,9 @@ static bool is_written(const struct message *message, const struct field *field)
 
 static char *put_field(char *to, const struct field *field)
 {
-    to = put(to, field->name);
+    to = span_put(to, field->name);
     to = PUT(to, ": ");
-    to = put(to, field->value);
+    to = span_put(to, field->value);
     return PUT(to, "\r\n");
 }
 
@@ -95,7 +89,7 @@ static char *put_connection(char *to, const struct message *message, bool close)
         to = PUT(to, "upgrade, ");
     if (te)
         to = PUT(to, "TE, ");
-    return put(to - 2, SPAN("\r\n"));
+    return span_put(to - 2, SPAN("\r\n"));
 }
 
 /* NULL when there is no room. Ended with end(). */
@@ -120,11 +114,11 @@ bool http1_write_request(struct buffer *out, const struct message *message,
 
     if (!to)
         return false;
-    to = put(to, message->method_name);
+    to = span_put(to, message->method_name);
     to = PUT(to, " ");
-    to = put(to, line->target);
+    to = span_put(to, line->target);
     to = PUT(to, " HTTP/1.1\r\nHost: ");
-    to = put(to, line->host);
+    to = span_put(to, line->host);
     to = PUT(to, "\r\n");
     to = put_fields(to, message);
     if (message->framing == FRAMING_CHUNKED)
@@ -174,7 +168,7 @@ bool http1_write_response(struct buffer *out, const struct message *message, enu
     to = PUT(to, "HTTP/1.1 ");
     to = put_number(to, message->status);
     to = PUT(to, " ");
-    to = put(to, reason);
+    to = span_put(to, reason);
     to = PUT(to, "\r\n");
     to = put_fields(to, message);
     to = put_response_framing(to, message, answers);

@@ -119,16 +119,6 @@ static void empty(struct shelf *shelf)
     table_done(&shelf->by_key);
 }
 
-static struct span put_text(char **at, struct span text)
-{
-    struct span copy = span_of(*at, text.size);
-
-    if (text.size > 0)
-        memcpy(*at, text.at, text.size);
-    *at += text.size;
-    return copy;
-}
-
 /* The oldest makes room: of the same client where that has a quarter of the shelf, so that nobody
  * pushes out all that is known of others. */
 static void make_way(struct shelf *shelf, struct span client)
@@ -154,9 +144,9 @@ static struct record *add(struct shelf *shelf, const struct key *key, struct spa
     if (!record)
         abort(); // out of memory ends the process; the master starts another
     at = record->text;
-    record->client = put_text(&at, key->client);
-    record->host = put_text(&at, key->host);
-    record->word = put_text(&at, word);
+    record->client = span_keep(&at, key->client);
+    record->host = span_keep(&at, key->host);
+    record->word = span_keep(&at, word);
     record->family = key->family;
     if (shelf->by_key.count == shelf->limit)
         make_way(shelf, key->client);
@@ -1003,7 +993,7 @@ size_t learned_encode(char *to, const struct learned_event *event)
     at = put_number(at, event->who.family, 8);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         at = put_number(at, texts[i].size, 2);
-        put_text(&at, texts[i]);
+        span_keep(&at, texts[i]);
     }
     return (size_t)(at - to);
 }

@@ -2,16 +2,6 @@
 
 #include <stdlib.h>
 
-static struct span keep(char **at, struct span from)
-{
-    struct span kept = span_of(*at, from.size);
-
-    if (from.size)
-        memcpy(*at, from.at, from.size);
-    *at += from.size;
-    return kept;
-}
-
 struct scope *scope_new(const struct scope_plan *plan)
 {
     struct scope *scope =
@@ -21,9 +11,9 @@ struct scope *scope_new(const struct scope_plan *plan)
     if (!scope)
         abort(); // out of memory ends the worker; the master starts another
     at = scope->text;
-    scope->host = keep(&at, plan->host);
-    scope->to = keep(&at, plan->to);
-    scope->user = keep(&at, plan->user);
+    scope->host = span_keep(&at, plan->host);
+    scope->to = span_keep(&at, plan->to);
+    scope->user = span_keep(&at, plan->user);
     scope->port = plan->port;
     scope->to_is_literal = plan->to_is_literal;
     scope->to_is_rooted = plan->to_is_rooted;
