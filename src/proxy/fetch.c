@@ -633,7 +633,7 @@ static void claim_connection(struct fetch *f, bool fresh_only)
     struct outgoing_target to = {
         .to = { .host = target->host,
                 .port = target->port,
-                .is_literal = target->is_literal_v4 || target->is_literal_v6,
+                .is_literal = target_is_literal(target),
                 .is_rooted = target->is_rooted },
         .settings = proxy->settings,
         .parent = settings_parent_for(proxy->settings, target->host),
@@ -947,9 +947,8 @@ static void redirect(struct fetch *f)
         return;
     }
     same_host = span_equal(from.target.host, to.target.host);
-    is_public = !from.target.is_literal_v4 && !from.target.is_literal_v6 &&
-                !destination_is_local_name(from.target.host);
-    if (from.target.is_literal_v4 || from.target.is_literal_v6) {
+    is_public = !destination_is_local_name(from.target.host);
+    if (target_is_literal(&from.target)) {
         struct address address;
         is_public = address_parse(&address, from.target.host, 0) &&
                     address_classify(&address) == ADDRESS_PUBLIC;
@@ -962,7 +961,7 @@ static void redirect(struct fetch *f)
         f->may_be_private = false;
     if (!f->may_be_private) { // what can be told before it is looked up, and behind another proxy
         struct address address;
-        bool is_literal = to.target.is_literal_v4 || to.target.is_literal_v6;
+        bool is_literal = target_is_literal(&to.target);
         if (is_literal && address_parse(&address, to.target.host, 0) &&
             !address_is_good(f, &address, &error)) {
             done(f, FETCH_REDIRECT_REFUSED, error.text);
