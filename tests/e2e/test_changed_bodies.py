@@ -7,7 +7,7 @@ import threading
 import zlib
 
 import pytest
-from admin_house import metrics_with, status, wait_for_control
+from admin_house import status, wait_for_control
 from codings import by_br, coded, field_of
 from daemon_house import reload, wait_for_log, workers
 from intercept_house import Authority, fetch, own_root, secure
@@ -525,9 +525,9 @@ def test_what_was_spared_is_counted_by_site(start, start_origin):
     page(proxy, start_origin(serving(b"x" * 5000, [("Content-Type", "text/javascript")])), "/a.js", headers=script)
     for _ in range(2):
         assert ask(proxy, "http://plain.example:%d/a.js" % origin.port, headers=script).status == 403
-    metrics_with(proxy, blocked=2)
     wait_for_control(proxy)
-    shown = status(proxy)
+    shown = wait_for("all of it counted", lambda: (
+        lambda one: one["spared"]["bytes_not_fetched"] == 10000 and one)(status(proxy)))
     assert shown["spared"] == {"bytes_not_fetched": 10000, "bytes_removed": 3 * len(AD), "elements_removed": 3}
     assert shown["hosts"] == [{"host": "news.example", "requests": 2, "bytes_not_fetched": 10000,
                                "bytes_removed": 3 * len(AD), "elements_removed": 3}]
