@@ -92,7 +92,8 @@ static bool write_connect(struct plan *plan, struct span url, struct span path)
 }
 
 /* The style, and the script where elements may come that generic rules would hide. */
-static bool write_head(struct plan *plan, const struct page_subject *subject, struct span host)
+static bool write_head(struct plan *plan, const struct page_subject *subject, struct span host,
+                       unsigned flags)
 {
     const struct page_sheet *sheet = plan->setup.sheet;
     const struct secret *secret = judge_secret(subject->judge);
@@ -103,7 +104,8 @@ static bool write_head(struct plan *plan, const struct page_subject *subject, st
         return false;
     if (css.at)
         plan->policy.style = page_policy_hash(plan->style_hash, css);
-    if (!sheet->has_late || !secret || !page_policy_allows_scripts(subject->response))
+    if (!sheet->has_late || flags & PAGE_JSINJECT || !secret ||
+        !page_policy_allows_scripts(subject->response))
         return true;
     path = page_late_path(plan->path, secret, host, sheet->owner);
     at = plan->head.size + 8;
@@ -146,7 +148,7 @@ static bool make_plan(struct plan *plan, const struct page_subject *subject)
     url_parse_host(&plan->host, &plan->host_room, subject->file->target->host);
     host = span_of(plan->host.at, plan->host.size);
     plan->setup.sheet = page_rules_sheet(rules, host, flags);
-    if (plan->setup.sheet && asker == ASKS_FOR_A_PAGE && !write_head(plan, subject, host)) {
+    if (plan->setup.sheet && asker == ASKS_FOR_A_PAGE && !write_head(plan, subject, host, flags)) {
         plan->head.size = plan->connect.size = 0;
         plan->policy = (struct page_policy){ 0 };
     }

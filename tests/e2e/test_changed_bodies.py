@@ -218,6 +218,21 @@ def test_left_alone_by_request(start, start_origin):
     assert is_left(headers=[*PAGE, ("Cache-Control", "no-transform")])
 
 
+@pytest.mark.parametrize("exception, has_script", [
+    ("", True),
+    ("@@||news.example^$jsinject\n", False),
+    ("@@||plain.example^$jsinject\n", True),
+    ("@@||news.example^$generichide\n", False),
+], ids=["none", "jsinject", "jsinject, elsewhere", "generichide"])
+def test_pages_that_get_no_script(start, start_origin, exception, has_script):
+    proxy = start("##.ad\n##.late\n" + exception, strip="hide")
+    origin = start_origin(serving(HTML, html_in(None, Content_Security_Policy="script-src 'self'")))
+    got = ask(proxy, "http://news.example:%d/" % origin.port, headers=PAGE)
+    assert (b"<script>" in got.body) == has_script
+    assert ("sha256-" in got.fields["content-security-policy"]) == has_script
+    assert (b"hidden=" in got.body) == ("generichide" not in exception)  # what is there is hidden anyway
+
+
 def test_head_is_left_alone(start, start_origin):
     proxy = start()
 
