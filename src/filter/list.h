@@ -47,9 +47,9 @@ struct list_reader {
  * the list has too many bytes or lines. */
 bool list_read(struct list_summary *summary, const struct list_reader *reader, struct span text);
 
-/* Is what stands behind "!#if" true for us? ext_ublock, ext_dejunk, env_firefox, cap_html_filtering,
- * cap_user_stylesheet, cap_ipaddress and true are; &&, ||, ! and parentheses. *is_well_formed says
- * whether it could be read; what could not be is false. */
+/* Is what stands behind "!#if" true for us? ext_ublock, ext_dejunk, env_firefox,
+ * cap_html_filtering, cap_user_stylesheet, cap_ipaddress and true are; &&, ||, ! and parentheses.
+ * *is_well_formed says whether it could be read; what could not be is false. */
 bool list_condition(struct span expression, bool *is_well_formed);
 
 #endif
