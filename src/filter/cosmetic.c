@@ -135,7 +135,10 @@ static size_t html_attribute(struct cosmetic_parts *parts, struct span text, siz
         parts->room[(*room)++] = text.at[at];
     }
     *value = span_of(parts->room + start, *room - start);
-    return at + 1 < text.size && text.at[at + 1] == ']' ? at + 2 : 0;
+    if (at + 1 < text.size && text.at[at + 1] == ']')
+        return at + 2;
+    *room = start; // so that each byte of the text is there once at most
+    return 0;
 }
 
 /* `$$div[id="x"][tag-content="y"]` */

@@ -103,6 +103,27 @@ static void tests_have_a_limit(void **state)
     }
 }
 
+/* However long it is. */
+static void what_is_no_attribute_of_ours_stays_in_the_selector(void **state)
+{
+    (void)state;
+    for (size_t size = 10; size <= 3000; size += 2990) {
+        struct buffer line = { .limit_bytes = 10000 };
+        struct cosmetic_parts parts;
+        struct rule rule;
+
+        (void)buffer_append(&line, SPAN("a.example$$p[wildcard=\""));
+        for (size_t i = 0; i < size; i++)
+            (void)buffer_append(&line, SPAN("x"));
+        (void)buffer_append(&line, SPAN("\" i]"));
+        rule_parse(&rule, buffer_span(&line));
+        assert_true(cosmetic_parse(&parts, &rule));
+        assert_int_equal(parts.test_count, 0);
+        assert_true(span_equal(parts.selector, span_from(buffer_span(&line), 11)));
+        buffer_release(&line);
+    }
+}
+
 /* ---- by host ---- */
 
 struct rules {
@@ -265,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_taken_apart),
         cmocka_unit_test(tests_have_a_limit),
+        cmocka_unit_test(what_is_no_attribute_of_ours_stays_in_the_selector),
         cmocka_unit_test(hosts_have_their_rules),
         cmocka_unit_test(generic_rules_are_listed),
         cmocka_unit_test(rules_of_one_host_have_a_limit),
