@@ -322,14 +322,28 @@ def test_replace(start, start_nginx, trusted):
     assert got == b"var a = '%s';\n" % (b"public" if trusted else b"secret") * 1000
 
 
+SCRIPT = [("Accept", "*/*"), ("Referer", "http://news.example/")]
+
+
 def test_replace_leaves_alone_what_is_too_long(start, start_origin):
     proxy = start(REPLACE, trusted=True)
-    body = b"secret" + b"x" * 5000000
-    origin = start_origin(serving(body, [("Content-Type", "text/javascript")]))
-    got = page(proxy, origin, "/a.js", headers=[("Accept", "*/*"), ("Referer", "http://news.example/")])
-    assert got.body == body and got.is_complete
+
+    def changed(size):
+        body = b"secret".ljust(size, b"x")
+        got = page(proxy, start_origin(serving(body, [("Content-Type", "text/javascript")])), "/a.js", headers=SCRIPT)
+        assert got.is_complete and got.body in (body, body.replace(b"secret", b"public"))
+        return got.body != body
+    assert changed(4 << 20)
+    assert not changed((4 << 20) + 1)
     wait_for_log(proxy, "too long for rules that need all of it")
     assert "replace=/secret/public/g" in proxy.log()
+
+
+def test_only_so_many_rules_change_one_text(start, start_origin):
+    proxy = start("".join("||news.example^$replace=/<%d>/-/\n" % number for number in range(33)), trusted=True)
+    body = b"".join(b"<%d>" % number for number in range(33))
+    origin = start_origin(serving(body, [("Content-Type", "text/javascript")]))
+    assert page(proxy, origin, "/a.js", headers=SCRIPT).body == b"-" * 32 + b"<32>"
 
 
 def test_a_rule_that_a_text_makes_cost_much(start, start_origin):

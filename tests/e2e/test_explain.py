@@ -141,6 +141,13 @@ def test_text_for_people(tmp_path):
         "Allowed: no rule stops it\n  document http://good.example/\n")
 
 
+def test_only_so_many_rules_are_shown(tmp_path):
+    for count in (1000, 1001):
+        path = write(tmp_path / "list.txt", "".join("||ads.example^$domain=~x%d.example\n" % i for i in range(count)))
+        out = dejunk("explain", "-l", path, "-j", "http://ads.example/x", *NEWS)[1]
+        assert len(json.loads(out)["rules"]) == 1000
+
+
 def test_several_lists_in_their_order(tmp_path):
     first, second = write(tmp_path / "1.txt", "\n||ads.example^$script\n"), write(tmp_path / "2.txt", "||ads.example^\n")
     code, out, _ = dejunk("explain", "-l", first, "-l", second, "-j", "http://ads.example/x", *NEWS)
