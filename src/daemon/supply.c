@@ -15,6 +15,8 @@
 #define ROOTS "roots"
 #define LIST "no-intercept"
 
+enum { READ_BYTES = 16 * 1024 };
+
 _Static_assert((int)MESSAGE_TICKET_KEYS == (int)BROWSER_TICKET_KEYS &&
                    sizeof(struct browser_ticket_key) == MESSAGE_TICKET_KEY_BYTES,
                "tickets travel as they are");
@@ -44,19 +46,18 @@ static enum error_kind put(struct packing *packing, struct span name, struct spa
 static enum error_kind read_file(struct buffer *out, const char *path, struct error *error)
 {
     FILE *file = fopen(path, "re");
-    size_t got = 1;
+    char piece[READ_BYTES];
     enum error_kind kind = ERROR_NONE;
+    size_t got;
 
     if (!file)
         return error_errno(error, ERROR_CONFIG, "cannot open %s", path);
-    while (got > 0 && buffer_reserve(out, 1)) {
-        got = fread(out->at + out->size, 1, out->capacity - out->size, file);
-        out->size += got;
-    }
-    if (ferror(file))
+    while (kind == ERROR_NONE && (got = fread(piece, 1, sizeof piece, file)) > 0)
+        if (!buffer_append(out, span_of(piece, got)))
+            kind = error_set(error, ERROR_LIMIT, "%s is larger than %zu bytes", path,
+                             out->limit_bytes);
+    if (kind == ERROR_NONE && ferror(file))
         kind = error_errno(error, ERROR_CONFIG, "cannot read %s", path);
-    else if (!feof(file))
-        kind = error_set(error, ERROR_LIMIT, "%s is larger than %zu bytes", path, out->limit_bytes);
     fclose(file);
     return kind;
 }

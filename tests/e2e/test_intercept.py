@@ -2,6 +2,7 @@
 requests inside, hosts that rules stop, and what is learned from programs that do not trust us."""
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -412,6 +413,30 @@ def test_a_tunnel_whose_trust_a_reload_takes_away(start, good, tmp_path, monkeyp
         assert tunnel.rest()[1]
     assert len(good.requests) == 1
     assert "signal" not in proxy.log()
+
+
+def test_the_files_of_extra_ca_have_limits(start, good, origins, tmp_path):
+    """A file of 2 MB, 64 of them, and not one more."""
+    root, most, paths = origins.root.read_text(), 2 << 20, []
+    for number in range(65):
+        paths.append(tmp_path / ("more%d.pem" % number))
+        paths[-1].write_text(root)
+    proxy = start()
+    taken = refused = 0
+    for size, count, why in ((most, 1, None), (most + 1, 1, "is larger than %d bytes" % most),
+                             (0, 64, None), (0, 65, "extra_ca: more than 64 files in all")):
+        paths[0].write_text(root.ljust(size, "\n"))
+        proxy.options["extra_ca"] = paths[:count]
+        proxy.write_config()
+        if why:
+            refused += 1
+            proxy.process.send_signal(signal.SIGHUP)
+            wait_for_log(proxy, "the old config stays: .*" + why)
+        else:
+            taken += 1
+            reload(proxy, taken)
+        assert proxy.log().count("the old config stays") == refused
+        assert fetch(proxy, own_root(proxy), "good.test", good.port).status == 200
 
 
 # ---- (6) errors, inside ---------------------------------------------------------------------------------------------
