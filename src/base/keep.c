@@ -83,13 +83,26 @@ enum error_kind keep_write(const char *path, struct span text, mode_t mode,
     return kind;
 }
 
+enum error_kind keep_read_open(int fd, const char *path, struct buffer *out, struct error *error)
+{
+    char piece[READ_BYTES];
+    ssize_t got;
+
+    while ((got = read(fd, piece, sizeof piece)) != 0) {
+        if (got < 0 && errno != EINTR)
+            return error_errno(error, ERROR_SYSTEM, "cannot read %s", path);
+        if (got > 0 && !buffer_append(out, span_of(piece, (size_t)got)))
+            return error_set(error, ERROR_LIMIT, "%s has more than %zu bytes", path,
+                             out->limit_bytes);
+    }
+    return ERROR_NONE;
+}
+
 enum error_kind keep_read(const char *path, struct buffer *out, struct error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    char piece[READ_BYTES];
-    enum error_kind kind = ERROR_NONE;
+    enum error_kind kind;
     struct stat about;
-    ssize_t got;
 
     if (fd < 0)
         return errno == ENOENT ? ERROR_NONE
@@ -98,13 +111,7 @@ enum error_kind keep_read(const char *path, struct buffer *out, struct error *er
         close(fd);
         return error_set(error, ERROR_SYSTEM, "%s is no file", path);
     }
-    while ((got = read(fd, piece, sizeof piece)) != 0 && kind == ERROR_NONE) {
-        if (got < 0 && errno != EINTR)
-            kind = error_errno(error, ERROR_SYSTEM, "cannot read %s", path);
-        else if (got > 0 && !buffer_append(out, span_of(piece, (size_t)got)))
-            kind =
-                error_set(error, ERROR_LIMIT, "%s has more than %zu bytes", path, out->limit_bytes);
-    }
+    kind = keep_read_open(fd, path, out, error);
     close(fd);
     return kind;
 }

@@ -28,6 +28,8 @@ enum error_kind keep_write(const char *path, struct span text, mode_t mode,
 /* Appends to `out`, whose limit is the file's. A file that is not there is an empty text.
  * ERROR_LIMIT, ERROR_SYSTEM. */
 enum error_kind keep_read(const char *path, struct buffer *out, struct error *error);
+/* The same of what is open, to its end; `path` is for the message. */
+enum error_kind keep_read_open(int fd, const char *path, struct buffer *out, struct error *error);
 /* For one that cannot be read or used, so that the next text is not written over it: moves it to
  * PATH.damaged, in place of an earlier one, and logs that, why, and what is `lost` by it. */
 void keep_put_aside(const char *path, const struct error *why, const char *lost);

@@ -1,7 +1,6 @@
 /*
  * fetch.c - `dejunk fetch`: many URLs at once, never too many.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/keep.h"
 #include "cli/commands.h"
 #include "cli/fetch_job.h"
 #include "cli/fetch_report.h"
@@ -33,7 +33,6 @@ enum {
     TIMEOUT_MS = 60 * 1000,
     DATA_BYTES = 256 * 1024 * 1024,
     DESCRIPTORS = 64, // beside those of transfers
-    READ_BYTES = 64 * 1024,
 };
 
 enum long_option { // those without a letter
@@ -154,32 +153,10 @@ static bool take_field(struct fetch_command *c, const char *value)
     return true;
 }
 
-/* What is in a file, to its end. False: errno says why, or is 0: it is longer than the buffer may
- * be. */
-static bool read_all(struct buffer *to, int fd)
-{
-    ssize_t got;
-    char more;
-
-    errno = 0;
-    do {
-        size_t room = to->limit_bytes - to->size;
-
-        if (room > READ_BYTES)
-            room = READ_BYTES;
-        if (room == 0)
-            return read(fd, &more, 1) == 0;
-        if (!buffer_reserve(to, room))
-            return false;
-        got = read(fd, to->at + to->size, room);
-        to->size += got > 0 ? (size_t)got : 0;
-    } while (got > 0);
-    return got == 0;
-}
-
 static bool take_data(struct fetch_command *c, const char *value)
 {
     struct buffer *data = &c->data;
+    struct error error;
     int fd;
 
     buffer_release(data);
@@ -188,8 +165,10 @@ static bool take_data(struct fetch_command *c, const char *value)
         buffer_append(data, span_text(value));
     } else {
         fd = strcmp(value, "@-") == 0 ? STDIN_FILENO : open(value + 1, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || !read_all(data, fd))
-            return complain(errno ? "fetch: cannot read %s" : "fetch: %s is too long", value + 1);
+        if (fd < 0)
+            return complain("fetch: cannot read %s", value + 1);
+        if (keep_read_open(fd, value + 1, data, &error) != ERROR_NONE)
+            return complain("fetch: %s", error.text);
         if (fd != STDIN_FILENO)
             close(fd);
     }
@@ -414,14 +393,13 @@ enum { CA_BYTES = VERIFY_ROOTS_BYTES };
 static enum error_kind read_authorities(struct buffer *pem, const char *path, struct error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum error_kind kind = ERROR_NONE;
+    enum error_kind kind;
 
     pem->limit_bytes = CA_BYTES;
-    if (fd < 0 || !read_all(pem, fd))
-        kind = errno ? error_errno(error, ERROR_SYSTEM, "cannot read %s", path)
-                     : error_set(error, ERROR_LIMIT, "%s is too long", path);
-    if (fd >= 0)
-        close(fd);
+    if (fd < 0)
+        return error_errno(error, ERROR_SYSTEM, "cannot read %s", path);
+    kind = keep_read_open(fd, path, pem, error);
+    close(fd);
     return kind;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/keep.h"
 #include "base/log.h"
 #include "io/resolve_files.h"
 
@@ -71,53 +72,29 @@ static bool looks_equal(const struct looks *a, const struct looks *b)
            a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
-/* The whole file into `text`, which is empty; errno says why not. EFBIG: beyond its limit. */
-static bool read_whole(int fd, struct buffer *text)
-{
-    for (;;) {
-        size_t room =
-            text->limit_bytes - text->size < 65536 ? text->limit_bytes - text->size + 1 : 65536;
-        char bytes[65537];
-        ssize_t got = read(fd, bytes, room);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return false;
-        if (got == 0)
-            return true;
-        if (!buffer_append(text, span_of(bytes, (size_t)got))) {
-            errno = EFBIG;
-            return false;
-        }
-    }
-}
-
 /* True when the text is another than before. */
 static bool read_file(struct file *file)
 {
     struct buffer text = { .limit_bytes = file->text.limit_bytes };
+    enum error_kind kind = ERROR_NONE;
+    struct error error;
     struct stat about;
-    bool is_other, is_good;
+    bool is_other;
     int fd;
 
     file->looks = look_at(file->path);
     fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
-        is_good = true;
-    } else if (fd < 0 || fstat(fd, &about) < 0) {
-        is_good = false;
-    } else if (!S_ISREG(about.st_mode)) {
-        errno = EINVAL;
-        is_good = false;
-    } else {
-        is_good = read_whole(fd, &text);
-    }
-    if (!is_good)
-        log_warning("cannot read %s, what it said before stays: %s", file->path, strerror(errno));
+    if (fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
+        kind = keep_read_open(fd, file->path, &text, &error);
+    else if (fd >= 0)
+        kind = error_set(&error, ERROR_SYSTEM, "%s is no file", file->path);
+    else if (errno != ENOENT && errno != ENOTDIR)
+        kind = error_errno(&error, ERROR_SYSTEM, "cannot read %s", file->path);
+    if (kind != ERROR_NONE)
+        log_warning("%s; what it said before stays", error.text);
     if (fd >= 0)
         close(fd);
-    is_other = is_good && !span_equal(buffer_span(&text), buffer_span(&file->text));
+    is_other = kind == ERROR_NONE && !span_equal(buffer_span(&text), buffer_span(&file->text));
     if (is_other) {
         struct buffer old = file->text;
         file->text = text;

@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/keep.h"
 #include "base/log.h"
 #include "daemon/child.h"
 
@@ -22,21 +23,6 @@ enum {
 };
 
 /* ---- how we were started ---- */
-
-static bool read_all(const char *path, struct buffer *bytes)
-{
-    char piece[4096];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got;
-    bool fits = true;
-
-    if (fd < 0)
-        return false;
-    while (fits && (got = read(fd, piece, sizeof piece)) != 0)
-        fits = got > 0 && buffer_append(bytes, span_of(piece, (size_t)got));
-    close(fd);
-    return fits;
-}
 
 static char **split_arguments(struct span bytes)
 {
@@ -62,11 +48,15 @@ enum error_kind succession_program_read(struct succession_program *out, struct e
     struct buffer bytes = { .limit_bytes = ARGUMENTS_BYTES };
     char path[PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+    enum error_kind kind;
 
     *out = (struct succession_program){ NULL, NULL };
-    if (size <= 0 || !read_all("/proc/self/cmdline", &bytes)) {
-        buffer_release(&bytes);
+    if (size <= 0)
         return error_errno(error, ERROR_SYSTEM, "cannot tell how this program was started");
+    kind = keep_read("/proc/self/cmdline", &bytes, error);
+    if (kind != ERROR_NONE) {
+        buffer_release(&bytes);
+        return kind;
     }
     path[size] = '\0';
     out->path = strdup(path);

@@ -1,10 +1,12 @@
 #include "daemon/supply.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/keep.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "daemon/installation.h"
@@ -14,8 +16,6 @@
 
 #define ROOTS "roots"
 #define LIST "no-intercept"
-
-enum { READ_BYTES = 16 * 1024 };
 
 _Static_assert((int)MESSAGE_TICKET_KEYS == (int)BROWSER_TICKET_KEYS &&
                    sizeof(struct browser_ticket_key) == MESSAGE_TICKET_KEY_BYTES,
@@ -42,24 +42,17 @@ static enum error_kind put(struct packing *packing, struct span name, struct spa
     return ERROR_NONE;
 }
 
-/* A small file, whole. */
+/* A small file, whole. That it cannot be read is the config's fault. */
 static enum error_kind read_file(struct buffer *out, const char *path, struct error *error)
 {
-    FILE *file = fopen(path, "re");
-    char piece[READ_BYTES];
-    enum error_kind kind = ERROR_NONE;
-    size_t got;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum error_kind kind;
 
-    if (!file)
+    if (fd < 0)
         return error_errno(error, ERROR_CONFIG, "cannot open %s", path);
-    while (kind == ERROR_NONE && (got = fread(piece, 1, sizeof piece, file)) > 0)
-        if (!buffer_append(out, span_of(piece, got)))
-            kind = error_set(error, ERROR_LIMIT, "%s is larger than %zu bytes", path,
-                             out->limit_bytes);
-    if (kind == ERROR_NONE && ferror(file))
-        kind = error_errno(error, ERROR_CONFIG, "cannot read %s", path);
-    fclose(file);
-    return kind;
+    kind = keep_read_open(fd, path, out, error);
+    close(fd);
+    return kind == ERROR_SYSTEM ? ERROR_CONFIG : kind;
 }
 
 static enum error_kind put_file(struct packing *packing, struct span name, const char *path,

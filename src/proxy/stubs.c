@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/keep.h"
+
 #define USUAL                                                                                      \
     "/usr/share/mozilla/extensions/{ec8030f7-c20a-464f-9b0e-13a3a9e97384}/"                        \
     "uBlock0@raymondhill.net/web_accessible_resources"
@@ -85,25 +87,19 @@ struct stubs {
 static bool read_file(struct buffer *out, const char *directory, const char *name)
 {
     char path[PATH_MAX];
-    ssize_t got = -1;
+    enum error_kind kind;
     int fd;
 
     snprintf(path, sizeof path, "%s/%s", directory, name);
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return false;
-    out->limit_bytes = STUB_BYTES + 4096; // room to see its end
-    while (buffer_reserve(out, 4096)) {
-        got = read(fd, out->at + out->size, 4096);
-        if (got <= 0)
-            break;
-        out->size += (size_t)got;
-    }
+    out->limit_bytes = STUB_BYTES;
+    kind = keep_read_open(fd, path, out, NULL);
     close(fd);
-    if (got == 0 && out->size <= STUB_BYTES)
-        return true;
-    buffer_release(out); // unreadable, or larger than any stub is
-    return false;
+    if (kind != ERROR_NONE)
+        buffer_release(out); // unreadable, or larger than any stub is
+    return kind == ERROR_NONE;
 }
 
 struct stubs *stubs_read(const char *directory)

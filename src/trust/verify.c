@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/keep.h"
 #include "base/log.h"
 
 enum {
@@ -177,19 +178,6 @@ static const char *const bundles[] = {
     "/etc/ssl/cert.pem",                                 // Alpine
 };
 
-static enum error_kind read_bundle(struct buffer *pem, int fd, const char *path,
-                                   struct error *error)
-{
-    char piece[16384];
-    ssize_t got;
-
-    while ((got = read(fd, piece, sizeof piece)) > 0)
-        if (!buffer_append(pem, span_of(piece, (size_t)got)))
-            return error_set(error, ERROR_LIMIT, "%s has more than %zu bytes", path,
-                             pem->limit_bytes);
-    return got < 0 ? error_errno(error, ERROR_SYSTEM, "cannot read %s", path) : ERROR_NONE;
-}
-
 enum error_kind verify_read_system_roots(struct buffer *pem, struct error *error)
 {
     const char *path = getenv("SSL_CERT_FILE");
@@ -203,7 +191,7 @@ enum error_kind verify_read_system_roots(struct buffer *pem, struct error *error
     if (fd < 0)
         return error_set(error, ERROR_SYSTEM,
                          "no bundle of root certificates (Debian: install ca-certificates)");
-    kind = read_bundle(pem, fd, path, error);
+    kind = keep_read_open(fd, path, pem, error);
     close(fd);
     return kind;
 }

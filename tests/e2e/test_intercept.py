@@ -423,7 +423,7 @@ def test_the_files_of_extra_ca_have_limits(start, good, origins, tmp_path):
         paths[-1].write_text(root)
     proxy = start()
     taken = refused = 0
-    for size, count, why in ((most, 1, None), (most + 1, 1, "is larger than %d bytes" % most),
+    for size, count, why in ((most, 1, None), (most + 1, 1, "has more than %d bytes" % most),
                              (0, 64, None), (0, 65, "extra_ca: more than 64 files in all")):
         paths[0].write_text(root.ljust(size, "\n"))
         proxy.options["extra_ca"] = paths[:count]
