@@ -240,6 +240,13 @@ static struct kept_tag *share_tag(struct kept_tag *kept)
     return kept;
 }
 
+/* The element has it from now on. */
+static void note_tag(struct element *element, struct kept_tag *kept)
+{
+    element->notes.tag = kept;
+    element->asks_close = element->asks_close || kept;
+}
+
 static void release_tag(struct rewrite *rewrite, struct kept_tag **kept)
 {
     struct kept_tag *gone = *kept;
@@ -393,7 +400,8 @@ static __attribute__((noinline)) void decide(struct rewrite *rewrite, struct ele
 }
 
 /* An element in a removed or hollow one. */
-static void inherit(struct rewrite *rewrite, struct element *element, enum rewrite_action content)
+static __attribute__((noinline)) void inherit(struct rewrite *rewrite, struct element *element,
+                                              enum rewrite_action content)
 {
     if (content == REWRITE_HOLLOW && element->ns == TREE_HTML && rewrite->token &&
         (element->tag == TAG_SCRIPT || element->tag == TAG_STYLE)) {
@@ -408,17 +416,18 @@ static void inherit(struct rewrite *rewrite, struct element *element, enum rewri
         (rewrite->has_removed_formatting || element->flags & TAG_FORMATTING))
         element->notes.action = (uint8_t)ask(rewrite, element, false);
     if (rewrite->token)
-        element->notes.tag = keep_tag(rewrite, rewrite->token);
+        note_tag(element, keep_tag(rewrite, rewrite->token));
 }
 
-static void open_copy(struct rewrite *rewrite, struct element *element, struct element_notes *from)
+static __attribute__((noinline)) void open_copy(struct rewrite *rewrite, struct element *element,
+                                                struct element_notes *from)
 {
     enum rewrite_action content = parent_content(rewrite, element);
 
     if (rewrite->has_selectors)
         selection_copy(&rewrite->selection, element, from->marks);
     element->notes.action = from->action;
-    element->notes.tag = share_tag(from->tag);
+    note_tag(element, share_tag(from->tag));
     if (content != REWRITE_KEEP) {
         element->notes.content = (uint8_t)content;
         return;
@@ -726,6 +735,7 @@ static void begin_waiting(struct rewrite *rewrite, const struct token *token)
     waiting->if_empty_count = selection->if_empty_count;
     waiting->if_full_count = selection->if_full_count;
     waiting->index = rewrite->tree.depth - 1;
+    rewrite->tree.stack[waiting->index].asks_close = true;
     rewrite->is_waiting = true;
     go_on_behind(rewrite, token->bytes);
 }
@@ -1036,9 +1046,10 @@ static void take_end_tag(struct rewrite *rewrite, const struct token *token)
     rewrite->tokenizer.cdata_is_allowed = tree_is_foreign(&rewrite->tree);
 }
 
-/* A piece of text that all goes into the same element. */
-static void take_piece(struct rewrite *rewrite, const struct token *token, struct span piece,
-                       int32_t parent)
+/* A piece of text about which there is something to do, or to be left out. */
+static __attribute__((noinline)) void change_piece(struct rewrite *rewrite,
+                                                   const struct token *token, struct span piece,
+                                                   int32_t parent)
 {
     bool is_out = goes_out(rewrite, parent);
 
@@ -1059,6 +1070,20 @@ static void take_piece(struct rewrite *rewrite, const struct token *token, struc
     copy(rewrite, piece);
     if (rewrite->is_inspecting)
         flush(rewrite);
+}
+
+/* A piece of text that all goes into the same element. */
+static inline void take_piece(struct rewrite *rewrite, const struct token *token, struct span piece,
+                              int32_t parent)
+{
+    if (__builtin_expect(goes_out(rewrite, parent) && !rewrite->operation_count &&
+                             !rewrite->is_inspecting && !(rewrite->since & HAS_GAP),
+                         1)) {
+        rewrite->since = 0;
+        copy(rewrite, piece);
+    } else {
+        change_piece(rewrite, token, piece, parent);
+    }
 }
 
 static void take_text(struct rewrite *rewrite, const struct token *token)

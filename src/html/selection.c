@@ -90,6 +90,14 @@ static void add_mark(struct selection *selection, uint32_t *list, uint64_t set_p
     *list = index;
 }
 
+/* On a list of an element's, which gives it back when it goes. */
+static void mark_element(struct selection *selection, struct element *element, uint32_t *list,
+                         uint64_t set_position)
+{
+    add_mark(selection, list, set_position);
+    element->asks_close = true;
+}
+
 static void free_marks(struct selection *selection, uint32_t *list)
 {
     while (*list) {
@@ -758,7 +766,7 @@ static void keep_marks(struct selection *selection, struct element *element)
     for (size_t i = 0; i < selection->new_count; i += 2) {
         uint32_t set = selection->new_marks[i], position = selection->new_marks[i + 1];
         count_marked(selection, (uint64_t)set << 32 | position, 1);
-        add_mark(selection, &element->notes.marks, (uint64_t)set << 32 | position);
+        mark_element(selection, element, &element->notes.marks, (uint64_t)set << 32 | position);
     }
     selection->new_count = 0;
 }
@@ -769,7 +777,7 @@ static void count_element(struct selection *selection, struct element *parent, u
     struct mark *mark = find_mark(selection, parent->types, type);
 
     if (!mark) {
-        add_mark(selection, &parent->types, type);
+        mark_element(selection, parent, &parent->types, type);
         mark = &selection->marks[parent->types];
     }
     mark->count++;
@@ -784,9 +792,9 @@ static void replace_elder(struct selection *selection, struct element *parent, u
         const struct selector_set *set = selection->runs[set_position >> 32].set;
         uint8_t leads = set->positions[(uint32_t)set_position].leads;
         if (leads & 1 << NEXT_SIBLING)
-            add_mark(selection, &parent->previous, set_position);
+            mark_element(selection, parent, &parent->previous, set_position);
         if (leads & 1 << LATER_SIBLING && !find_mark(selection, parent->earlier, set_position))
-            add_mark(selection, &parent->earlier, set_position);
+            mark_element(selection, parent, &parent->earlier, set_position);
     }
 }
 
@@ -837,7 +845,7 @@ void selection_copy(struct selection *selection, struct element *element, uint32
     for (; marks; marks = selection->marks[marks].next) {
         uint64_t set_position = selection->marks[marks].set_position;
         count_marked(selection, set_position, 1);
-        add_mark(selection, &element->notes.marks, set_position);
+        mark_element(selection, element, &element->notes.marks, set_position);
     }
     selection->now = element;
     tell_siblings(selection, element, parent_of(selection));

@@ -58,7 +58,8 @@ static void pop_one(struct tree *tree)
 {
     struct element *element = top(tree);
 
-    tree->events->on_close(tree->owner, element);
+    if (element->asks_close)
+        tree->events->on_close(tree->owner, element);
     if (element->formatting >= 0)
         tree->formatting[element->formatting].at = -1;
     if (element->tag == TAG_P && element->ns == TREE_HTML)
@@ -477,7 +478,8 @@ static void take_out(struct tree *tree, int32_t index)
 {
     struct element *element = &tree->stack[index];
 
-    tree->events->on_close(tree->owner, element);
+    if (element->asks_close)
+        tree->events->on_close(tree->owner, element);
     if (element->formatting >= 0)
         tree->formatting[element->formatting].at = -1;
     if (is_html(element, TAG_P))

@@ -36,12 +36,13 @@ struct element_notes { // what others remember of an element; zero when it comes
 };
 
 struct element {
-    uint64_t key;
-    uint8_t tag; // enum tag; TAG_OTHER for ghosts
-    uint8_t ns;  // enum tree_namespace
+    _Alignas(16) uint64_t key; // so that all is 64 bytes: elements are found by a shift
+    uint8_t tag;               // enum tag; TAG_OTHER for ghosts
+    uint8_t ns;                // enum tree_namespace
     uint8_t flags;
     uint8_t point; // an integration point of foreign content (tree.c)
     bool is_ghost;
+    bool asks_close;    // somebody keeps something of it, and must be told when it goes
     int32_t parent;     // index of the element that holds it, which need not be the one below
     int32_t formatting; // index in the list, or -1
     uint32_t children;  // elements in it so far
@@ -62,7 +63,7 @@ struct tree_events {
     /* An element has come; it is the newest on the stack. `from` is whose copy it is, or NULL. */
     void (*on_open)(void *owner, struct element *element, enum tree_origin origin,
                     const struct formatting *from);
-    /* It goes; nothing of it may be kept. */
+    /* It goes; nothing of it may be kept. Only told of those that ask for it. */
     void (*on_close)(void *owner, struct element *element);
     /* The start tag or text at hand is about to end it (and all inside). */
     void (*on_implied_end)(void *owner, enum tag tag, const struct element_notes *notes);

@@ -28,6 +28,7 @@ static void on_open(void *owner, struct element *element, enum tree_origin origi
     (void)origin;
     (void)from;
     opened++;
+    element->asks_close = true;
     if (node_count == NODES)
         return;
     element->notes.marks = (uint32_t)node_count + 1;
