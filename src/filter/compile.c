@@ -6,19 +6,16 @@
 
 #include "base/arena.h"
 #include "base/url.h"
-#include "filter/amend.h"
 #include "filter/cosmetic.h"
 #include "filter/cosmetic_index.h"
-#include "filter/expressions.h"
 #include "filter/image.h"
-#include "filter/json_path.h"
 #include "filter/known.h"
 #include "filter/lines.h"
 #include "filter/names.h"
 #include "filter/regex.h"
+#include "filter/values.h"
 #include "filter/window.h"
 #include "filter/window_table.h"
-#include "filter/xpath.h"
 
 enum {
     POPULAR_HOST = 8,      // rules of one host and book from which on windows are tried first
@@ -262,25 +259,6 @@ static bool is_plain(const struct rule *rule)
            !rule->is_cname && rule->page_flags == 0;
 }
 
-/* Without the backslash in front of any of `bytes`. */
-static struct span unescape(struct compiler *compiler, struct span text, const char *bytes)
-{
-    size_t size = 0;
-    char *at;
-
-    if (text.size == 0 || span_find_byte(text, '\\') == text.size)
-        return text;
-    at = keep(compiler, text.size);
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.at[i] == '\\' && i + 1 < text.size && strchr(bytes, text.at[i + 1]))
-            i++;
-        else if (text.at[i] == '\\' && i + 1 < text.size)
-            at[size++] = text.at[i++]; // a backslash and what it escapes stay together
-        at[size++] = text.at[i];
-    }
-    return span_of(at, size);
-}
-
 /* Reads a list of domains. False when nothing in it can ever hold; *is_part: something was left
  * out. */
 static bool add_set(struct compiler *compiler, struct set *set, struct span list, bool *is_part)
@@ -300,7 +278,7 @@ static bool add_set(struct compiler *compiler, struct set *set, struct span list
         bool is_entity = false;
 
         if (regex_split(written, &text, &flags)) {
-            text = unescape(compiler, text, "|,"); // no host has these
+            text = values_unescape(&compiler->arena, text, "|,"); // no host has these
             if (!regex_check(text, flags | REGEX_NOCASE)) {
                 lost = true;
                 continue;
@@ -415,154 +393,6 @@ static struct span clean_pattern(struct compiler *compiler, const struct rule *r
     return keeps_case ? pattern : keep_lower(compiler, pattern);
 }
 
-/* Does every regular expression in a list divided by '|' compile? */
-static bool are_good_items(struct span list)
-{
-    struct span item, text;
-    unsigned flags;
-    bool is_not;
-
-    while (rule_next_name(&list, &item, &is_not)) {
-        if (item.size > 1 && memchr("'\"", item.at[0], 2))
-            item = span_slice(item, 1, item.size - 2);
-        if (regex_split(item, &text, &flags) && !expression_is_good(item))
-            return false;
-    }
-    return true;
-}
-
-/* Does the expression of "name:/regex/" compile, if there is one? */
-static bool is_good_field(struct span written)
-{
-    size_t colon = span_find_byte(written, ':');
-    struct span value = span_trim(span_from(written, colon + (colon < written.size))), text;
-    unsigned flags;
-
-    if (value.size && value.at[0] == '~')
-        value = span_from(value, 1);
-    return colon == written.size || !regex_split(value, &text, &flags) || expression_is_good(value);
-}
-
-/* "//replacement/": with the rule's own expression behind a NUL, see amend.h. */
-static struct span with_own_expression(struct compiler *compiler, const struct rule *rule,
-                                       struct span value)
-{
-    static const char nocase[] = "(?i)";
-    size_t prefix = rule->is_match_case ? 0 : sizeof nocase - 1;
-    char *at = keep(compiler, value.size + 1 + prefix + rule->pattern.size);
-
-    memcpy(at, value.at, value.size);
-    at[value.size] = 0;
-    memcpy(at + value.size + 1, nocase, prefix);
-    memcpy(at + value.size + 1 + prefix, rule->pattern.at, rule->pattern.size);
-    return span_of(at, value.size + 1 + prefix + rule->pattern.size);
-}
-
-/* Would a policy have browsers tell somebody what they do? */
-static bool reports_to_others(struct span policy)
-{
-    while (policy.size) {
-        struct span part = policy;
-
-        for (size_t i = 0; i < policy.size; i++)
-            if (policy.at[i] == ';' || policy.at[i] == ',' || policy.at[i] == '|') {
-                part.size = i;
-                break;
-            }
-        policy = span_from(policy, part.size + (part.size < policy.size));
-        part = span_trim(part);
-        if (span_starts_nocase(part, SPAN("report-uri")) ||
-            span_starts_nocase(part, SPAN("report-to")))
-            return true;
-    }
-    return false;
-}
-
-static bool is_referrer_policy(struct span value)
-{
-    static const char *const values[] = {
-        "no-referrer",
-        "no-referrer-when-downgrade",
-        "origin",
-        "origin-when-cross-origin",
-        "same-origin",
-        "strict-origin",
-        "strict-origin-when-cross-origin",
-        "unsafe-url",
-    };
-
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        if (span_equal(value, span_text(values[i])))
-            return true;
-    return false;
-}
-
-/* The modifier's value without the lists' escapes; REASON_NONE when it is good. */
-static enum rule_reason clean_value(struct compiler *compiler, const struct rule *rule,
-                                    struct span *out)
-{
-    struct span value = rule->value, name;
-
-    *out = value;
-    if (value.size == 0)
-        return REASON_NONE;
-    switch (rule->modifier) {
-    case MODIFIER_REMOVEPARAM:
-        *out = name = unescape(compiler, value, ",");
-        if (name.at[0] == '~')
-            name = span_from(name, 1);
-        if (name.size > 1 && name.at[0] == '/')
-            return expression_is_good(name) ? REASON_NONE : REASON_REGEX;
-        return span_find_byte(name, '|') < name.size ? REASON_VALUE : REASON_NONE;
-    case MODIFIER_URLSKIP:
-        *out = unescape(compiler, value, ",");
-        return amend_skip_is_good(*out) || rule->is_exception ? REASON_NONE : REASON_VALUE;
-    case MODIFIER_CSP:
-        *out = unescape(compiler, value, ",");
-        return reports_to_others(value) ? REASON_VALUE : REASON_NONE;
-    case MODIFIER_REFERRERPOLICY:
-        return is_referrer_policy(value) ? REASON_NONE : REASON_VALUE;
-    case MODIFIER_COOKIE:
-        *out = unescape(compiler, value, ",");
-        return amend_cookie_is_good(*out) ? REASON_NONE : REASON_VALUE;
-    case MODIFIER_REMOVEHEADER:
-        *out = unescape(compiler, value, ",");
-        name = amend_header_removal(*out).expression;
-        return name.at && !expression_is_good(name) ? REASON_REGEX : REASON_NONE;
-    case MODIFIER_PERMISSIONS: {
-        char *at = keep(compiler, value.size);
-
-        if (reports_to_others(value))
-            return REASON_VALUE;
-        value = unescape(compiler, value, ",");
-        for (size_t i = 0; i < value.size; i++)
-            at[i] = value.at[i] == '|' ? ',' : value.at[i];
-        *out = span_of(at, value.size);
-        return REASON_NONE;
-    }
-    case MODIFIER_URITRANSFORM:
-    case MODIFIER_REPLACE:
-        *out = unescape(compiler, value, ",");
-        if (!replacement_is_good(*out))
-            return REASON_REGEX;
-        if (!span_starts(*out, SPAN("//")) || rule->is_exception)
-            return REASON_NONE;
-        if (!rule->is_regex || rule->modifier == MODIFIER_REPLACE)
-            return REASON_VALUE;
-        *out = with_own_expression(compiler, rule, *out);
-        return REASON_NONE;
-    case MODIFIER_JSONPRUNE:
-        *out = unescape(compiler, value, ",$");
-        return json_path_is_good(*out) ? REASON_NONE : REASON_VALUE;
-    case MODIFIER_XMLPRUNE:
-        *out = unescape(compiler, value, ",$");
-        return xpath_is_good(*out) ? REASON_NONE : REASON_VALUE;
-    default:
-        *out = unescape(compiler, value, ",");
-        return REASON_NONE;
-    }
-}
-
 static enum rule_reason add_draft(struct compiler *compiler, const struct rule *rule,
                                   uint32_t place)
 {
@@ -570,10 +400,10 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         .text = rule->text,
         .written = rule->pattern,
         .value = rule->value,
-        .client = unescape(compiler, rule->client, ","),
-        .address = unescape(compiler, rule->address, ","),
-        .header = unescape(compiler, rule->header, ","),
-        .request_header = unescape(compiler, rule->request_header, ","),
+        .client = values_unescape(&compiler->arena, rule->client, ","),
+        .address = values_unescape(&compiler->arena, rule->address, ","),
+        .header = values_unescape(&compiler->arena, rule->header, ","),
+        .request_header = values_unescape(&compiler->arena, rule->request_header, ","),
         .place = place,
         .page_flags = rule->page_flags,
         .types = rule->types,
@@ -609,11 +439,11 @@ static enum rule_reason add_draft(struct compiler *compiler, const struct rule *
         if (rule->is_host && !names_can_be(draft.pattern))
             return REASON_HOST;
     }
-    reason = clean_value(compiler, rule, &draft.value);
+    reason = values_clean(&compiler->arena, rule, &draft.value);
     if (reason != REASON_NONE)
         return reason;
-    if (!are_good_items(draft.address) || !are_good_items(draft.client) ||
-        !is_good_field(draft.header) || !is_good_field(draft.request_header))
+    if (!values_items_are_good(draft.address) || !values_items_are_good(draft.client) ||
+        !values_field_is_good(draft.header) || !values_field_is_good(draft.request_header))
         return REASON_REGEX;
     if (draft.value.size > UINT16_MAX)
         return REASON_TOO_LONG;
