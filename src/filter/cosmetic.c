@@ -446,11 +446,6 @@ size_t cosmetic_select(const struct database *database, struct span host,
     return count;
 }
 
-size_t cosmetic_generics(const struct database *database)
-{
-    return head_of(database_image(database))->generics;
-}
-
 bool cosmetic_next_generic(const struct database *database, struct cosmetic_walk *walk,
                            struct cosmetic_found *out)
 {

@@ -62,9 +62,8 @@ struct cosmetic_found {
 size_t cosmetic_select(const struct database *database, struct span host,
                        struct cosmetic_found *out, size_t limit);
 
-/* How many generic rules and generic exceptions there are. */
-size_t cosmetic_generics(const struct database *database);
-/* A walk over them, in the order of their numbers; a zeroed one begins. */
+/* A walk over generic rules and generic exceptions, in the order of their numbers; a zeroed one
+ * begins. */
 struct cosmetic_walk {
     uint32_t pair, done; // cosmetic.c only
     struct cosmetic_found next;
