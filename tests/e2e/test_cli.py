@@ -48,6 +48,7 @@ def write(path, text):
     (["run", "-D", "via=maybe"], 78, "", r'(.|\n)*-D:1: via: "maybe" is not yes or no\n'),
     (["run"] + ["-Dvia=no"] * 1001, 78, "", r"dejunk: -D:1001: too many settings\n"),
     (["run", "x"], 64, "", r'dejunk: run: "x" is one argument too many\n.*\n'),
+    (["check", "-c", "/dev/null"] + ["-Dvia=no"] * 1000, 0, r"(.|\n)*", r"(.|\n)*"),
     (["check"] + ["-Dvia=no"] * 1001, 78, "", r"dejunk: -D:1001: too many settings\n"),
 ])
 def test_command_line(arguments, code, out, err):

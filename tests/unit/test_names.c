@@ -110,9 +110,16 @@ static bool is_told(struct watcher *watcher, uint64_t within_ms)
     return watcher->changes > before;
 }
 
+static struct span text_of(const struct watcher *watcher, const char *name)
+{
+    struct names_texts texts = names_texts(watcher->names);
+
+    return strcmp(name, "hosts") == 0 ? texts.hosts : texts.resolv_conf;
+}
+
 static bool says(const struct watcher *watcher, const char *resolv_conf)
 {
-    return span_equal(names_texts(watcher->names).resolv_conf, span_text(resolv_conf));
+    return span_equal(text_of(watcher, "resolv.conf"), span_text(resolv_conf));
 }
 
 /* ---- ways in which a file changes ---- */
@@ -338,24 +345,35 @@ static void steady_writing_is_told_in_time(void **state)
 
 static void files_have_a_limit(void **state)
 {
-    static char text[NAMES_RESOLV_CONF_BYTES + 2];
-    struct watcher watcher;
+    static const struct {
+        const char *name;
+        size_t most;
+    } files[] = { { "resolv.conf", NAMES_RESOLV_CONF_BYTES }, { "hosts", NAMES_HOSTS_BYTES } };
 
     (void)state;
-    begin(&watcher);
-    memset(text, '#', NAMES_RESOLV_CONF_BYTES);
-    put(&watcher, "resolv.conf", text);
-    watch_now(&watcher, "resolv.conf");
-    assert_true(says(&watcher, text));
-    text[NAMES_RESOLV_CONF_BYTES] = '#'; // one too many: what it said before stays
-    put(&watcher, "resolv.conf", text);
-    assert_false(is_told(&watcher, 600));
-    text[NAMES_RESOLV_CONF_BYTES] = '\0';
-    assert_true(says(&watcher, text));
-    put(&watcher, "resolv.conf", "short");
-    assert_true(is_told(&watcher, 900));
-    assert_true(says(&watcher, "short"));
-    end(&watcher);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *text = calloc(files[i].most + 2, 1);
+        const struct span most = span_of(text, files[i].most);
+        struct watcher watcher;
+
+        assert_non_null(text);
+        begin(&watcher);
+        memset(text, '#', files[i].most);
+        put(&watcher, files[i].name, text);
+        watch_now(&watcher, "resolv.conf");
+        assert_true(span_equal(text_of(&watcher, files[i].name), most));
+        text[files[i].most] = '#'; // one too many: what it said before stays
+        put(&watcher, "beside", text);
+        move(&watcher, "beside", files[i].name);
+        assert_false(is_told(&watcher, 600));
+        assert_true(span_equal(text_of(&watcher, files[i].name), most));
+        put(&watcher, "beside", "short");
+        move(&watcher, "beside", files[i].name);
+        assert_true(is_told(&watcher, 900));
+        assert_true(span_equal(text_of(&watcher, files[i].name), SPAN("short")));
+        end(&watcher);
+        free(text);
+    }
 }
 
 static void what_is_no_file_is_not_read(void **state)
