@@ -347,17 +347,23 @@ static size_t feed(struct session *session, struct span bytes)
     return eaten;
 }
 
+/* What comes of it goes out at once. The session may be closed then. */
+static size_t feed_and_send(struct session *session, struct span bytes)
+{
+    size_t eaten = feed(session, bytes);
+
+    if (session->state != SESSION_CLOSED && session->exchange)
+        sending_flush(session->exchange);
+    return eaten;
+}
+
 static void feed_early(struct session *session)
 {
     size_t eaten;
 
     if (session->early.size == 0)
         return;
-    eaten = feed(session, buffer_span(&session->early));
-    if (session->state == SESSION_CLOSED)
-        return;
-    if (session->exchange)
-        sending_flush(session->exchange);
+    eaten = feed_and_send(session, buffer_span(&session->early));
     if (session->state == SESSION_CLOSED)
         return;
     if (eaten > session->early.size)
@@ -386,8 +392,6 @@ void session_resume(struct session *session)
 
 static void take(struct session *session, struct span bytes)
 {
-    size_t eaten = 0;
-
     metrics_add(session->proxy->metrics, METRIC_BYTES_FROM_BROWSER, bytes.size);
     session_note_upload(session, bytes.size);
     session->early.limit_bytes = EARLY_LIMIT_BYTES;
@@ -398,14 +402,10 @@ static void take(struct session *session, struct span bytes)
         }
         feed_early(session);
     } else {
-        eaten = feed(session, bytes);
-        if (session->state == SESSION_CLOSED)
-            return;
-        if (session->exchange)
-            sending_flush(session->exchange);
-        if (session->state == SESSION_CLOSED)
-            return;
-        if (eaten < bytes.size && session->state != SESSION_CLOSING &&
+        size_t eaten = feed_and_send(session, bytes);
+
+        if (eaten < bytes.size && session->state != SESSION_CLOSED &&
+            session->state != SESSION_CLOSING &&
             !buffer_append(&session->early, span_from(bytes, eaten)))
             session_close(session, true);
     }
