@@ -298,7 +298,7 @@ class Follower:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(30)
 
 
 def follows(proxy, origin, follower, mark):
@@ -347,7 +347,7 @@ def test_the_end_of_the_service_ends_following(filtering, tmp_path):
     follower = Follower(proxy, tmp_path)
     follows(proxy, origin, follower, "x")
     assert proxy.stop() == 0
-    assert follower.process.wait(10) == 69
+    assert follower.process.wait(30) == 69
     assert follower.process.stderr.read() == b"dejunk: the service has ended\n"
 
 

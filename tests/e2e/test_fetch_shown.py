@@ -47,7 +47,7 @@ class Terminal:
                  "env TERM=screen PS1='$ ' sh")
 
     def run(self, *arguments):
-        return subprocess.run([*self.command, *arguments], capture_output=True, text=True, timeout=10,
+        return subprocess.run([*self.command, *arguments], capture_output=True, text=True, timeout=60,
                               check=True).stdout
 
     def type(self, line):
