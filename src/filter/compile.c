@@ -1487,41 +1487,49 @@ static void add_suffix(struct compiler *compiler, uint32_t *table, struct vector
     table[slot] = (uint32_t)at | (uint32_t)(hash >> 52) << 20;
 }
 
-/* Names with one label are left out, but for "*.ck": a host's last label is a suffix anyway. */
-static void write_suffixes(struct compiler *compiler)
+/* The next line that says something; false: that was all. Names with one label are left out, but
+ * for
+ * "*.ck": a host's last label is a suffix anyway. */
+static bool next_suffix(struct span *rest, struct span *name, uint8_t *kind)
 {
-    struct span rest = compiler->suffixes;
-    struct vector texts = { 0 };
-    size_t lines = 0;
-    uint32_t *table;
+    while (rest->size) {
+        size_t end = span_find_byte(*rest, '\n');
+        struct span line = span_trim(span_slice(*rest, 0, end));
 
-    for (size_t i = 0; i < rest.size; i++)
-        lines += rest.at[i] == '\n';
-    compiler->suffix_bits = 6;
-    while (((size_t)1 << compiler->suffix_bits) < lines)
-        compiler->suffix_bits++;
-    table = vector_add(&compiler->suffix_words, sizeof *table, (size_t)1 << compiler->suffix_bits);
-    vector_add(&texts, 1, 1); // offset 0 is nobody's
-    while (rest.size) {
-        size_t end = span_find_byte(rest, '\n');
-        struct span line = span_trim(span_slice(rest, 0, end));
-        uint8_t kind = SUFFIX_NORMAL;
-
-        rest = span_from(rest, end + (end < rest.size));
+        *rest = span_from(*rest, end + (end < rest->size));
         line.size = span_find_byte(line, ' ');
         if (line.size == 0 || span_starts(line, SPAN("//")))
             continue;
-        if (line.at[0] == '!') {
-            kind = SUFFIX_EXCEPTION;
-            line = span_from(line, 1);
-        } else if (span_starts(line, SPAN("*."))) {
-            kind = SUFFIX_WILD;
-            line = span_from(line, 2);
-        }
-        line = clean_host(compiler, line);
-        if (!line.at || (kind == SUFFIX_NORMAL && span_find_byte(line, '.') == line.size))
-            continue;
-        add_suffix(compiler, table, &texts, line, kind);
+        *kind = line.at[0] == '!'               ? SUFFIX_EXCEPTION
+                : span_starts(line, SPAN("*.")) ? SUFFIX_WILD
+                                                : SUFFIX_NORMAL;
+        *name = span_from(line, *kind == SUFFIX_EXCEPTION ? 1 : *kind == SUFFIX_WILD ? 2 : 0);
+        if (*kind != SUFFIX_NORMAL || span_find_byte(*name, '.') < name->size)
+            return true;
+    }
+    return false;
+}
+
+/* A quarter of the table stays free, so that a search in it soon ends. */
+static void write_suffixes(struct compiler *compiler)
+{
+    struct span rest = compiler->suffixes, name;
+    struct vector texts = { 0 };
+    size_t count = 0;
+    uint32_t *table;
+    uint8_t kind;
+
+    while (next_suffix(&rest, &name, &kind))
+        count++;
+    compiler->suffix_bits = 6;
+    while (((size_t)3 << compiler->suffix_bits) / 4 < count)
+        compiler->suffix_bits++;
+    table = vector_add(&compiler->suffix_words, sizeof *table, (size_t)1 << compiler->suffix_bits);
+    vector_add(&texts, 1, 1); // offset 0 is nobody's
+    for (rest = compiler->suffixes; next_suffix(&rest, &name, &kind);) {
+        name = clean_host(compiler, name);
+        if (name.at)
+            add_suffix(compiler, table, &texts, name, kind);
     }
     while (texts.count % 4)
         vector_add(&texts, 1, 1);

@@ -163,6 +163,38 @@ static void parties_across_suffixes(void **state)
     compiler_free(&compiler);
 }
 
+/* Their table has room for each, also for a last line without its end. */
+static void every_suffix_is_found(void **state)
+{
+    (void)state;
+    for (unsigned count = 47; count <= 520; count += count < 70 ? 1 : 45) {
+        struct compiler *compiler = compiler_new();
+        struct buffer text = { .limit_bytes = 1 << 20 };
+        struct compile_counts counts;
+        struct database *database;
+        struct span image;
+
+        for (unsigned i = 0; i < count; i++)
+            (void)buffer_printf(&text, "%sx%u.example", i ? "\n" : "", i);
+        compiler_add_suffixes(compiler, buffer_span(&text));
+        assert_true(compiler_begin_list(compiler, SPAN("1")));
+        assert_int_equal(compiler_finish(compiler, &image, &counts, NULL), ERROR_NONE);
+        assert_int_equal(database_open(&database, image, NULL), ERROR_NONE);
+        for (unsigned i = 0; i <= count; i++) {
+            static struct place place;
+            char name[40];
+
+            snprintf(name, sizeof name, "shop.x%u.example", i);
+            split(&place, database_image(database), name);
+            if (host_suffix_labels(database_image(database), &place.host) != (i < count ? 2 : 1))
+                fail_msg("%s of %u", name, count);
+        }
+        database_unref(&database);
+        compiler_free(&compiler);
+        buffer_release(&text);
+    }
+}
+
 static const struct {
     const char *domains, *source;
     bool blocks;
@@ -257,6 +289,7 @@ int main(void)
         cmocka_unit_test(most_labels),
         cmocka_unit_test(parties),
         cmocka_unit_test(parties_across_suffixes),
+        cmocka_unit_test(every_suffix_is_found),
         cmocka_unit_test(finds_in_sets),
         cmocka_unit_test(many_names),
     };
