@@ -163,11 +163,10 @@ static struct span decoded(struct selection *selection, struct selection_value *
     return span_from(buffer_span(&into->bytes), VALUE_PAD);
 }
 
-/* The value of an attribute as the page's scripts see it; good as long as decoded()'s. */
+/* The `raw` value of an attribute as the page's scripts see it; good as long as decoded()'s. */
 static inline struct span value_of(struct selection *selection, struct selection_value *into,
-                                   size_t index)
+                                   size_t index, struct span raw)
 {
-    struct span raw = raw_value(selection, index);
     bool is_needed =
         into->of == index ||
         (size_up_to(selection, raw) >= 16 ? references_needed_inside(raw) : references_needed(raw));
@@ -178,7 +177,8 @@ static inline struct span value_of(struct selection *selection, struct selection
 static struct span tested_value(struct selection *selection, size_t index)
 {
     bool is_here = selection->searched.of == index;
-    return value_of(selection, is_here ? &selection->searched : &selection->tested, index);
+    return value_of(selection, is_here ? &selection->searched : &selection->tested, index,
+                    raw_value(selection, index));
 }
 
 /* The key of an attribute's name, 0 where nothing is asked of it. `is_inside`: as in tag.h. */
@@ -689,9 +689,9 @@ static void try_value(struct selection *selection, struct selection_run *run,
 }
 
 /* What is asked of the value as a whole; `is_raw`: it is known to stand in its tag as it is. */
-ALWAYS_INLINE void try_whole(struct selection *selection, size_t index, uint64_t name, bool is_raw)
+ALWAYS_INLINE void try_whole(struct selection *selection, size_t index, uint64_t name,
+                             struct span value, bool is_raw)
 {
-    struct span value = raw_value(selection, index);
     bool is_inside = size_up_to(selection, value) >= 8;
 
     for (size_t i = 0; i < selection->run_count; i++) {
@@ -702,7 +702,7 @@ ALWAYS_INLINE void try_whole(struct selection *selection, size_t index, uint64_t
         if (!keys)
             continue;
         if (!is_raw) {
-            value = value_of(selection, &selection->searched, index);
+            value = value_of(selection, &selection->searched, index, value);
             is_raw = selection->searched.of != index;
         }
         try_value(selection, &selection->runs[i], keys, value, !is_raw || is_inside);
@@ -710,9 +710,9 @@ ALWAYS_INLINE void try_whole(struct selection *selection, size_t index, uint64_t
 }
 
 /* The next two answer whether the value stands in its tag as it is. */
-static bool try_id(struct selection *selection, size_t index)
+static bool try_id(struct selection *selection, size_t index, struct span raw)
 {
-    struct span value = value_of(selection, &selection->searched, index);
+    struct span value = value_of(selection, &selection->searched, index, raw);
     bool is_raw = selection->searched.of != index;
     uint64_t key = program_key(KEY_ID, 0, value, !is_raw || size_up_to(selection, value) >= 8);
 
@@ -720,10 +720,9 @@ static bool try_id(struct selection *selection, size_t index)
     return is_raw;
 }
 
-static bool try_class(struct selection *selection, size_t index)
+static bool try_class(struct selection *selection, size_t index, struct span raw)
 {
-    struct span value = raw_value(selection, index);
-    bool is_raw = size_up_to(selection, value) >= 16 && try_classes(selection, value, false);
+    bool is_raw = size_up_to(selection, raw) >= 16 && try_classes(selection, raw, false);
 
     if (!is_raw)
         (void)try_classes(selection, decoded(selection, &selection->searched, index), true);
@@ -732,20 +731,22 @@ static bool try_class(struct selection *selection, size_t index)
 
 static void try_attributes(struct selection *selection, const struct token *token)
 {
-    const char *end = token->bytes.at + token->bytes.size;
+    const struct attribute *attribute = token->attributes;
+    struct span tag = token->bytes;
 
-    for (size_t i = 0; i < token->attribute_count; i++) {
-        struct span name = token_attribute_name(token, i);
-        uint64_t key = asked_name(selection, name, end - name.at >= 8);
+    for (size_t i = 0, count = token->attribute_count; i < count; i++, attribute++) {
+        struct span name = span_slice(tag, attribute->name_at, attribute->name_size), value;
+        uint64_t key = asked_name(selection, name, tag.size - attribute->name_at >= 8);
         bool is_raw = false;
 
         if (key == 0)
             continue;
+        value = span_slice(tag, attribute->value_at, attribute->value_size);
         if (key == CLASS_NAME)
-            is_raw = try_class(selection, i);
+            is_raw = try_class(selection, i, value);
         else if (key == ID_NAME)
-            is_raw = try_id(selection, i);
-        try_whole(selection, i, key, is_raw);
+            is_raw = try_id(selection, i, value);
+        try_whole(selection, i, key, value, is_raw);
     }
 }
 

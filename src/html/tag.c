@@ -89,6 +89,11 @@ const struct tag_row tag_rows[TAGS_COUNT] = { [TAG_OTHER] = { "", 0, TAG_START_O
 #undef TAG_ROW
 };
 
+const uint64_t tag_masks[9] = {
+    0x00,         0xff,           0xffff,           0xffffff,           0xffffffff,
+    0xffffffffff, 0xffffffffffff, 0xffffffffffffff, 0xffffffffffffffff,
+};
+
 uint64_t tag_long_key(const char *at, size_t size)
 {
     uint64_t hash = size * 0x9e3779b97f4a7c15, word;

@@ -214,6 +214,9 @@ static inline uint64_t tag_fold(uint64_t bytes)
     return bytes | upper >> 2;
 }
 
+/* The first none to eight bytes of a word. */
+extern const uint64_t tag_masks[9];
+
 /* The key of a name longer than eight bytes. */
 uint64_t tag_long_key(const char *at, size_t size);
 
@@ -224,9 +227,9 @@ static inline uint64_t tag_beginning(struct span name, bool is_inside)
     size_t size = name.size < 8 ? name.size : 8;
     uint64_t word = 0;
 
-    if (is_inside && size) {
+    if (is_inside) {
         memcpy(&word, name.at, sizeof word);
-        return tag_fold(word & ~(uint64_t)0 >> (64 - 8 * size));
+        return tag_fold(word & tag_masks[size]);
     }
     for (size_t i = 0; i < size; i++)
         word |= (uint64_t)(unsigned char)name.at[i] << (8 * i);

@@ -71,7 +71,7 @@ void tokenizer_finish(struct tokenizer *tokenizer)
 
 void tokenizer_set_state(struct tokenizer *tokenizer, enum tokenizer_state state, struct span name)
 {
-    tokenizer->state = state;
+    tokenizer->state = (uint8_t)state;
     tokenizer->raw_key = tag_key(name);
     tokenizer->raw_size = name.size;
     tokenizer->escape = SCRIPT_PLAIN;
@@ -236,7 +236,7 @@ static inline const char *read_end_tag(const struct tokenizer *tokenizer, const 
     size = closes ? (size_t)__builtin_ctzll(closes) / 8 : 0;
     if (size == 0)
         return NULL;
-    token->key = tag_fold(word & ~(uint64_t)0 >> (64 - 8 * size));
+    token->key = tag_fold(word & tag_masks[size]);
     token->tag = tag_find(token->key);
     if (token->tag == TAG_OTHER)
         return NULL;
@@ -445,7 +445,7 @@ static enum opener opens(const struct tokenizer *tokenizer, const char *at, size
                          size_t *used)
 {
     *used = 1;
-    switch (tokenizer->state) {
+    switch ((enum tokenizer_state)tokenizer->state) {
     case TOKENIZER_DATA:
         return opens_in_data(tokenizer, at, size, used);
     case TOKENIZER_RCDATA:
@@ -537,7 +537,7 @@ static bool open_token(struct tokenizer *tokenizer, enum opener opener, const ch
         tokenizer->dashes = 0;
         break;
     }
-    token->state = tokenizer->state;
+    token->state = (enum tokenizer_state)tokenizer->state;
     return give(token, TOKEN_TEXT, at, at + used);
 }
 
@@ -626,7 +626,7 @@ static bool next_last(struct tokenizer *tokenizer, struct token *token)
         return give(token, TOKEN_COMMENT, tokenizer->at, tokenizer->at);
     }
     tokenizer->drop_held = true;
-    token->state = tokenizer->state;
+    token->state = (enum tokenizer_state)tokenizer->state;
     if (tokenizer->holding == HOLDING_TAG)
         token->kind = TOKEN_PARTIAL;
     else if (tokenizer->holding == HOLDING_DOCTYPE)
@@ -692,7 +692,7 @@ static bool next_text(struct tokenizer *tokenizer, struct token *token, char ope
         return next_opened(tokenizer, token);
     stop = scan_to_byte(at, tokenizer->end, opener);
     tokenizer->at = stop;
-    token->state = tokenizer->state;
+    token->state = (enum tokenizer_state)tokenizer->state;
     return give(token, TOKEN_TEXT, at, stop);
 }
 
@@ -719,7 +719,7 @@ static bool next_escaped_script(struct tokenizer *tokenizer, struct token *token
         stop++;
     }
     tokenizer->at = stop;
-    token->state = tokenizer->state;
+    token->state = (enum tokenizer_state)tokenizer->state;
     return give(token, TOKEN_TEXT, at, stop);
 }
 
@@ -811,7 +811,7 @@ bool tokenizer_next_elsewhere(struct tokenizer *tokenizer, struct token *token)
         return next_held_tag(tokenizer, token);
     if (tokenizer->inside != OUTSIDE)
         return next_comment(tokenizer, token);
-    switch (tokenizer->state) {
+    switch ((enum tokenizer_state)tokenizer->state) {
     case TOKENIZER_SCRIPT:
         if (tokenizer->escape != SCRIPT_PLAIN)
             return next_escaped_script(tokenizer, token);
@@ -819,7 +819,7 @@ bool tokenizer_next_elsewhere(struct tokenizer *tokenizer, struct token *token)
     case TOKENIZER_CDATA:
         return next_text(tokenizer, token, ']');
     case TOKENIZER_PLAINTEXT:
-        token->state = tokenizer->state;
+        token->state = (enum tokenizer_state)tokenizer->state;
         give(token, TOKEN_TEXT, tokenizer->at, tokenizer->end);
         tokenizer->at = tokenizer->end;
         return true;

@@ -64,20 +64,26 @@ struct token {
 struct tokenizer {         // tokenizer.c only, all but the first four
     size_t held_limit;     // set by tokenizer_init(); may be lowered before the first byte
     bool cdata_is_allowed; // kept up to date by the owner: the current node is foreign
-    bool gave_up;          // read only
     size_t held_most;      // read only: the most that was ever held
+    union {
+        struct {
+            bool gave_up;    // read only
+            uint8_t state;   // enum tokenizer_state
+            uint8_t inside;  // a comment?
+            uint8_t holding; // what the held bytes are
+            bool drop_held;
+        };
+        uint64_t is_elsewhere; // 0: none of them, as for nearly every token; asked for each
+    };
 
     const char *at, *end;
-    enum tokenizer_state state;
     uint64_t raw_key; // whose end tag ends RCDATA, RAWTEXT, SCRIPT
     size_t raw_size;
-    uint8_t inside;   // a comment?
     uint8_t comment;  // how much of its end was seen
     uint8_t escape;   // script: normal, escaped, double escaped
     uint8_t dashes;   // script: how many just came
-    uint8_t holding;  // what the held bytes are
     uint8_t tag_step; // where in a held tag
-    bool is_finished, drop_held;
+    bool is_finished;
     struct buffer held;
     struct attribute attributes[TOKENIZER_ATTRIBUTES];
 };
@@ -98,10 +104,7 @@ static inline bool tokenizer_next(struct tokenizer *tokenizer, struct token *tok
 {
     const char *at = tokenizer->at;
 
-    if (__builtin_expect(tokenizer->drop_held | tokenizer->gave_up | tokenizer->holding |
-                             tokenizer->inside | tokenizer->state,
-                         0) ||
-        at == tokenizer->end)
+    if (__builtin_expect(tokenizer->is_elsewhere != 0, 0) || at == tokenizer->end)
         return tokenizer_next_elsewhere(tokenizer, token);
     if (*at == '<')
         return tokenizer_next_opened(tokenizer, token);
