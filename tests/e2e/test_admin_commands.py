@@ -252,7 +252,7 @@ def test_mistakes_are_told(filtering, arguments, code, says):
     (b"pause 1 a b\n", b"error pause with 3 words behind it\n"),
     (b"\x00\xff\n", b"error a line with more than plain text\n"),
     (b"x" * 512 + b"\n", b'error "'),
-    (b"x" * 513 + b"\n", b"error "),
+    (b"x" * 513 + b"\n", b"error the line is too long\n"),
     (b"x" * 100000, b"error the line is too long\n"),
     (b"", b""),
     (b"status", b""),

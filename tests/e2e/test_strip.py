@@ -110,6 +110,7 @@ def test_as_the_proxy_does(tmp_path, path, start_proxy, start_origin):
     (["--database", "/nonexistent/x"], 66, "cannot read /nonexistent/x"),
     (["-c", "/nonexistent/x"], 78, "/nonexistent/x: cannot open it"),
     (["--selectors", "/nonexistent/x"], 66, "cannot read /nonexistent/x"),
+    (["--list", "/nonexistent/x"] * 255, 66, "/nonexistent/x"),
     (["--list", "x"] * 256, 64, "more than 255 lists")])
 def test_mistakes(options, code, text):
     got = strip(*options)
