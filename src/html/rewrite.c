@@ -1287,11 +1287,6 @@ size_t rewrite_held(const struct rewrite *rewrite)
            (rewrite->is_waiting ? rewrite->waiting.bytes.size : 0);
 }
 
-size_t rewrite_held_most(const struct rewrite *rewrite)
-{
-    return rewrite->tokenizer.held_most;
-}
-
 uint64_t rewrite_removed_bytes(const struct rewrite *rewrite)
 {
     return rewrite->bytes_removed;

@@ -105,10 +105,8 @@ bool rewrite_put_behind(struct rewrite *rewrite, struct span text);
 bool rewrite_gave_up(const struct rewrite *rewrite);
 /* A selector that took most of the work so far; false: none is known. */
 bool rewrite_costly(const struct rewrite *rewrite, struct match *out);
-/* Bytes held back at this moment and memory that grows with open elements; and the most bytes of
- * a tag that were ever held. */
+/* Bytes held back at this moment, and memory that grows with open elements. */
 size_t rewrite_held(const struct rewrite *rewrite);
-size_t rewrite_held_most(const struct rewrite *rewrite);
 /* Bytes of the input that are not in the output. */
 uint64_t rewrite_removed_bytes(const struct rewrite *rewrite);
 /* Elements removed and hollowed. */
