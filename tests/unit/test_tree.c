@@ -20,6 +20,7 @@ static int node_count;
 static struct tree tree;
 static struct tokenizer tokenizer;
 static size_t opened, closed;
+static enum tag asks_close = TAG_OTHER; // of which elements; TAG_OTHER: of all
 
 static void on_open(void *owner, struct element *element, enum tree_origin origin,
                     const struct formatting *from)
@@ -28,7 +29,7 @@ static void on_open(void *owner, struct element *element, enum tree_origin origi
     (void)origin;
     (void)from;
     opened++;
-    element->asks_close = true;
+    element->asks_close = asks_close == TAG_OTHER || asks_close == element->tag;
     if (node_count == NODES)
         return;
     element->notes.marks = (uint32_t)node_count + 1;
@@ -246,10 +247,28 @@ static void formatting_is_full(void **state)
     buffer_release(&text);
 }
 
+/* Elements that move up the stack, become ghosts or are open at the end keep asking. */
+static void who_asks_is_told_of_the_end(void **state)
+{
+    (void)state;
+    asks_close = TAG_FORM;
+    build(SPAN("<p><form><div></form>x<b><p>y</b>z</div><i>"), 0);
+    tree_done(&tree);
+    tokenizer_done(&tokenizer);
+    assert_int_equal(closed, 1);
+    asks_close = TAG_B; // the adoption agency moves one, reconstruction makes another
+    build(SPAN("<b><p>y</b>z<b></p>x"), 0);
+    tree_done(&tree);
+    tokenizer_done(&tokenizer);
+    assert_int_equal(closed, 3);
+    asks_close = TAG_OTHER;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elements_are_where_a_browser_has_them),
+        cmocka_unit_test(who_asks_is_told_of_the_end),
         cmocka_unit_test(deep_is_full),
         cmocka_unit_test(formatting_is_full),
     };
