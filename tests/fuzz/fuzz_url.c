@@ -63,6 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     host = url_find_host(text);
+    if (host.size == 0) // or it is longer than its A-labels may be
+        for (size_t i = 0; i < size; i++)
+            is_ascii = is_ascii && data[i] < 128;
     for (size_t i = 0; i < host.size; i++)
         is_ascii = is_ascii && (uint8_t)host.at[i] < 128;
     if (url_parse(&url, &room, text)) {
