@@ -11,11 +11,7 @@
 #include "html/program.h"
 #include "html/tree.h"
 
-enum {
-    SELECTION_SETS = 4,
-    SELECTION_MATCHES = 256,
-    SELECTION_UNDECIDED = 32
-};
+enum { SELECTION_SETS = 4, SELECTION_MATCHES = 256, SELECTION_UNDECIDED = 32 };
 
 struct match {
     uint8_t set;
