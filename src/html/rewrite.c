@@ -73,7 +73,6 @@ struct rewrite {
 
     bool is_waiting; // an element's start tag waits for what follows: is the element empty?
     struct waiting {
-        int32_t index; // of the element
         struct token token;
         struct attribute attributes[WAITING_ATTRIBUTES];
         struct buffer bytes;   // the tag, and comments behind it
@@ -472,7 +471,8 @@ static void on_open(void *owner, struct element *element, enum tree_origin origi
     const struct token *token = rewrite->token;
     enum rewrite_action content;
 
-    if (rewrite->is_waiting && element->parent == rewrite->waiting.index)
+    if (rewrite->is_waiting && element->parent >= 0 &&
+        rewrite->tree.stack[element->parent].notes.waits)
         stop_waiting(rewrite, false);
     if (origin == TREE_COPY) {
         open_copy(rewrite, element,
@@ -509,8 +509,8 @@ static void on_close(void *owner, struct element *element)
 {
     struct rewrite *rewrite = owner;
 
-    if (rewrite->is_waiting && element == &rewrite->tree.stack[rewrite->waiting.index])
-        stop_waiting(rewrite, true);
+    if (rewrite->is_waiting && element->notes.waits)
+        stop_waiting(rewrite, element->children == 0);
     if (rewrite->has_selectors)
         selection_close(&rewrite->selection, element);
     if (element->notes.tag)
@@ -529,6 +529,8 @@ static void on_moved(void *owner)
 {
     struct rewrite *rewrite = owner;
 
+    if (rewrite->is_waiting && !rewrite->tree.stack[rewrite->tree.depth - 1].notes.waits)
+        stop_waiting(rewrite, false); // a copy has come into it
     for (int32_t i = 0; i < rewrite->tree.depth && rewrite->has_removed; i++) {
         struct element *element = &rewrite->tree.stack[i];
         enum rewrite_action content = parent_content(rewrite, element);
@@ -716,6 +718,7 @@ static void begin_waiting(struct rewrite *rewrite, const struct token *token)
 {
     struct waiting *waiting = &rewrite->waiting;
     const struct selection *selection = &rewrite->selection;
+    struct element *element = &rewrite->tree.stack[rewrite->tree.depth - 1];
 
     flush(rewrite);
     waiting->instead.size = 0;
@@ -734,8 +737,7 @@ static void begin_waiting(struct rewrite *rewrite, const struct token *token)
     memcpy(waiting->if_full, selection->if_full, sizeof waiting->if_full);
     waiting->if_empty_count = selection->if_empty_count;
     waiting->if_full_count = selection->if_full_count;
-    waiting->index = rewrite->tree.depth - 1;
-    rewrite->tree.stack[waiting->index].asks_close = true;
+    element->notes.waits = element->asks_close = true;
     rewrite->is_waiting = true;
     go_on_behind(rewrite, token->bytes);
 }
@@ -791,17 +793,29 @@ static void write_waiting(struct rewrite *rewrite, const struct element *element
     }
 }
 
+/* The innermost one, as what comes into it ends the waiting, but elements may change places. */
+static int32_t find_waiting(const struct rewrite *rewrite)
+{
+    int32_t index = rewrite->tree.depth - 1;
+
+    while (index >= 0 && !rewrite->tree.stack[index].notes.waits)
+        index--;
+    assert(index >= 0);
+    return index;
+}
+
 /* Now it is known. The element is open still. */
 static void stop_waiting(struct rewrite *rewrite, bool is_empty)
 {
     struct waiting *waiting = &rewrite->waiting;
-    struct element *element = &rewrite->tree.stack[waiting->index];
+    int32_t index = find_waiting(rewrite);
+    struct element *element = &rewrite->tree.stack[index];
     struct selection *selection = &rewrite->selection;
     const struct token *token = rewrite->token;
     enum rewrite_action action = rewrite->action;
     bool was_opened = rewrite->was_opened;
 
-    rewrite->is_waiting = false;
+    rewrite->is_waiting = element->notes.waits = false;
     selection->match_count = is_empty ? waiting->if_empty_count : waiting->if_full_count;
     memcpy(selection->matches, is_empty ? waiting->if_empty : waiting->if_full,
            sizeof waiting->if_empty);
@@ -822,7 +836,7 @@ static void stop_waiting(struct rewrite *rewrite, bool is_empty)
     }
     flush(rewrite);
     write_waiting(rewrite, element);
-    if (rewrite->tree.aim == TREE_ELEMENT && rewrite->tree.aimed_index == waiting->index)
+    if (rewrite->tree.aim == TREE_ELEMENT && rewrite->tree.aimed_index == index)
         rewrite->tree.aimed_at.is_out = element->notes.is_out;
     if (rewrite->has_edits)
         forget_edits(rewrite);

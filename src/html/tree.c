@@ -790,6 +790,7 @@ static void leave_head(struct tree *tree)
     tree->head_notes = top(tree)->notes;
     tree->head_notes.marks = 0;
     tree->head_notes.tag = NULL;
+    tree->head_notes.waits = false;
     pop_to(tree, tree->depth - 1);
     tree->mode = AFTER_HEAD;
 }

@@ -32,6 +32,7 @@ struct element_notes { // what others remember of an element; zero when it comes
     uint8_t action;    // rewrite.c, all from here
     uint8_t content;
     bool is_out;
+    bool waits; // for what comes into it
     struct kept_tag *tag;
 };
 

@@ -151,6 +151,9 @@ static const struct {
     { REMOVES, "q:not(:empty)", "a<q></i><td>c</q>b", "ab" },
     { REMOVES, "q:empty", "a<q><body c></q>b", "a<q><body c></q>b" }, // it is about the body
     { REMOVES, "q:empty", "a<q></body></q>b", "a<q></body></q>b" },
+    { REMOVES, "q:empty", "<a><h><div><b><q><a>c", "<a><h><div><b><a>c" },
+    { REMOVES, "q:empty", "<a><h><div><q></a>c</q>d", "<a><h><div></a>c</q>d" },
+    { REMOVES, "div:empty", "<b><div></b></div>c", "<b><div></b></div>c" }, // a copy is in it
     { HOLLOWS, ".x", "a<div class=x>b<p>c</p></div>d", "a<div hidden class=x></div>d" },
     { HOLLOWS, ".x", "<div class=x>a<script>s</script>b<style>t</style></div>",
       "<div hidden class=x><script>s</script><style>t</style></div>" },
