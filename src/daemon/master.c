@@ -262,7 +262,7 @@ static void start_workers(struct master *master);
 static void use_authority(struct master *master, struct message *message)
 {
     master->signer_mark = signing_mark(master->config); // it may have made its authority now
-    crew_tell_workers(master->crew, message); // also that it is the same
+    crew_tell_workers(master->crew, message);           // also that it is the same
     keep_parcel(&master->begin.authority, message);
     tell_state(master);
     start_workers(master);

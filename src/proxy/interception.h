@@ -33,8 +33,8 @@ void interception_free(struct interception **interception);
 bool interception_is_ready(const struct interception *interception, const struct settings *settings,
                            struct span host);
 
-/* Was the certificate that a browser got from us signed by the authority of now? One that it refuses
- * may be of another: then that says nothing about its program. */
+/* Was the certificate that a browser got from us signed by the authority of now? One that it
+ * refuses may be of another: then that says nothing about its program. */
 bool interception_signed(const struct interception *interception, const SSL *browser);
 
 /* A connection to the origin of a secure scope; borrows from all of them. */
