@@ -32,7 +32,8 @@ struct pending { // a caller that waits for a reload to end, or for workers to h
     struct control_caller *caller;
     uint64_t number;
     bool is_reload;
-    char text[400]; // the answer, when it is no reload
+    bool is_problem; // the text is an error
+    char text[400];  // the answer, when it is no reload
 };
 
 struct admin {
@@ -431,7 +432,8 @@ static void answer_pending(struct admin *admin, bool is_late)
         if (done.is_reload)
             answer_reload(admin, done.caller);
         else
-            control_answer(done.caller, NULL, span_text(done.text));
+            control_answer(done.caller, done.is_problem ? done.text : NULL,
+                           done.is_problem ? SPAN("") : span_text(done.text));
     }
 }
 
@@ -477,13 +479,23 @@ static enum error_kind change_book(struct admin *admin, const struct control_req
     return kind == ERROR_NONE ? publish(admin, false, error) : kind;
 }
 
-/* Answered when every worker has it. */
-static void answer_when_taken(struct admin *admin, struct control_caller *caller,
-                              const struct buffer *text)
+/* What was done is answered when every worker has it, what is in force and not kept, too; what was
+ * not done at once. `before` is the number of the last one that workers were told. */
+static void answer_when_taken(struct admin *admin, struct control_caller *caller, uint64_t before,
+                              const struct buffer *text, const struct error *problem)
 {
-    log_notice("%.*s", (int)text->size - 1, text->at);
-    snprintf(add_pending(admin, caller)->text, sizeof admin->pending->text, "%.*s",
-             SPAN_PRINT(buffer_span(text)));
+    struct pending *pending;
+
+    if (problem && admin->number == before) {
+        control_answer(caller, problem->text, SPAN(""));
+        return;
+    }
+    if (!problem)
+        log_notice("%.*s", (int)text->size - 1, text->at);
+    pending = add_pending(admin, caller);
+    pending->is_problem = problem;
+    snprintf(pending->text, sizeof pending->text, "%.*s",
+             SPAN_PRINT(problem ? span_text(problem->text) : buffer_span(text)));
     loop_timer_set(&admin->patience, WORKERS_PATIENCE_MS);
 }
 
@@ -515,12 +527,11 @@ static void take_learned(struct admin *admin, struct control_caller *caller,
                          const struct control_request *request)
 {
     struct buffer text = { .limit_bytes = sizeof admin->pending->text - 1 };
+    uint64_t before = admin->number;
     struct error error;
+    bool is_good = change_learned(admin, request, &text, &error) == ERROR_NONE;
 
-    if (change_learned(admin, request, &text, &error) != ERROR_NONE)
-        control_answer(caller, error.text, SPAN(""));
-    else
-        answer_when_taken(admin, caller, &text);
+    answer_when_taken(admin, caller, before, &text, is_good ? NULL : &error);
     buffer_release(&text);
 }
 
@@ -538,14 +549,12 @@ static void take_change(struct admin *admin, struct control_caller *caller,
                         const struct control_request *request)
 {
     struct buffer text = { .limit_bytes = sizeof admin->pending->text - 1 };
+    uint64_t before = admin->number;
     struct error error;
+    bool is_good = change_book(admin, request, &error) == ERROR_NONE;
 
-    if (change_book(admin, request, &error) != ERROR_NONE) {
-        control_answer(caller, error.text, SPAN(""));
-        return;
-    }
     describe(&text, request);
-    answer_when_taken(admin, caller, &text);
+    answer_when_taken(admin, caller, before, &text, is_good ? NULL : &error);
     buffer_release(&text);
 }
 
