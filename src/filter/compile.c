@@ -1488,8 +1488,7 @@ static void add_suffix(struct compiler *compiler, uint32_t *table, struct vector
 }
 
 /* The next line that says something; false: that was all. Names with one label are left out, but
- * for
- * "*.ck": a host's last label is a suffix anyway. */
+ * for "*.ck": a host's last label is a suffix anyway. */
 static bool next_suffix(struct span *rest, struct span *name, uint8_t *kind)
 {
     while (rest->size) {
