@@ -67,7 +67,7 @@ struct rewrite {
     struct span at_head;
     struct edit edits[REWRITE_EDITS];
     size_t edit_count;
-    struct buffer edit_text, before, behind;
+    struct buffer edit_text;
     bool has_edits, edits_failed, is_asking;
     size_t kept_bytes;
 
@@ -651,32 +651,10 @@ bool rewrite_add_attributes(struct rewrite *rewrite, struct span text)
     return add_edit(rewrite, name_end(rewrite->token), name_end(rewrite->token), text);
 }
 
-static bool put(struct rewrite *rewrite, struct buffer *where, struct span text)
-{
-    assert(rewrite->is_asking);
-    rewrite->has_edits = true;
-    if (buffer_append(where, text))
-        return true;
-    rewrite->edits_failed = true;
-    return false;
-}
-
-bool rewrite_put_before(struct rewrite *rewrite, struct span text)
-{
-    return put(rewrite, &rewrite->before, text);
-}
-
-bool rewrite_put_behind(struct rewrite *rewrite, struct span text)
-{
-    return put(rewrite, &rewrite->behind, text);
-}
-
 static void forget_edits(struct rewrite *rewrite)
 {
     rewrite->edit_count = 0;
     rewrite->edit_text.size = 0;
-    rewrite->before.size = 0;
-    rewrite->behind.size = 0;
     rewrite->has_edits = false;
     rewrite->edits_failed = false;
 }
@@ -770,8 +748,6 @@ static void write_waiting(struct rewrite *rewrite, const struct element *element
     struct waiting *waiting = &rewrite->waiting;
     struct span comments = span_from(buffer_span(&waiting->bytes), waiting->tag_size);
 
-    if (!rewrite->edits_failed)
-        write_text(rewrite, buffer_span(&rewrite->before));
     if (element->notes.is_out) {
         rewrite->since = element->tag == TAG_PRE || element->tag == TAG_LISTING ? FOLLOWS_PRE : 0;
         if (rewrite->action == REWRITE_HOLLOW || (rewrite->edit_count && !rewrite->edits_failed))
@@ -783,8 +759,6 @@ static void write_waiting(struct rewrite *rewrite, const struct element *element
         rewrite->bytes_removed += waiting->tag_size;
         rewrite->since |= HAS_GAP;
     }
-    if (!rewrite->edits_failed)
-        write_text(rewrite, buffer_span(&rewrite->behind));
     if (element->notes.content == REWRITE_KEEP) {
         output(rewrite, comments);
     } else {
@@ -971,8 +945,6 @@ static __attribute__((noinline)) void change_start_tag(struct rewrite *rewrite,
         pay_formatting(rewrite, token);
     if (rewrite->operation_count && !(is_out && rewrite->must_wait))
         operate(rewrite, is_out);
-    if (rewrite->has_edits && !rewrite->edits_failed)
-        write_text(rewrite, buffer_span(&rewrite->before));
     if (is_out && rewrite->must_wait) {
         begin_waiting(rewrite, token);
     } else if (is_out) {
@@ -984,8 +956,6 @@ static __attribute__((noinline)) void change_start_tag(struct rewrite *rewrite,
             rewrite->since |= OWES_FORMATTING;
     }
     write_text(rewrite, rewrite->at_head);
-    if (rewrite->has_edits && !rewrite->edits_failed)
-        write_text(rewrite, buffer_span(&rewrite->behind));
     rewrite->at_head = SPAN_NONE;
     if (rewrite->has_edits)
         forget_edits(rewrite);
@@ -1189,8 +1159,6 @@ struct rewrite *rewrite_new(const struct rewrite_options *options,
     rewrite->has_selectors = options->set_count > 0;
     rewrite->is_raw = options->set_count == 0 && !options->wanted && !events->on_head;
     rewrite->edit_text.limit_bytes = REWRITE_EDIT_BYTES;
-    rewrite->before.limit_bytes = REWRITE_EDIT_BYTES;
-    rewrite->behind.limit_bytes = REWRITE_EDIT_BYTES;
     rewrite->waiting.bytes.limit_bytes = TOKENIZER_HELD_LIMIT_BYTES + WAITING_BYTES;
     rewrite->waiting.instead.limit_bytes = REWRITE_EDIT_BYTES;
     rewrite->inspected.limit_bytes =
@@ -1214,8 +1182,6 @@ void rewrite_free(struct rewrite **rewrite)
     selection_done(&gone->selection);
     tokenizer_done(&gone->tokenizer);
     buffer_release(&gone->edit_text);
-    buffer_release(&gone->before);
-    buffer_release(&gone->behind);
     buffer_release(&gone->inspected);
     buffer_release(&gone->waiting.bytes);
     buffer_release(&gone->waiting.instead);

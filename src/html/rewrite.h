@@ -96,9 +96,6 @@ bool rewrite_set_attribute(struct rewrite *rewrite, size_t index, struct span va
 bool rewrite_remove_attribute(struct rewrite *rewrite, size_t index);
 /* " name=\"value\"", put behind the tag's name, where it wins over others of that name. */
 bool rewrite_add_attributes(struct rewrite *rewrite, struct span text);
-/* Puts text before the tag, or behind it; also where the element is removed. */
-bool rewrite_put_before(struct rewrite *rewrite, struct span text);
-bool rewrite_put_behind(struct rewrite *rewrite, struct span text);
 
 /* ---- any time ---- */
 

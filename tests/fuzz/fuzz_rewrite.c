@@ -69,7 +69,6 @@ static enum rewrite_action on_element(void *owner, const struct rewrite_element 
     if (page->flags & 8 && element->tag && element->tag->attribute_count > 1) {
         (void)rewrite_remove_attribute(page->rewrite, 0);
         (void)rewrite_set_attribute(page->rewrite, element->tag->attribute_count - 1, SPAN("new"));
-        (void)rewrite_put_before(page->rewrite, SPAN("<!--before-->"));
     }
     if (element->match_count == 0)
         return page->flags & 16 && element->is_raw_text ? REWRITE_INSPECT : REWRITE_KEEP;
