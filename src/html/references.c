@@ -97,17 +97,21 @@ static inline size_t write_point(char *bytes, uint32_t point)
     return size;
 }
 
-static bool append_point(struct buffer *to, uint32_t point)
+static __attribute__((noinline)) bool append_point_growing(struct buffer *to, uint32_t point)
 {
     char bytes[4];
+    return buffer_append(to, span_of(bytes, write_point(bytes, point)));
+}
 
-    if (to->capacity - to->size < sizeof bytes)
-        return buffer_append(to, span_of(bytes, write_point(bytes, point)));
+static inline bool append_point(struct buffer *to, uint32_t point)
+{
+    if (__builtin_expect(to->capacity - to->size < 4, 0))
+        return append_point_growing(to, point);
     to->size += write_point(to->at + to->size, point);
     return true;
 }
 
-static uint32_t numeric_point(uint32_t point)
+static inline uint32_t numeric_point(uint32_t point)
 {
     static const uint16_t windows_1252[32] = {
         0x20ac, 0,      0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
@@ -121,16 +125,20 @@ static uint32_t numeric_point(uint32_t point)
     return point;
 }
 
+static const uint8_t digits[256] = { // one more than their values
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
 /* The digits from `i` on; returns where they end. A number past all code points stays so. */
 ALWAYS_INLINE size_t read_digits(struct span raw, size_t i, uint32_t base, uint32_t *number)
 {
     for (*number = 0; i < raw.size; i++) {
-        uint32_t digit = (unsigned char)raw.at[i] - (uint32_t)'0';
-        if (digit > 9) {
-            digit = ((unsigned char)raw.at[i] | 0x20) - (uint32_t)'a' + 10;
-            if (digit < 10 || digit >= base)
-                break;
-        }
+        uint32_t digit = digits[(unsigned char)raw.at[i]] - 1U;
+
+        if (digit >= base)
+            break;
         if (*number <= 0x10ffff)
             *number = *number * base + digit;
     }
@@ -138,7 +146,7 @@ ALWAYS_INLINE size_t read_digits(struct span raw, size_t i, uint32_t base, uint3
 }
 
 /* "&#...": how many bytes it is, 0 when it is none. */
-static size_t read_numeric(struct span raw, uint32_t *point)
+static inline size_t read_numeric(struct span raw, uint32_t *point)
 {
     bool hexadecimal = raw.size > 2 && (raw.at[2] == 'x' || raw.at[2] == 'X');
     size_t first = hexadecimal ? 3 : 2, i;
@@ -219,7 +227,7 @@ static inline size_t read_common(struct span raw, char *stands_for)
 }
 
 /* What stands at raw's first byte, a '&'. Returns how many bytes of raw are done. */
-static size_t decode_reference(struct buffer *to, struct span raw, enum references_where where,
+static inline size_t decode_reference(struct buffer *to, struct span raw, enum references_where where,
                                bool *fits)
 {
     const struct reference *row = NULL;
