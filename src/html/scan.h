@@ -92,12 +92,15 @@ static inline const char *scan_to_class(const char *at, const char *end, int cla
 }
 
 #ifdef __SSE2__
-/* A bit for each of thirty-two bytes. */
-static inline uint32_t scan_mask(const char *at, __m128i wanted)
+/* A bit for each of sixty-four bytes. */
+static inline uint64_t scan_mask(const char *at, __m128i wanted)
 {
-    __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)at), wanted);
-    __m128i high = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)(at + 16)), wanted);
-    return (uint32_t)_mm_movemask_epi8(low) | (uint32_t)_mm_movemask_epi8(high) << 16;
+    uint64_t mask = 0;
+    for (int i = 0; i < 64; i += 16) {
+        __m128i same = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)(at + i)), wanted);
+        mask |= (uint64_t)(unsigned)_mm_movemask_epi8(same) << i;
+    }
+    return mask;
 }
 #endif
 
@@ -107,10 +110,10 @@ static inline const char *scan_to_byte(const char *at, const char *end, char byt
     const __m128i wanted = _mm_set1_epi8(byte);
 
     // Most runs are short; for the long ones the C library knows wider registers.
-    for (int i = 0; i < 4 && end - at >= 32; i++, at += 32) {
-        uint32_t mask = scan_mask(at, wanted);
+    for (int i = 0; i < 2 && end - at >= 64; i++, at += 64) {
+        uint64_t mask = scan_mask(at, wanted);
         if (mask)
-            return at + __builtin_ctz(mask);
+            return at + __builtin_ctzll(mask);
     }
 #endif
     if (end - at >= 16) {

@@ -268,6 +268,8 @@ ALWAYS_INLINE const char *read_tag(struct tokenizer *tokenizer, const char *tag,
             at = behind;
             count++;
         }
+        if (at < end && *at == '>') // nearly always
+            break;
         at = scan_spaces(at, end);
         if (at == end)
             return NULL;
