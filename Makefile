@@ -70,6 +70,9 @@ CFLAGS ?=
 LDFLAGS ?=
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -DDEJUNK_VERSION='"$(VERSION)"' \
 	-Isrc $(WARNINGS) $(HARDENING) $(OPTIMISE) $(LIB_FLAGS) $(CFLAGS)
+# Over every byte of every page: a tenth faster, and across the files of html/ some percent more,
+# in the program and the benchmarks; tests are linked without, which takes less time.
+HTML_FLAGS := $(if $(SAN),,-O3 $(if $(findstring clang,$(CC)),,-flto=auto -ffat-lto-objects))
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 SOURCES := $(filter-out src/main.c,$(wildcard src/*/*.c))
@@ -83,7 +86,7 @@ BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 
 # Written anew when they say something else, so that make sees the change.
-FLAGS_NOW := $(strip $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS))
+FLAGS_NOW := $(strip $(CC) $(ALL_CFLAGS) $(HTML_FLAGS) $(ALL_LDFLAGS) $(LIBS))
 SOURCES_NOW := $(strip $(SOURCES))
 ifneq ($(filter build,$(NEEDS)),)
 $(shell mkdir -p $(BUILD))
@@ -99,13 +102,12 @@ endif
 
 $(BUILD)/dejunk: $(BUILD)/src/main.o $(BUILD)/libdejunk.a
 	$(call say,LINK  $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(HARDENING) $(HTML_FLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/libdejunk.a: $(OBJECTS) $(LLHTTP) $(BUILD)/sources
 	$(Q)rm -f $@ && ar rcs $@ $(OBJECTS) $(LLHTTP)
 
-# A tenth faster, over every byte of every page.
-$(BUILD)/src/html/%.o: ALL_CFLAGS += $(if $(SAN),,-O3)
+$(BUILD)/src/html/%.o: ALL_CFLAGS += $(HTML_FLAGS)
 
 $(BUILD)/src/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -180,7 +182,8 @@ bench: $(BUILD)/dejunk $(BENCHES)
 $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libdejunk.a
 	@mkdir -p $(@D)
 	$(call say,BENCH $@)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libdejunk.a $(ALL_LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MT $@ -MF $@.d -c -o $@.o $<
+	$(Q)$(CC) $(HARDENING) $(HTML_FLAGS) $(ALL_LDFLAGS) -o $@ $@.o $(BUILD)/libdejunk.a $(LIBS)
 
 # ---- fuzzing: everything anew with clang and its sanitizers; each target for FUZZ_S seconds ------
 
