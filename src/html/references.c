@@ -125,7 +125,8 @@ static inline uint32_t numeric_point(uint32_t point)
     return point;
 }
 
-static const uint8_t digits[256] = { // one more than their values
+static const uint8_t digits[256] = {
+    // one more than their values
     ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
     ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
     ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
@@ -227,8 +228,8 @@ static inline size_t read_common(struct span raw, char *stands_for)
 }
 
 /* What stands at raw's first byte, a '&'. Returns how many bytes of raw are done. */
-static inline size_t decode_reference(struct buffer *to, struct span raw, enum references_where where,
-                               bool *fits)
+static inline size_t decode_reference(struct buffer *to, struct span raw,
+                                      enum references_where where, bool *fits)
 {
     const struct reference *row = NULL;
     char stands_for;

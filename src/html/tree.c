@@ -642,6 +642,14 @@ static void adoption_agency(struct tree *tree, enum tag tag)
         pop_to(tree, tree->depth - 1);
         return;
     }
+    if (!was_start && top_is(tree, tag) && top(tree)->formatting == tree->formatting_count - 1) {
+        tree->aim = TREE_ELEMENT; // as run_adoption() does: nearly always it is the newest of all
+        tree->aimed_at = tree->formatting[tree->formatting_count - 1].notes;
+        tree->aimed_index = tree->depth - 1;
+        pop(tree);
+        forget(tree, tree->formatting_count - 1);
+        return;
+    }
     tree->is_start = false; // one end tag does all of it
     tree->aim = TREE_NOTHING;
     has_moved = run_adoption(tree, tag);
@@ -1251,10 +1259,28 @@ static bool end_body(struct tree *tree, int32_t aimed)
     return true;
 }
 
+/* An end tag just of the element opened last, of a kind where that is all there is to it: nearly
+ * every end tag. */
+static inline bool end_last(struct tree *tree, const struct tag_row *row)
+{
+    const uint64_t kinds = (uint64_t)1 << TAG_START_ORDINARY | (uint64_t)1 << TAG_START_BLOCK |
+                           (uint64_t)1 << TAG_START_HEADING | (uint64_t)1 << TAG_START_LIST_ITEM |
+                           (uint64_t)1 << TAG_START_DEFINITION;
+
+    if (!(kinds >> row->start & 1) || tree->depth == 0 || top(tree)->key != tree->token->key ||
+        top(tree)->ns != TREE_HTML)
+        return false;
+    aim_at(tree, tree->depth - 1);
+    pop(tree);
+    return true;
+}
+
 static enum verdict end_in_body(struct tree *tree)
 {
     const struct tag_row *row = tag_row(tree->token->tag);
 
+    if (end_last(tree, row))
+        return DONE;
     switch (tree->token->tag) {
     case TAG_TEMPLATE:
         end_template(tree);
