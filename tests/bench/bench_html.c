@@ -220,7 +220,7 @@ static void measure(const char *name, int rounds, void (*work)(struct page *), s
 int main(int argc, char **argv)
 {
     const char *shared = getenv("DEJUNK_SHARED");
-    uint64_t rounds = 15;
+    uint64_t rounds = 60;
     char path[8192];
     size_t untouched_bytes = 0;
     double start;
