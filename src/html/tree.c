@@ -2249,6 +2249,16 @@ static enum text_kind cut_text(struct span *text, bool white_is_special)
     return TEXT_OTHER;
 }
 
+static int32_t text_in_body(struct tree *tree, enum text_kind kind)
+{
+    if (kind == TEXT_NOTHING)
+        return insertion_parent(tree);
+    reconstruct(tree);
+    if (kind == TEXT_OTHER)
+        tree->is_frameset_ok = false;
+    return insertion_parent(tree);
+}
+
 /* Text that comes before the body brings one, unless it is white. */
 static int32_t text_before_body(struct tree *tree, enum text_kind kind)
 {
@@ -2273,18 +2283,7 @@ static int32_t text_before_body(struct tree *tree, enum text_kind kind)
     }
     insert_implied(tree, TAG_BODY);
     tree->mode = IN_BODY;
-    tree->is_frameset_ok = false;
-    return tree->depth - 1;
-}
-
-static int32_t text_in_body(struct tree *tree, enum text_kind kind)
-{
-    if (kind == TEXT_NOTHING)
-        return insertion_parent(tree);
-    reconstruct(tree);
-    if (kind == TEXT_OTHER)
-        tree->is_frameset_ok = false;
-    return insertion_parent(tree);
+    return text_in_body(tree, kind);
 }
 
 /* White space is the table's, until something else comes in the same text. */

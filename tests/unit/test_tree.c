@@ -178,6 +178,9 @@ static const struct {
       BODY("svg(foreignobject(div) x)") },
     { "<math><mi><b>x</b></mi></math>", BODY("math(mi(b))") },
     { "<template><td>a</template>", "html(head(template(td)))" },
+    // The cell's marker hides that of the template, from which the link goes on.
+    { "<template><a><table><td></template>b",
+      "html(head(template(a(table(tbody(tr(td)))))) body(a))" },
     { "<frameset><frame></frameset>", "html(head frameset(frame))" },
     { "<form><form></form>", BODY("form") },
     { "<br></br>", BODY("br br") },
