@@ -54,8 +54,8 @@ struct rewrite {
     const char *from, *upto; // the piece of the input that is to be copied
     char tail[TAIL_BYTES];   // the last bytes of the output
     size_t tail_size;
-    uint8_t since;                            // enum since: what the next token must know
-    bool has_removed, has_removed_formatting; // ever
+    uint8_t since;    // enum since: what the next token must know
+    bool has_removed; // ever
 
     struct operation operations[OPERATIONS];
     size_t operation_count;
@@ -393,8 +393,6 @@ static __attribute__((noinline)) void decide(struct rewrite *rewrite, struct ele
         element->notes.content = (uint8_t)action;
         rewrite->removed_elements++;
         rewrite->has_removed = true;
-        if (element->flags & TAG_FORMATTING)
-            rewrite->has_removed_formatting = true;
     }
 }
 
@@ -410,9 +408,10 @@ static __attribute__((noinline)) void inherit(struct rewrite *rewrite, struct el
     element->notes.action = REWRITE_KEEP;
     element->notes.content = (uint8_t)content;
     element->notes.is_out = false;
-    // Formatting outlives the element it begins in, and blocks come out of formatting elements.
+    // Formatting outlives the element it begins in, and takes blocks along when it ends.
     if (rewrite->selection.match_count &&
-        (rewrite->has_removed_formatting || element->flags & TAG_FORMATTING))
+        (element->flags & TAG_FORMATTING ||
+         (element->flags & TAG_SPECIAL && rewrite->tree.formatting_count)))
         element->notes.action = (uint8_t)ask(rewrite, element, false);
     if (rewrite->token)
         note_tag(element, keep_tag(rewrite, rewrite->token));

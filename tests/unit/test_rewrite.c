@@ -135,6 +135,9 @@ static const struct {
     { REMOVES, "html, body", "<html><body>a</body></html>", "<html><body>a</body></html>" },
     { REMOVES, ".x", "a&am<b class=x></b>p;b", "a&am<!---->p;b" }, // it must not become one
     { REMOVES, ".x", "<<b class=x></b>p>", "<<!---->p>" },
+    // </em> takes the p out of the removed span.
+    { REMOVES, ".x", "<em><span class=x>a<p>b</em>c</p>d</span>e", "<em></em><p>c</p>d</span>e" },
+    { REMOVES, ".x", "<em><span class=x>a<p class=x>b</em>c</p>d</span>e", "<em></em>d</span>e" },
     { REMOVES, "div.x", "<p>a<div class=x>b</div>c", "<p>a</p>c" }, // it closed the p
     { REMOVES, ".x", "<!doctype html><!--c--><p class=x>a</p><!--d-->",
       "<!doctype html><!--c--><body><!--d-->" },
