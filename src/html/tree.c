@@ -2242,7 +2242,7 @@ static enum text_kind cut_text(struct span *text, bool white_is_special)
     }
     while (white < text->size && scan_is(text->at[white], SCAN_SPACE))
         white++;
-    if (white && (white_is_special || white == text->size)) {
+    if (white && (white_is_special || white == text->size || text->at[white] == '\0')) {
         text->size = white;
         return TEXT_WHITE;
     }

@@ -213,6 +213,32 @@ static void elements_are_where_a_browser_has_them(void **state)
         }
 }
 
+/* NULs are ignored: a frameset may still come, as behind white space. */
+static void nulls_are_no_text(void **state)
+{
+    static const struct {
+        struct span html;
+        const char *want;
+    } some[] = {
+        { SPAN("<x> \0<frameset>"), "html(head body(x) frameset)" },
+        { SPAN("<x>\0 \0 <frameset>"), "html(head body(x) frameset)" },
+        { SPAN("<x> \0x<frameset>"), BODY("x") },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            struct buffer got = { .limit_bytes = 10000 };
+
+            build(some[i].html, cut);
+            write_node(&got, -1);
+            done();
+            if (!span_equal(buffer_span(&got), span_text(some[i].want)))
+                fail_msg("%zu, cut %u: %.*s", i, cut, SPAN_PRINT(buffer_span(&got)));
+            buffer_release(&got);
+        }
+}
+
 static void deep_is_full(void **state)
 {
     struct buffer text = { .limit_bytes = 1 << 20 };
@@ -272,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elements_are_where_a_browser_has_them),
         cmocka_unit_test(who_asks_is_told_of_the_end),
+        cmocka_unit_test(nulls_are_no_text),
         cmocka_unit_test(deep_is_full),
         cmocka_unit_test(formatting_is_full),
     };
