@@ -85,10 +85,11 @@ REPLAYS := $(FUZZERS:%=$(BUILD)/replay/%)
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 
-# Written anew when they say something else, so that make sees the change.
+# Written anew when they say something else, so that make sees the change; and not before the
+# libraries' flags are known.
 FLAGS_NOW := $(strip $(CC) $(ALL_CFLAGS) $(HTML_FLAGS) $(ALL_LDFLAGS) $(LIBS))
 SOURCES_NOW := $(strip $(SOURCES))
-ifneq ($(filter build,$(NEEDS)),)
+ifneq ($(if $(filter build,$(NEEDS)),$(wildcard $(SETUP))),)
 $(shell mkdir -p $(BUILD))
 ifneq ($(file <$(BUILD)/flags),$(FLAGS_NOW))
 $(file >$(BUILD)/flags,$(FLAGS_NOW))
