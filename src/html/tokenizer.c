@@ -234,7 +234,7 @@ static inline const char *read_end_tag(const struct tokenizer *tokenizer, const 
     closes = word ^ ones * '>';
     closes = (closes - ones) & ~closes & ones << 7; // the lowest bit is that of the first '>'
     size = closes ? (size_t)__builtin_ctzll(closes) / 8 : 0;
-    if (size == 0)
+    if (size == 0 || tag[1 + size] == '\0')
         return NULL;
     token->key = tag_fold(word & tag_masks[size]);
     token->tag = tag_find(token->key);
@@ -247,6 +247,13 @@ static inline const char *read_end_tag(const struct tokenizer *tokenizer, const 
     token->attribute_count = 0;
     token->is_self_closing = token->attributes_were_cut = false;
     return tag + size + 3;
+}
+
+/* A NUL in a name stands for U+FFFD. One inside is told by the key as it is, but at the end of a
+ * short name it would not be. */
+static __attribute__((noinline, cold)) uint64_t key_with_null(uint64_t key, size_t size)
+{
+    return key ^ (uint64_t)(0x80 | (size & 0x7f)) << 56;
 }
 
 /* The tag that begins at `tag`, all in one piece. Returns behind it, NULL when it has no end. */
@@ -303,6 +310,8 @@ ALWAYS_INLINE const char *read_tag(struct tokenizer *tokenizer, const char *tag,
     token->bytes = span_of(tag, (size_t)(at + 1 - tag));
     token->name = found;
     token->key = end - name >= 8 ? tag_key_fast(found) : tag_key(found);
+    if (__builtin_expect(found.at[found.size - 1] == '\0', 0))
+        token->key = key_with_null(token->key, found.size);
     token->tag = tag_find(token->key);
     token->is_self_closing = is_self_closing;
     token->attributes_were_cut = were_cut;

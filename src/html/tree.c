@@ -642,8 +642,9 @@ static void adoption_agency(struct tree *tree, enum tag tag)
         pop_to(tree, tree->depth - 1);
         return;
     }
+    // Nearly always it is the newest of all. The aim is as in run_adoption().
     if (!was_start && top_is(tree, tag) && top(tree)->formatting == tree->formatting_count - 1) {
-        tree->aim = TREE_ELEMENT; // as run_adoption() does: nearly always it is the newest of all
+        tree->aim = TREE_ELEMENT;
         tree->aimed_at = tree->formatting[tree->formatting_count - 1].notes;
         tree->aimed_index = tree->depth - 1;
         pop(tree);
@@ -2228,8 +2229,8 @@ bool tree_text_is_plain(const struct tree *tree)
 
 enum text_kind { TEXT_NOTHING, TEXT_WHITE, TEXT_OTHER };
 
-/* Cuts off what is of one kind: NULs, which are nothing; white space where it is special; or
- * all that follows. */
+/* Cuts off what is of one kind: NULs, which are nothing; white space where it is special, or where
+ * NULs or nothing follow; or all that follows. */
 static enum text_kind cut_text(struct span *text, bool white_is_special)
 {
     size_t nothing = 0, white = 0;
@@ -2259,10 +2260,10 @@ static int32_t text_in_body(struct tree *tree, enum text_kind kind)
     return insertion_parent(tree);
 }
 
-/* Text that comes before the body brings one, unless it is white. */
+/* Text that comes before the body brings one, unless it is white. So do NULs, though ignored. */
 static int32_t text_before_body(struct tree *tree, enum text_kind kind)
 {
-    if (kind != TEXT_OTHER)
+    if (kind == TEXT_WHITE)
         return tree->mode == IN_HEAD || tree->mode == AFTER_HEAD ? tree->depth - 1 : -1;
     switch ((enum mode)tree->mode) {
     case INITIAL:
@@ -2353,12 +2354,12 @@ int32_t tree_text(struct tree *tree, struct span *text)
     case IN_ROW:
         return text_in_table(tree, kind);
     case IN_COLUMN_GROUP:
-        if (kind != TEXT_OTHER || !end_column_group(tree))
+        if (kind == TEXT_WHITE || !end_column_group(tree))
             return tree->depth - 1;
         return text_in_table(tree, kind);
     case AFTER_BODY:
     case AFTER_AFTER_BODY:
-        if (kind == TEXT_OTHER)
+        if (kind != TEXT_WHITE)
             tree->mode = IN_BODY;
         break;
     default:

@@ -223,6 +223,12 @@ static void nulls_are_no_text(void **state)
         { SPAN("<x> \0<frameset>"), "html(head body(x) frameset)" },
         { SPAN("<x>\0 \0 <frameset>"), "html(head body(x) frameset)" },
         { SPAN("<x> \0x<frameset>"), BODY("x") },
+        { SPAN("<head>\0<style></style>"), BODY("style") }, // but they bring the body
+        { SPAN("</head>\0<link>"), BODY("link") },
+        { SPAN("<table><colgroup>\0<col></table>"), BODY("table(colgroup colgroup(col))") },
+        { SPAN("<i></i\0><b>"), BODY("i(b)") }, // of another name
+        { SPAN("<script\0><b>"), BODY("x(b)") },
+        { SPAN("<x\0></x\0\0><b></x\0><i>"), BODY("x(b) b(i)") },
     };
 
     (void)state;
