@@ -396,6 +396,24 @@ static __attribute__((noinline)) void decide(struct rewrite *rewrite, struct ele
     }
 }
 
+/* An element in a removed one comes out of it when it is formatting, which is opened again behind
+ * it; or when formatting around or in it ends, and takes along the block that is in both (HTML
+ * section 13.2.6.4.7, "adoption agency"). Where the removed one is a block itself, it is that. */
+static bool may_come_out(struct rewrite *rewrite, const struct element *element)
+{
+    const struct element *stack = rewrite->tree.stack, *removed = element;
+
+    if (element->flags & TAG_FORMATTING)
+        return true;
+    if (rewrite->tree.formatting_count == 0 || element->flags & TAG_VOID || is_raw_text(element))
+        return false;
+    while (removed->parent >= 0 && stack[removed->parent].notes.content != REWRITE_KEEP) {
+        removed = &stack[removed->parent];
+        rewrite->tree.work++;
+    }
+    return !(removed->flags & TAG_SPECIAL);
+}
+
 /* An element in a removed or hollow one. */
 static __attribute__((noinline)) void inherit(struct rewrite *rewrite, struct element *element,
                                               enum rewrite_action content)
@@ -408,10 +426,7 @@ static __attribute__((noinline)) void inherit(struct rewrite *rewrite, struct el
     element->notes.action = REWRITE_KEEP;
     element->notes.content = (uint8_t)content;
     element->notes.is_out = false;
-    // Formatting outlives the element it begins in, and takes blocks along when it ends.
-    if (rewrite->selection.match_count &&
-        (element->flags & TAG_FORMATTING ||
-         (element->flags & TAG_SPECIAL && rewrite->tree.formatting_count)))
+    if (rewrite->selection.match_count && may_come_out(rewrite, element))
         element->notes.action = (uint8_t)ask(rewrite, element, false);
     if (rewrite->token)
         note_tag(element, keep_tag(rewrite, rewrite->token));

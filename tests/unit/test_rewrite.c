@@ -138,6 +138,8 @@ static const struct {
     // </em> takes the p out of the removed span.
     { REMOVES, ".x", "<em><span class=x>a<p>b</em>c</p>d</span>e", "<em></em><p>c</p>d</span>e" },
     { REMOVES, ".x", "<em><span class=x>a<p class=x>b</em>c</p>d</span>e", "<em></em>d</span>e" },
+    { REMOVES, ".x", "<em><span class=x><div><div><div><div><div><div><div><div><q class=x>a</em>b",
+      "<em></em><div><div><div><div><div><div><div><div>" },        // eight steps, and no more
     { REMOVES, "div.x", "<p>a<div class=x>b</div>c", "<p>a</p>c" }, // it closed the p
     { REMOVES, ".x", "<!doctype html><!--c--><p class=x>a</p><!--d-->",
       "<!doctype html><!--c--><body><!--d-->" },
