@@ -97,15 +97,17 @@ static inline size_t write_point(char *bytes, uint32_t point)
     return size;
 }
 
+enum { POINT_BYTES = 4 }; // at most
+
 static __attribute__((noinline)) bool append_point_growing(struct buffer *to, uint32_t point)
 {
-    char bytes[4];
+    char bytes[POINT_BYTES];
     return buffer_append(to, span_of(bytes, write_point(bytes, point)));
 }
 
 static inline bool append_point(struct buffer *to, uint32_t point)
 {
-    if (__builtin_expect(to->capacity - to->size < 4, 0))
+    if (__builtin_expect(to->capacity - to->size < POINT_BYTES, 0))
         return append_point_growing(to, point);
     to->size += write_point(to->at + to->size, point);
     return true;
@@ -125,8 +127,8 @@ static inline uint32_t numeric_point(uint32_t point)
     return point;
 }
 
+/* One more than their values; 0: none. */
 static const uint8_t digits[256] = {
-    // one more than their values
     ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
     ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
     ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,

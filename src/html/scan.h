@@ -1,5 +1,5 @@
 /*
- * scan.h - finds the next byte that matters, sixteen at a time where the CPU can.
+ * scan.h - finds the next byte that matters, 16 to 64 at a time where the CPU can.
  *
  * The few byte classes of HTML's tokenizer and the loops that skip what is in none of them.
  * SSE2 is part of every x86-64; elsewhere the table decides byte by byte. All functions look at
