@@ -20,6 +20,7 @@ static struct span added;                       // by ADDS,
 static unsigned times_added, times_it_was_good; // so many times
 static bool has_head;
 static int gave_up; // the reason, or -1
+static unsigned matches_asked;
 
 static void on_output(void *owner, struct span bytes)
 {
@@ -33,6 +34,7 @@ static enum rewrite_action on_element(void *owner, const struct rewrite_element 
     (void)owner;
     if (element->match_count == 0)
         return REWRITE_KEEP;
+    matches_asked++;
     switch (how) {
     case REMOVES:
         return REWRITE_REMOVE;
@@ -107,6 +109,7 @@ static void run_through(struct span page, const char *selector, unsigned cut, un
     output_begin();
     output_bytes = 0;
     gave_up = -1;
+    matches_asked = 0;
     rewrite = rewrite_new(&options, &events, NULL);
     while (stream_next(&stream, &piece)) {
         rewrite_feed(rewrite, piece);
@@ -185,6 +188,32 @@ static void pages_come_out_as_wanted(void **state)
         }
 }
 
+/* Who reports removals is asked about what is in a removed element only where it may come out. */
+static void what_goes_along_is_not_asked_about(void **state)
+{
+    static const struct {
+        const char *page;
+        unsigned asked;
+    } some[] = {
+        { "<div class=x><div class=x></div></div>", 1 },
+        { "<span class=x><div class=x></div></span>", 1 },
+        { "<a><div class=x><div class=x></div></div></a>", 1 },
+        { "<b><span class=x><img class=x></span></b>", 1 },
+        { "<b><span class=x><script class=x></script></span></b>", 1 },
+        { "<b><span class=x><div class=x></b></div></span>", 2 },
+        { "<div class=x><b class=x></div>c", 2 }, // of its copies it is known
+    };
+
+    (void)state;
+    how = REMOVES;
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
+        for (unsigned cut = 0; cut < STREAM_CUTS; cut++) {
+            run_through(span_text(some[i].page), ".x", cut, 0);
+            if (matches_asked != some[i].asked)
+                fail_msg("%s, cut %u: asked %u times", some[i].page, cut, matches_asked);
+        }
+}
+
 static void the_head_begins_with_our_text(void **state)
 {
     static const struct {
@@ -259,6 +288,7 @@ static size_t flood(const char *start, const char *piece, size_t count, const ch
 
     output.limit_bytes = output_bytes = 0;
     gave_up = -1;
+    matches_asked = 0;
     rewrite = rewrite_new(&options, &events, NULL);
     rewrite_feed(rewrite, span_text(start));
     fed += strlen(start);
@@ -364,6 +394,7 @@ static void kept_tags_have_a_limit_in_all(void **state)
     how = REMOVES;
     output_begin();
     gave_up = -1;
+    matches_asked = 0;
     rewrite = rewrite_new(&options, &events, NULL);
     rewrite_feed(rewrite, SPAN("<div class=x>"));
     for (unsigned i = 0; i <= FIT; i++) {
@@ -473,6 +504,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_come_out_as_wanted),
+        cmocka_unit_test(what_goes_along_is_not_asked_about),
         cmocka_unit_test(the_head_begins_with_our_text),
         cmocka_unit_test(without_a_match_all_is_copied),
         cmocka_unit_test(escape_sequences_end_it),
