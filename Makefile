@@ -73,7 +73,8 @@ ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -DDEJUNK_VERSION='"$(VERSION)"' \
 # Over every byte of every page: a tenth faster, and across the files of html/ some percent more,
 # in the program and the benchmarks; tests are linked without, which takes less time.
 HTML_FLAGS := $(if $(SAN),,-O3 $(if $(findstring gcc,$(CC)),-flto=auto -ffat-lto-objects))
-ALL_LDFLAGS := -pie -fno-lto -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+ALL_LDFLAGS := -pie -fno-lto -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
+	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 SOURCES := $(filter-out src/main.c,$(wildcard src/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)

@@ -120,8 +120,8 @@ void tree_start_tag(struct tree *tree, const struct token *token);
 void tree_end_tag(struct tree *tree, const struct token *token);
 void tree_doctype(struct tree *tree, struct span token);
 /* Text is here. Cuts *text to as much as goes into one element (all of it, or white space or NULs
- * that are treated in their own way), and returns that one's index, or -1 for none. However a text is
- * cut, the same bytes go into the same elements. */
+ * that are treated in their own way), and returns that one's index, or -1 for none. However a text
+ * is cut, the same bytes go into the same elements. */
 int32_t tree_text(struct tree *tree, struct span *text);
 /* The element that a comment goes into, or -1: the document. */
 int32_t tree_comment_parent(const struct tree *tree);

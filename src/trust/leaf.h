@@ -66,8 +66,8 @@ enum error_kind leaf_cache_new(struct leaf_cache **out, const struct leaf_signer
 /* Nobody may wait any more. */
 void leaf_cache_free(struct leaf_cache **cache);
 
-/* The authority from now on. Another than before: forgets all leaves; who waits is told ERROR_LOST.
- */
+/* The authority from now on. If it is another than before, all leaves are forgotten, and who waits
+ * is told ERROR_LOST. */
 enum error_kind leaf_cache_set_chain(struct leaf_cache *cache, struct span chain_pem,
                                      struct error *error);
 
